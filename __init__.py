@@ -1,0 +1,80 @@
+"""noisepress: image compression with diffusion models.
+
+>>> import numpy as np
+>>> import noisepress
+>>> image = np.zeros((4, 4), np.uint8)
+>>> data = noisepress.encode(image)
+>>> bool((noisepress.decode(data) == image).all())
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .bitstream.container import Limits
+    from .bitstream.errors import NoisepressError
+    from .codec.api import (
+        FileInfo,
+        decode,
+        decode_progressive,
+        decode_raster,
+        encode,
+        estimate,
+        inspect,
+        truncate,
+        verify,
+    )
+    from .codec.image import Mode, Raster, open_image, save_image
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    ".bitstream.container": ("Limits",),
+    ".bitstream.errors": ("NoisepressError",),
+    ".codec.api": (
+        "FileInfo",
+        "decode",
+        "decode_progressive",
+        "decode_raster",
+        "encode",
+        "estimate",
+        "inspect",
+        "truncate",
+        "verify",
+    ),
+    ".codec.image": ("Mode", "Raster", "open_image", "save_image"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "FileInfo",
+    "Limits",
+    "Mode",
+    "NoisepressError",
+    "Raster",
+    "decode",
+    "decode_progressive",
+    "decode_raster",
+    "encode",
+    "estimate",
+    "inspect",
+    "open_image",
+    "save_image",
+    "truncate",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

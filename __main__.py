@@ -1,0 +1,5 @@
+"""python -m noisepress"""
+
+from .cli import main
+
+main()

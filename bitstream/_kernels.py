@@ -1,0 +1,126 @@
+"""Numba kernels of the bitstream: pure functions on typed arrays, integers where bits depend."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Int64s = NDArray[np.int64]
+Int32s = NDArray[np.int32]
+Float32s = NDArray[np.float32]
+UInt32s = NDArray[np.uint32]
+
+# Fixed-point layout of the logistic tables (see entropy.py).
+ARGUMENT_FRAC = 24
+STEP_FRAC = 18
+RANGE = 16
+CDF_FRAC = 28
+FLOOR_SHIFT = 12
+FREQUENCY_BITS = 20
+
+
+@njit(cache=True)
+def _cdf(
+    x: int,
+    size: int,
+    logits: Int32s,
+    locations: Int32s,
+    scales: Int32s,
+    weight_table: Int64s,
+    inverse_table: Int64s,
+    sigmoid_table: Int64s,
+) -> np.int64:
+    """Cumulative weight below the lower edge of level `x`, times 2^CDF_FRAC."""
+    largest = np.int64(logits[0])
+    for k in range(1, logits.size):
+        largest = max(largest, np.int64(logits[k]))
+    total = np.int64(0)
+    below = np.int64(0)
+    limit = np.int64(RANGE) << np.int64(ARGUMENT_FRAC)
+    fraction_mask = (np.int64(1) << np.int64(STEP_FRAC)) - np.int64(1)
+    for k in range(logits.size):
+        distance = min(largest - np.int64(logits[k]), np.int64(weight_table.size - 1))
+        weight = weight_table[distance]
+        total += weight
+        offset = np.int64(16) * np.int64(x) - np.int64(8) - np.int64(locations[k])
+        argument = offset * inverse_table[scales[k]]
+        argument = min(max(argument, -limit), limit - np.int64(1)) + limit
+        index = argument >> np.int64(STEP_FRAC)
+        low = sigmoid_table[index]
+        rise = sigmoid_table[index + 1] - low
+        below += weight * (low + ((rise * (argument & fraction_mask)) >> np.int64(STEP_FRAC)))
+    if x <= 0:
+        below = np.int64(0)
+    elif x >= size:
+        below = total << np.int64(CDF_FRAC)
+    floor = (total << np.int64(CDF_FRAC - FLOOR_SHIFT)) // np.int64(size)
+    return below + np.int64(x) * floor
+
+
+@njit(cache=True)
+def mixture_frequencies(
+    prefixes: Int32s,
+    step: int,
+    size: int,
+    logits: Int32s,
+    locations: Int32s,
+    scales: Int32s,
+    weight_table: Int64s,
+    inverse_table: Int64s,
+    sigmoid_table: Int64s,
+    out: Float32s,
+) -> None:
+    """Frequencies of the next base-4 digit of each sample given its leading digits.
+
+    prefixes (n,): smallest value with the known digits; step: 4^digits left after this one;
+    size: number of levels; logits, locations, scales (n, k); out (n, 4) receives integers.
+    """
+    edges = np.empty(5, np.int64)
+    for i in range(prefixes.size):
+        for edge in range(5):
+            edges[edge] = _cdf(
+                prefixes[i] + edge * step,
+                size,
+                logits[i],
+                locations[i],
+                scales[i],
+                weight_table,
+                inverse_table,
+                sigmoid_table,
+            )
+        unit = ((edges[4] - edges[0]) >> np.int64(FREQUENCY_BITS)) + np.int64(1)
+        for digit in range(4):
+            out[i, digit] = np.int64(1) + (edges[digit + 1] - edges[digit]) // unit
+
+
+@njit(cache=True)
+def philox(key: UInt32s, counter: UInt32s, first: np.uint64, out: UInt32s) -> None:
+    """Philox 4x32-10 blocks first, first + 1, ... (Salmon et al., SC 2011), 4 words each.
+
+    key (2,); counter (2,) fills the upper half of the block counter, `first` (unsigned, 64
+    bits) starts the lower half; out (4 n,).
+    """
+    low_mask = np.uint64(0xFFFFFFFF)
+    half = np.uint64(32)
+    for block in range(out.size // 4):
+        index = np.uint64(first) + np.uint64(block)
+        c0 = index & low_mask
+        c1 = index >> half
+        c2 = np.uint64(counter[0])
+        c3 = np.uint64(counter[1])
+        k0 = np.uint64(key[0])
+        k1 = np.uint64(key[1])
+        for _ in range(10):
+            left = np.uint64(0xD2511F53) * c0
+            right = np.uint64(0xCD9E8D57) * c2
+            c0 = (right >> half) ^ c1 ^ k0
+            c1 = right & low_mask
+            c2 = (left >> half) ^ c3 ^ k1
+            c3 = left & low_mask
+            k0 = (k0 + np.uint64(0x9E3779B9)) & low_mask
+            k1 = (k1 + np.uint64(0xBB67AE85)) & low_mask
+        out[4 * block] = c0
+        out[4 * block + 1] = c1
+        out[4 * block + 2] = c2
+        out[4 * block + 3] = c3

@@ -1,0 +1,238 @@
+"""The .nzp container, version 1: magic, header, section payloads (docs/format.md).
+
+    file     magic (8 bytes) version (1 byte) header payload*
+    header   length (varint) fields table parameters crc32 (4 bytes)
+    table    count (varint), then kind (varint) and length (varint) of each section
+    payload  bytes crc32 (4 bytes)
+
+The header's checksum protects the table, so a reader can tell a file that was cut from one
+that was damaged. A payload's checksum starts from the header's, so that a section moved from
+another file is noticed. Data sections are ordered by importance: a file cut anywhere still
+holds the whole sections before the cut.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import accumulate
+
+from .errors import (
+    CorruptError,
+    LimitError,
+    NotNoisepressError,
+    TruncatedError,
+    UnknownIdError,
+    VersionError,
+)
+from .header import UINT32, VARINT, Field, pack, read_varint, unpack, write_varint
+
+MAGIC = b"\x89NZP\r\n\x1a\n"
+VERSION = 1
+MAX_SIDE = 2**24
+
+
+class SectionKind(IntEnum):
+    """Section kinds; readers skip kinds from 64 up that they do not know."""
+
+    DATA = 0
+    ALPHA = 1
+    PALETTE = 2
+    ICC = 64
+    EXIF = 65
+    XMP = 66
+
+
+FIRST_SKIPPABLE = 64
+
+COMMON = (
+    Field("codec", VARINT, 0, 2**16, "codec id"),
+    Field("mode", VARINT, 0, 63, "sample layout id"),
+    Field("width", VARINT, 1, MAX_SIDE, "columns of the image"),
+    Field("height", VARINT, 1, MAX_SIDE, "rows of the image"),
+    Field("check", UINT32, 0, 2**32 - 1, "CRC-32 of the decoded samples, row by row"),
+)
+TABLE = (Field("count", VARINT, 1, 4096, "sections of the whole file"),)
+ENTRY = (
+    Field("kind", VARINT, 0, 255, "section kind"),
+    Field("length", VARINT, 0, 2**40, "bytes of the payload, without its checksum"),
+)
+CRC_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a reader accepts before it allocates anything.
+
+    Attributes:
+        pixels: width times height.
+        header: bytes of the header.
+    """
+
+    pixels: int = 2**30
+    header: int = 2**16
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A kind and its payload; kinds unknown to this release are plain integers."""
+
+    kind: int
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Header:
+    """Common fields, and the codec's own as uninterpreted bytes.
+
+    Attributes:
+        codec, mode: literal ids.
+        width, height: of the image in pixels.
+        check: CRC-32 of the decoded samples.
+        parameters: the codec's own fields, packed.
+    """
+
+    codec: int
+    mode: int
+    width: int
+    height: int
+    check: int
+    parameters: bytes = b""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What `read` finds.
+
+    Attributes:
+        header: see `Header`.
+        sections: the whole sections, in file order.
+        table: kind and length of every section that the complete file has.
+        start: file offset of the first payload.
+    """
+
+    header: Header
+    sections: Sequence[Section]
+    table: Sequence[tuple[int, int]]
+    start: int
+
+    @property
+    def truncated(self) -> bool:
+        """True if the file was cut before the end of its last section."""
+        return len(self.sections) < len(self.table)
+
+    def payloads(self, kind: int) -> list[bytes]:
+        """The payloads of one kind, in file order."""
+        return [section.payload for section in self.sections if section.kind == kind]
+
+    def ends(self) -> list[int]:
+        """File offsets at which a cut leaves whole sections only, the header's end first."""
+        lengths = (length + CRC_BYTES for _, length in self.table)
+        return list(accumulate(lengths, initial=self.start))
+
+
+def write(header: Header, sections: Sequence[Section]) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        FieldError: a header value is outside its range, or there is no section.
+    """
+    body = pack(COMMON, {f.name: getattr(header, f.name) for f in COMMON})
+    body += pack(TABLE, {"count": len(sections)})
+    for section in sections:
+        body += pack(ENTRY, {"kind": section.kind, "length": len(section.payload)})
+    body += header.parameters
+    out = bytearray(MAGIC + bytes([VERSION]) + write_varint(len(body)) + body)
+    checksum = zlib.crc32(out)
+    out += checksum.to_bytes(CRC_BYTES, "little")
+    for section in sections:
+        out += section.payload
+        out += zlib.crc32(section.payload, checksum).to_bytes(CRC_BYTES, "little")
+    return bytes(out)
+
+
+def _read_header(data: bytes, limits: Limits) -> tuple[Header, list[tuple[int, int]], int]:
+    if not data:
+        raise TruncatedError("the file is empty")
+    if data[: len(MAGIC)] != MAGIC[: len(data)]:
+        raise NotNoisepressError("not a .nzp file, or one damaged by a text-mode copy")
+    if len(data) <= len(MAGIC):
+        raise TruncatedError("the file ends inside its header")
+    version = data[len(MAGIC)]
+    if version != VERSION:
+        raise VersionError(f"format version {version}; this release reads version {VERSION}")
+    length, position = read_varint(data, len(MAGIC) + 1)
+    if length > limits.header:
+        raise LimitError(f"header of {length} bytes; the limit is {limits.header} bytes")
+    end = position + length
+    start = end + CRC_BYTES
+    if start > len(data):
+        raise TruncatedError("the file ends inside its header")
+    if zlib.crc32(data[:end]) != int.from_bytes(data[end:start], "little"):
+        raise CorruptError("the header's checksum does not match")
+    try:
+        values, position = unpack(COMMON, data[:end], position)
+        count, position = unpack(TABLE, data[:end], position)
+        table: list[tuple[int, int]] = []
+        for _ in range(count["count"]):
+            entry, position = unpack(ENTRY, data[:end], position)
+            table.append((entry["kind"], entry["length"]))
+    except TruncatedError as error:
+        raise CorruptError("the header is shorter than its fields") from error
+    header = Header(**values, parameters=data[position:end])
+    if header.width * header.height > limits.pixels:
+        raise LimitError(
+            f"{header.width} x {header.height} pixels; the limit is {limits.pixels} pixels"
+        )
+    for kind, _ in table:
+        if kind < FIRST_SKIPPABLE and kind not in tuple(SectionKind):
+            raise UnknownIdError(f"section kind {kind} is not known to this release")
+    return header, table, start
+
+
+def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
+    """The header and the whole sections of a file, complete or cut.
+
+    Raises:
+        NotNoisepressError: wrong magic bytes.
+        VersionError: another format version.
+        TruncatedError: the file ends inside its header.
+        CorruptError: a checksum or a field is wrong, or bytes follow the last section.
+        LimitError: the file exceeds `limits`.
+        UnknownIdError: a section that must be understood has an unknown kind.
+    """
+    header, table, start = _read_header(data, limits)
+    seed = int.from_bytes(data[start - CRC_BYTES : start], "little")
+    sections: list[Section] = []
+    position = start
+    for kind, length in table:
+        end = position + length
+        if end + CRC_BYTES > len(data):
+            return Contents(header, sections, table, start)
+        payload = data[position:end]
+        position = end + CRC_BYTES
+        if zlib.crc32(payload, seed) != int.from_bytes(data[end:position], "little"):
+            raise CorruptError(f"the checksum of section {len(sections) + 1} does not match")
+        sections.append(Section(kind, payload))
+    if position != len(data):
+        raise CorruptError(f"{len(data) - position} bytes follow the last section")
+    return Contents(header, sections, table, start)
+
+
+def truncate(data: bytes, max_bytes: int) -> bytes:
+    """The longest prefix of at most `max_bytes` bytes that ends behind a whole section.
+
+    Raises:
+        TruncatedError: not even the first section fits.
+    """
+    contents = read(data)
+    fitting = [end for end in contents.ends()[1:] if end <= min(max_bytes, len(data))]
+    if not fitting:
+        first = contents.ends()[1]
+        raise TruncatedError(f"{max_bytes} bytes hold no section; the first needs {first}")
+    return data[: fitting[-1]]

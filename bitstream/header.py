@@ -1,0 +1,105 @@
+"""Header fields: one table packs, unpacks, describes and documents them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .errors import CorruptError, FieldError, TruncatedError
+
+VARINT = "varint"
+UINT32 = "u32"
+_VARINT_BYTES = 9
+
+
+@dataclass(frozen=True)
+class Field:
+    """One unsigned integer of a header.
+
+    Attributes:
+        name: key in the value mapping.
+        kind: VARINT (LEB128: 7 bits a byte, low bits first, high bit on all but the last) or
+            UINT32 (4 bytes, little endian).
+        low, high: smallest and largest value, inclusive.
+        doc: one line for `docs/format.md`.
+    """
+
+    name: str
+    kind: str
+    low: int
+    high: int
+    doc: str
+
+
+def write_varint(value: int) -> bytes:
+    """LEB128 bytes of a non-negative integer."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """Value and next position of a LEB128 integer.
+
+    Raises:
+        TruncatedError: the data ends inside it.
+        CorruptError: it is longer than 9 bytes or padded with zeros.
+    """
+    value = 0
+    for index in range(_VARINT_BYTES):
+        if position + index >= len(data):
+            raise TruncatedError("the file ends inside a number")
+        byte = data[position + index]
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            if index and not byte:
+                raise CorruptError("a number is stored in more bytes than it needs")
+            return value, position + index + 1
+    raise CorruptError("a number is longer than 9 bytes")
+
+
+def pack(fields: Sequence[Field], values: Mapping[str, int]) -> bytes:
+    """The bytes of `values` in the order of `fields`.
+
+    Raises:
+        FieldError: a value is missing, unknown or outside its range.
+    """
+    if unknown := set(values) - {field.name for field in fields}:
+        raise FieldError(f"unknown header fields: {', '.join(sorted(unknown))}")
+    out = bytearray()
+    for field in fields:
+        value = values.get(field.name)
+        if value is None or not field.low <= value <= field.high:
+            raise FieldError(f"{field.name} is {value}, supported are {field.low} to {field.high}")
+        if field.kind == UINT32:
+            out += value.to_bytes(4, "little")
+        else:
+            out += write_varint(value)
+    return bytes(out)
+
+
+def unpack(fields: Sequence[Field], data: bytes, position: int) -> tuple[dict[str, int], int]:
+    """The values of `fields` read from `position`, and the next position.
+
+    Raises:
+        TruncatedError, CorruptError: see `read_varint`; CorruptError also for a value outside
+            its range.
+    """
+    values: dict[str, int] = {}
+    for field in fields:
+        if field.kind == UINT32:
+            if position + 4 > len(data):
+                raise TruncatedError(f"the file ends inside {field.name}")
+            value = int.from_bytes(data[position : position + 4], "little")
+            position += 4
+        else:
+            value, position = read_varint(data, position)
+        if not field.low <= value <= field.high:
+            raise CorruptError(
+                f"{field.name} is {value}, supported are {field.low} to {field.high}"
+            )
+        values[field.name] = value
+    return values, position

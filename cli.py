@@ -1,0 +1,357 @@
+"""The command line: encode, decode, info, models, truncate, train, demo.
+
+Errors are one line on stderr. Exit status 0: all done; 1: an input failed (the others were
+still done); 2: wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import glob
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .bitstream.errors import NoisepressError
+
+if TYPE_CHECKING:
+    from .codec.api import FileInfo
+
+NZP = ".nzp"
+STDIO = "-"
+IMAGES = frozenset(
+    [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"]
+)
+
+
+class UsageError(NoisepressError):
+    """The command line cannot be carried out as it stands."""
+
+
+def _read(path: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if path == STDIO else Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+
+
+def _write(path: str, data: bytes, force: bool) -> None:
+    """Write a file whole or not at all."""
+    if path == STDIO:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    _refuse_overwrite(path, force)
+    target = Path(path)
+    try:
+        handle, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(partial, 0o666 & ~umask)
+            os.replace(partial, target)
+        except BaseException:
+            os.unlink(partial)
+            raise
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+
+
+def _refuse_overwrite(path: str, force: bool) -> None:
+    if path != STDIO and not force and Path(path).exists():
+        raise UsageError(f"{path} exists; --force overwrites it")
+
+
+def _expand(patterns: Sequence[str], suffixes: frozenset[str]) -> list[str]:
+    """Files for paths, glob patterns and folders (searched without their subfolders)."""
+    found: list[str] = []
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            files = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes)
+            if not files:
+                raise UsageError(f"{pattern}: no files of {', '.join(sorted(suffixes))}")
+            found += map(str, files)
+        elif pattern != STDIO and not path.exists() and glob.has_magic(pattern):
+            matches = sorted(glob.glob(pattern, recursive=True))
+            if not matches:
+                raise UsageError(f"{pattern}: no such file")
+            found += matches
+        else:
+            found.append(pattern)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    source: str
+    target: str
+
+
+def _jobs(args: argparse.Namespace, inputs: frozenset[str], suffix: str) -> list[_Job]:
+    """Pair inputs with outputs: IN OUT, or many inputs beside themselves or into -o FOLDER."""
+    paths: list[str] = args.paths
+    if args.output is None and len(paths) == 2 and _is_output(paths[1], inputs, suffix):
+        return [_Job(paths[0], paths[1])]
+    sources = _expand(paths, inputs)
+    if args.output is not None and not Path(args.output).is_dir():
+        if len(sources) == 1:
+            return [_Job(sources[0], args.output)]
+        raise UsageError(f"{args.output}: several inputs need a folder that exists")
+    if args.output is None and STDIO in sources:
+        return [_Job(source, STDIO) for source in sources]
+    jobs = []
+    for source in sources:
+        folder = Path(args.output) if args.output else Path(source).parent
+        jobs.append(_Job(source, str(folder / (Path(source).stem + suffix))))
+    taken: dict[str, str] = {}
+    for job in jobs:
+        if job.target in taken:
+            raise UsageError(f"{taken[job.target]} and {job.source} would both become {job.target}")
+        taken[job.target] = job.source
+    return jobs
+
+
+def _is_output(path: str, inputs: frozenset[str], suffix: str) -> bool:
+    """Whether the second of two paths is an output: it has an output's suffix, or is '-'."""
+    if path == STDIO:
+        return True
+    known = Path(path).suffix.lower()
+    return known == suffix or (known not in inputs and not Path(path).is_dir())
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, shown on terminals when the work is long."""
+    from tqdm import tqdm
+
+    with tqdm(
+        desc=label, unit="sample", unit_scale=True, delay=1, leave=False, disable=None
+    ) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
+
+
+def _each(jobs: Sequence[_Job], force: bool, work: Callable[[_Job], None]) -> int:
+    """Do all jobs, reporting failures; the exit status."""
+    status = 0
+    for job in jobs:
+        try:
+            _refuse_overwrite(job.target, force)
+            work(job)
+        except (NoisepressError, MemoryError) as error:
+            status = 1
+            text = str(error) or "not enough memory"
+            shown = text if text.startswith(job.source) else f"{job.source}: {text}"
+            _complain(shown)
+    return status
+
+
+def _complain(text: str) -> None:
+    print(f"noisepress: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _encode(args: argparse.Namespace) -> int:
+    from .codec.api import encode
+    from .codec.image import open_image
+
+    names = ("order", "model", "block", "seed", "schedule", "calls")
+    options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+    def work(job: _Job) -> None:
+        original = _read(job.source)
+        raster = open_image(original)
+        with _bar(job.source) as progress:
+            data = encode(
+                raster,
+                args.codec,
+                fallback=not args.no_fallback,
+                progress=progress,
+                **options,
+            )
+        _write(job.target, data, args.force)
+        if job.target != STDIO and not args.quiet:
+            rate = 8 * len(data) / raster.samples.size
+            print(f"{job.target}: {len(data)} bytes, {rate:.3f} bits per sample")
+
+    return _each(_jobs(args, IMAGES, NZP), args.force, work)
+
+
+def _decode(args: argparse.Namespace) -> int:
+    from .codec.api import decode_raster, inspect
+    from .codec.image import save_image
+
+    def work(job: _Job) -> None:
+        data = _read(job.source)
+        with _bar(job.source) as progress:
+            raster = decode_raster(data, model=args.model, progress=progress)
+        suffix = ".png" if job.target == STDIO else Path(job.target).suffix.lower()
+        _write(job.target, save_image(raster, suffix), args.force)
+        info = inspect(data)
+        if info.truncated:
+            height, width = raster.samples.shape[:2]
+            _complain(
+                f"{job.source}: the file was cut;"
+                f" this is {width} x {height} of {info.width} x {info.height} pixels"
+            )
+
+    return _each(_jobs(args, frozenset({NZP}), args.to), args.force, work)
+
+
+def _describe(info: FileInfo) -> Iterator[str]:
+    yield f"codec       {info.codec}"
+    for name, value in info.parameters.items():
+        yield f"{name:<11} {value}"
+    yield f"image       {info.width} x {info.height}, {info.mode}"
+    yield f"size        {info.size} bytes, {info.bits_per_sample:.4f} bits per sample"
+    if info.truncated:
+        there = sum(present for *_, present in info.sections)
+        yield f"truncated   {there} of {len(info.sections)} sections are there"
+    for kind, length, present in info.sections:
+        yield f"section     {kind}, {length} bytes" + ("" if present else ", missing")
+
+
+def _info(args: argparse.Namespace) -> int:
+    from .codec.api import inspect
+
+    status = 0
+    for path in _expand(args.paths, frozenset({NZP})):
+        try:
+            info = inspect(_read(path))
+        except NoisepressError as error:
+            status = 1
+            _complain(f"{path}: {error}")
+            continue
+        if args.json:
+            print(json.dumps({"file": path, **dataclasses.asdict(info)}))
+        else:
+            print("\n".join([f"file        {path}", *_describe(info)]))
+    return status
+
+
+def _models(args: argparse.Namespace) -> int:
+    from .models.registry import bundled
+
+    for card in bundled():
+        entry = dataclasses.asdict(card)
+        entry["path"] = str(card.path)
+        if args.json:
+            print(json.dumps(entry))
+            continue
+        print(f"{card.name}  number {card.number}, digest {card.digest:08x}")
+        print(f"  {card.architecture} {dict(card.config)}")
+        for name, value in card.facts.items():
+            print(f"  {name}: {value}")
+    return 0
+
+
+def _truncate(args: argparse.Namespace) -> int:
+    from .bitstream.container import truncate
+
+    def work(job: _Job) -> None:
+        _write(job.target, truncate(_read(job.source), args.bytes), args.force)
+
+    return _each([_Job(args.source, args.target)], args.force, work)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from .training.command import train
+
+    return train(args.preset, Path(args.data), Path(args.out), args.until)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from .codec.demo import run
+
+    for line in run(Path(args.output) if args.output else None):
+        print(line, flush=True)
+    return 0
+
+
+def _shared(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("paths", nargs="+", metavar="PATH", help=what)
+    parser.add_argument("-o", "--output", help="output file, or folder for several inputs")
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite files")
+    parser.add_argument("--model", help="name of a bundled model, or path of a model file")
+
+
+def _parser() -> argparse.ArgumentParser:
+    from . import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="noisepress", description="Image compression with diffusion models."
+    )
+    parser.add_argument("--version", action="version", version=f"noisepress {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Any:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    encode = add("encode", _encode, "Encode images losslessly to .nzp files.")
+    _shared(encode, "IN OUT.nzp, or images, folders and patterns; '-' is stdin or stdout")
+    encode.add_argument("--codec", default="ardm", help="ardm (default), webp or png")
+    encode.add_argument("--order", help="ardm: lattice (default) or random")
+    encode.add_argument("--block", type=int, help="lattice: block side, default 512")
+    encode.add_argument("--seed", type=int, help="random: seed of the order, default 0")
+    encode.add_argument("--schedule", help="random: dynamic (default) or equal")
+    encode.add_argument("--calls", type=int, help="random: network calls, default 64")
+    encode.add_argument("--no-fallback", action="store_true", help="do not try WebP and PNG")
+    encode.add_argument("-q", "--quiet", action="store_true", help="print no sizes")
+
+    decode = add("decode", _decode, "Decode .nzp files to images.")
+    _shared(decode, "IN.nzp OUT, or files, folders and patterns; '-' is stdin or stdout")
+    decode.add_argument("--to", default=".png", metavar="SUFFIX", help="default .png")
+
+    info = add("info", _info, "Say what .nzp files hold, without decoding them.")
+    info.add_argument("paths", nargs="+", metavar="FILE")
+    info.add_argument("--json", action="store_true", help="one JSON object a line")
+
+    models = add("models", _models, "List the bundled models.")
+    models.add_argument("--json", action="store_true", help="one JSON object a line")
+
+    cut = add("truncate", _truncate, "Shorten a file to its first whole sections.")
+    cut.add_argument("source", metavar="IN")
+    cut.add_argument("target", metavar="OUT")
+    cut.add_argument("--bytes", type=int, required=True, help="largest size of OUT")
+    cut.add_argument("-f", "--force", action="store_true", help="overwrite OUT")
+
+    train = add("train", _train, "Train a model, continuing from its checkpoint.")
+    train.add_argument("preset", help="ardm-photo or ardm-small")
+    train.add_argument("--data", required=True, help="folder of photographs")
+    train.add_argument("--out", required=True, help="folder of checkpoints and the model")
+    train.add_argument("--until", type=int, help="stop at this step, to be continued")
+
+    demo = add("demo", _demo, "Encode and decode a bundled photograph.")
+    demo.add_argument("-o", "--output", help="folder that receives the files")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    args = _parser().parse_args(argv)
+    try:
+        status: int = args.run(args)
+    except NoisepressError as error:
+        _complain(str(error))
+        status = 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        status = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    sys.exit(status)

@@ -1,0 +1,303 @@
+"""The public functions: encode, decode, decode_progressive, inspect, truncate, verify, estimate."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bitstream.container import (
+    DEFAULT_LIMITS,
+    Contents,
+    Header,
+    Limits,
+    SectionKind,
+    read,
+    truncate,
+    write,
+)
+from ..bitstream.errors import (
+    CorruptError,
+    TruncatedError,
+    UnsupportedImageError,
+)
+from .ardm import Ardm
+from .image import Mode, Raster, Samples, as_raster, checksum, to_array
+from .metadata import pack_metadata, unpack_metadata
+from .protocol import Encoded
+from .registry import FALLBACKS, by_id, by_name
+
+__all__ = [
+    "FileInfo",
+    "decode",
+    "decode_progressive",
+    "decode_raster",
+    "encode",
+    "estimate",
+    "inspect",
+    "truncate",
+    "verify",
+]
+
+Progress = Callable[[int, int], None]
+"""Called with the samples coded so far and in all."""
+
+_CLEARLY_SMALLER = 0.85
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a file says of itself, without decoding it.
+
+    Attributes:
+        codec: which coder won: `ardm`, `webp` or `png`.
+        mode: sample layout, such as `RGB8`.
+        width, height: in pixels.
+        size: bytes of the data at hand.
+        bits_per_sample: 8 size / (width height channels); of the whole file.
+        truncated: the file was cut.
+        sections: kind, bytes of the payload, and whether the section is there.
+        parameters: the codec's own fields: order, model, digest and so on.
+    """
+
+    codec: str
+    mode: str
+    width: int
+    height: int
+    size: int
+    bits_per_sample: float
+    truncated: bool
+    sections: tuple[tuple[str, int, bool], ...]
+    parameters: Mapping[str, int | str]
+
+
+def _reporter(progress: Progress | None, total: int) -> Callable[[int], None]:
+    done = 0
+
+    def report(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(min(done, total), total)
+
+    return report
+
+
+def _assemble(raster: Raster, codec_id: int, encoded: Encoded) -> bytes:
+    height, width = raster.samples.shape[:2]
+    header = Header(codec_id, raster.mode, width, height, raster.check, encoded.parameters)
+    return write(header, [*encoded.sections, *pack_metadata(raster)])
+
+
+def _fallback_files(raster: Raster, own: int | None) -> list[bytes]:
+    """Files through WebP and PNG; WebP searches longer if it comes near `own` bytes."""
+    files: list[bytes] = []
+    for codec, options in FALLBACKS:
+        if options and own is not None and own < _CLEARLY_SMALLER * min(map(len, files)):
+            break
+        if tried := codec.encode(raster, options, lambda _: None):
+            files.append(_assemble(raster, codec.ID, tried))
+    return files
+
+
+def encode(
+    image: object,
+    codec: str = "ardm",
+    *,
+    fallback: bool = True,
+    progress: Progress | None = None,
+    **options: Any,
+) -> bytes:
+    """Encode an image losslessly.
+
+    Args:
+        image: path or bytes of an image file; numpy array (h, w) or (h, w, c) of uint8, uint16 or bool, c = 1 to 4 (grey,
+            grey and alpha, RGB, RGBA); torch tensor (h, w) or (c, h, w); or Pillow image of
+            mode 1, L, LA, P, RGB, RGBA or I;16, whose ICC profile, EXIF and XMP are kept.
+        codec: `ardm`, `webp` or `png`.
+        fallback: also try lossless WebP and PNG, and keep the smallest.
+        progress: called with (samples coded, samples in all).
+        options: of the codec; see `noisepress.codec.ardm.Options`.
+
+    Returns:
+        The bytes of a .nzp file, checked to decode to the same samples.
+
+    Raises:
+        UnsupportedImageError: the image is of another kind, or the codec does not take it and
+            `fallback` is off.
+        OptionError, ModelError: an option is wrong.
+    """
+    raster = as_raster(image)
+    wanted = by_name(codec)
+    total = raster.samples.size
+    report = _reporter(progress, total)
+    files: list[bytes] = []
+    encoded = wanted.encode(raster, options, report)
+    if encoded is not None:
+        files.append(_assemble(raster, wanted.ID, encoded))
+    elif not fallback:
+        raise UnsupportedImageError(
+            f"{codec} does not code {raster.mode.name} images with these options"
+        )
+    if fallback:
+        files += _fallback_files(raster, min(map(len, files), default=None))
+    best = min(files, key=len)
+    restored = decode_raster(best, model=options.get("model"))
+    if not np.array_equal(restored.samples, raster.samples):
+        raise CorruptError("the encoded image does not decode to the same samples")
+    if progress:
+        progress(total, total)
+    return best
+
+
+def estimate(image: object, **options: Any) -> float:
+    """Bits that ardm's model assigns to an image: the file's data sections but for rounding.
+
+    Raises:
+        UnsupportedImageError, OptionError, ModelError: see `encode`.
+    """
+    return Ardm().estimate(as_raster(image), options)
+
+
+def _pictures(
+    contents: Contents, model: str | None, progress: Progress | None
+) -> Iterator[Samples]:
+    """The picture after each data section; the complete one is checked."""
+    header = contents.header
+    if header.mode not in tuple(Mode):
+        raise CorruptError(f"sample layout {header.mode} is not known to this release")
+    mode = Mode(header.mode)
+    if not contents.payloads(SectionKind.DATA):
+        needed = contents.ends()[1]
+        raise TruncatedError(f"the file is cut before its first section ends at byte {needed}")
+    samples = header.width * header.height * mode.channels
+    codec = by_id(header.codec)
+    complete = (header.height, header.width)
+    latest: Samples | None = None
+    for picture in codec.decode(contents, model, _reporter(progress, samples)):
+        if latest is not None:
+            yield latest
+        latest = picture
+    if latest is None:
+        raise CorruptError("the file holds no picture")
+    if not contents.truncated:
+        if latest.shape[:2] != complete or checksum(latest) != header.check:
+            raise CorruptError("the decoded samples do not match the file's checksum")
+    yield latest
+
+
+def _to_raster(contents: Contents, samples: Samples) -> Raster:
+    metadata = unpack_metadata(contents)
+    mode = Mode(contents.header.mode)
+    if mode is Mode.PALETTE8 and "palette" not in metadata:
+        raise TruncatedError("the file is cut before its palette")
+    return Raster(samples=samples, mode=mode, **metadata)
+
+
+def decode_raster(
+    data: bytes,
+    *,
+    model: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Progress | None = None,
+) -> Raster:
+    """Like `decode`, with the sample layout, palette and metadata."""
+    contents = read(data, limits)
+    last = deque(_pictures(contents, model, progress), maxlen=1)
+    return _to_raster(contents, last[0])
+
+
+def decode(
+    data: bytes,
+    *,
+    model: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Progress | None = None,
+) -> NDArray[Any]:
+    """The samples of a file.
+
+    Args:
+        data: a .nzp file, complete or cut.
+        model: path of a model file, for files made with a model that is not bundled.
+        limits: what to accept.
+        progress: called with (samples decoded, samples in all).
+
+    Returns:
+        (h, w) or (h, w, c) of uint8, uint16 or bool; palettes are applied. A file that was cut
+        gives the last whole pyramid level, which is smaller than the image.
+
+    Raises:
+        NoisepressError: a subclass names what is wrong with the file.
+    """
+    return to_array(decode_raster(data, model=model, limits=limits, progress=progress))
+
+
+def decode_progressive(
+    data: bytes, *, model: str | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[NDArray[Any]]:
+    """The picture after each section, from the coarsest to the image itself.
+
+    Yields:
+        Arrays as `decode` returns them, of growing size.
+
+    Raises:
+        NoisepressError: see `decode`.
+    """
+    contents = read(data, limits)
+    for picture in _pictures(contents, model, None):
+        yield to_array(_to_raster(contents, picture))
+
+
+def inspect(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
+    """What a file says of itself; loads neither torch nor a model.
+
+    Raises:
+        NoisepressError: see `decode`.
+    """
+    contents = read(data, limits)
+    header = contents.header
+    codec = by_id(header.codec)
+    if header.mode not in tuple(Mode):
+        raise CorruptError(f"sample layout {header.mode} is not known to this release")
+    mode = Mode(header.mode)
+    names = {int(kind): kind.name.lower() for kind in SectionKind}
+    whole = contents.ends()[-1]
+    return FileInfo(
+        codec=codec.NAME,
+        mode=mode.name,
+        width=header.width,
+        height=header.height,
+        size=len(data),
+        bits_per_sample=8 * whole / (header.width * header.height * mode.channels),
+        truncated=contents.truncated,
+        sections=tuple(
+            (names.get(kind, f"kind {kind}"), length, index < len(contents.sections))
+            for index, (kind, length) in enumerate(contents.table)
+        ),
+        parameters=codec.describe(header.parameters),
+    )
+
+
+def verify(data: bytes, image: object = None, *, model: str | None = None) -> None:
+    """Check that a file is complete and decodes, and that it holds `image` if one is given.
+
+    Raises:
+        TruncatedError: the file was cut.
+        CorruptError: a checksum or the samples differ.
+        NoisepressError: see `decode`.
+    """
+    contents = read(data)
+    if contents.truncated:
+        raise TruncatedError(
+            f"the file was cut: {len(contents.sections)} of {len(contents.table)} sections"
+        )
+    restored = decode_raster(data, model=model)
+    if image is not None:
+        original = as_raster(image)
+        same = original.mode == restored.mode
+        if not (same and np.array_equal(original.samples, restored.samples)):
+            raise CorruptError("the file decodes to other samples than the image")

@@ -1,0 +1,230 @@
+"""Lossless coding of samples through WebP and PNG, so that a file is never worse than those.
+
+The payload is a whole WebP or PNG file of the samples alone; palette and metadata are kept by the
+container. Every payload decodes to the samples it was made from, shape (h, w, c), dtype as the mode
+says.
+
+WebP has only RGB and RGBA of 8 bits: one channel goes as grey, and grey with opacity as grey RGBA.
+Indices compress better either as they are or as the colours that they stand for, by up to a fifth
+both ways, so a PALETTE8 payload starts with one byte that says which of the two follows. Colours
+need a palette from which the indices can be told: each colour means the first entry of that colour.
+
+PNG holds BILEVEL and PALETTE8 as grey of 1, 2, 4 or 8 bits (the fewest that hold the largest
+sample), which costs no palette.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import IntEnum
+from io import BytesIO
+from typing import Any, Final
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..bitstream.errors import CorruptError, UnsupportedImageError
+from .image import Mode, Palette, PixelLimit, Raster, Samples, png_chunk
+
+WEBP_MAX_SIDE: Final = 16383
+
+
+class Effort(IntEnum):
+    """How long the WebP encoder may search; both decode alike."""
+
+    FAST = 0
+    THOROUGH = 1
+
+
+_WEBP_OPTIONS: Final[Mapping[Effort, Mapping[str, int]]] = {
+    Effort.FAST: {"method": 4, "quality": 80},
+    Effort.THOROUGH: {"method": 6, "quality": 100},
+}
+
+# First byte of a PALETTE8 payload of WebP.
+_AS_INDICES: Final = 0
+_AS_COLOURS: Final = 1
+
+_PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
+_GREY, _RGB, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6
+_PNG_COLOUR: Final[Mapping[int, int]] = {1: _GREY, 2: _GREY_ALPHA, 3: _RGB, 4: _RGB_ALPHA}
+_PACKED: Final = (Mode.BILEVEL, Mode.PALETTE8)
+
+
+def encode_webp(raster: Raster, effort: Effort = Effort.FAST) -> bytes | None:
+    """Lossless WebP of the samples, or None for 16-bit modes and sides above 16383."""
+    if raster.mode.dtype != np.uint8 or max(raster.width, raster.height) > WEBP_MAX_SIDE:
+        return None
+    grey = _webp(_spread(raster.samples), effort)
+    if raster.mode is not Mode.PALETTE8:
+        return grey
+    payload = bytes([_AS_INDICES]) + grey
+    table = Palette.unpack(raster.palette).table()
+    used = np.unique(raster.samples)
+    if np.array_equal(_indices(table[used], table), used):
+        colours = bytes([_AS_COLOURS]) + _webp(table[raster.samples[:, :, 0]], effort)
+        payload = min(payload, colours, key=len)
+    return payload
+
+
+def decode_webp(
+    payload: bytes, mode: Mode, width: int, height: int, palette: bytes = b""
+) -> Samples:
+    """Samples of an `encode_webp` payload, shape (height, width, c), uint8.
+
+    `palette`: `Raster.palette`, for PALETTE8. `CorruptError` if the payload is damaged, of another
+    size, or holds what the mode cannot.
+    """
+    if mode.dtype != np.uint8:
+        raise CorruptError(f"WebP payload in a {mode.name} image, WebP holds 8-bit modes")
+    as_colours = False
+    if mode is Mode.PALETTE8:
+        kind, payload = payload[:1], payload[1:]
+        if kind not in (bytes([_AS_INDICES]), bytes([_AS_COLOURS])):
+            raise CorruptError(f"WebP payload of indices starts with {kind!r}, 0 or 1 expected")
+        as_colours = kind == bytes([_AS_COLOURS])
+    pixels = _read(payload, "WEBP", ("RGB", "RGBA"), width, height)
+    if as_colours:
+        with _corrupt("palette"):
+            table = Palette.unpack(palette).table()
+        return _indices(_match_channels(pixels, table.shape[1]), table)[:, :, np.newaxis]
+    pixels = _match_channels(pixels, 4 if mode.has_alpha else 3)
+    if mode.channels < 3:
+        if np.any(pixels[:, :, :1] != pixels[:, :, 1:3]):
+            raise CorruptError(f"WebP payload of a {mode.name} image has colours, grey expected")
+        pixels = pixels[:, :, [0, 3] if mode.has_alpha else [0]]
+    return _in_range(np.ascontiguousarray(pixels), mode)
+
+
+def encode_png(raster: Raster) -> bytes:
+    """PNG of the samples, of the smallest of a few ways to filter them."""
+    mode = raster.mode
+    if mode in _PACKED:
+        packed = _unfiltered_png(raster.samples[:, :, 0])
+        filtered = _png(raster.samples) if int(raster.samples.max()) > 15 else packed
+        return min(packed, filtered, key=len)
+    if mode.dtype != np.uint8 and mode.channels > 1:
+        return bytes(imagecodecs.png_encode(raster.samples, level=9))
+    return _png(raster.samples)
+
+
+def decode_png(payload: bytes, mode: Mode, width: int, height: int) -> Samples:
+    """Samples of an `encode_png` payload, shape (height, width, c), dtype as the mode says.
+
+    `CorruptError` if the payload is damaged, of another size, or holds what the mode cannot.
+    """
+    header = _PNG_MAGIC + struct.pack(">I4sII", 13, b"IHDR", width, height)
+    depths = (1, 2, 4, 8) if mode in _PACKED else (8 * mode.dtype.itemsize,)
+    if len(payload) < 33 or payload[:24] != header or payload[24] not in depths:
+        raise CorruptError(
+            f"PNG payload does not start as one of {width}x{height} {mode.name} samples"
+        )
+    depth, colour = payload[24], payload[25]
+    if colour != _PNG_COLOUR[mode.channels]:
+        raise CorruptError(f"PNG payload of colour type {colour} in a {mode.name} image")
+    if depth == 16 and mode.channels > 1:
+        with _corrupt("PNG"):
+            samples: Samples = np.asarray(imagecodecs.png_decode(payload))
+    else:
+        samples = _read(payload, "PNG", ("1", "L", "LA", "RGB", "RGBA", "I;16"), width, height)
+    if samples.dtype == np.bool_:
+        samples = samples.astype(np.uint8)
+    elif depth < 8:
+        samples = samples // np.uint8(255 // ((1 << depth) - 1))  # readers widen to 8 bits
+    if samples.shape != (height, width, mode.channels) or samples.dtype != mode.dtype:
+        raise CorruptError(f"PNG payload decodes to {samples.shape} {samples.dtype} samples")
+    return _in_range(np.ascontiguousarray(samples), mode)
+
+
+def _spread(samples: Samples) -> Samples:
+    """1 to 4 channels as RGB or RGBA."""
+    order = {1: [0, 0, 0], 2: [0, 0, 0, 1]}.get(samples.shape[2])
+    return samples if order is None else samples[:, :, order]
+
+
+def _webp(pixels: Samples, effort: Effort) -> bytes:
+    out = BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(out, "WEBP", lossless=True, exact=True, **_WEBP_OPTIONS[effort])
+    return out.getvalue()
+
+
+def _png(samples: Samples) -> bytes:
+    out = BytesIO()
+    Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples).save(
+        out, "PNG", optimize=True
+    )
+    return out.getvalue()
+
+
+def _unfiltered_png(indices: NDArray[np.uint8]) -> bytes:
+    """Grey PNG with as few bits a pixel as hold the largest index; filters hurt indices."""
+    height, width = indices.shape
+    depth = next(bits for bits in (1, 2, 4, 8) if int(indices.max()) < 1 << bits)
+    bits = np.unpackbits(indices[:, :, np.newaxis], axis=2)[:, :, 8 - depth :]
+    rows = np.packbits(bits.reshape(height, width * depth), axis=1)
+    no_filter = np.zeros((height, 1), np.uint8)
+    body = zlib.compress(np.hstack([no_filter, rows]).tobytes(), 9)
+    header = struct.pack(">IIBBBBB", width, height, depth, _GREY, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))
+    return _PNG_MAGIC + b"".join(png_chunk(kind, data) for kind, data in chunks)
+
+
+def _indices(pixels: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """First palette entry of every pixel's colour: shape (..., c) to (...)."""
+    known, first = np.unique(_codes(table), return_index=True)
+    codes = _codes(pixels)
+    at = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+    if not np.array_equal(known[at], codes):
+        raise CorruptError("payload has a colour that is not in the palette")
+    indices: NDArray[np.uint8] = first[at].astype(np.uint8)
+    return indices
+
+
+def _codes(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    codes = np.zeros(pixels.shape[:-1], np.uint32)
+    for channel in range(pixels.shape[-1]):
+        codes = (codes << np.uint32(8)) | pixels[..., channel]
+    return codes
+
+
+@contextmanager
+def _corrupt(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # decoders raise whatever they like
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CorruptError(f"{what} payload does not decode: {reason}") from error
+
+
+def _read(payload: bytes, kind: str, modes: tuple[str, ...], width: int, height: int) -> Samples:
+    """Pixels of a file, shape (height, width, c); the size is checked before they are decoded."""
+    with _corrupt(kind), PixelLimit():
+        image = Image.open(BytesIO(payload), formats=(kind,))
+        if image.size != (width, height) or image.mode not in modes:
+            raise UnsupportedImageError(
+                f"{image.size[0]}x{image.size[1]} {image.mode} found, {width}x{height} expected"
+            )
+        pixels: NDArray[Any] = np.asarray(image)
+    return pixels.reshape(height, width, -1)
+
+
+def _match_channels(pixels: Samples, channels: int) -> Samples:
+    """RGBA pixels that are all opaque come out of WebP as RGB: give them their opacity again."""
+    if pixels.shape[2] == 3 and channels == 4:
+        opaque = np.full((*pixels.shape[:2], 1), 255, np.uint8)
+        return np.concatenate([pixels, opaque], axis=2)
+    if pixels.shape[2] != channels:
+        raise CorruptError(f"payload has {pixels.shape[2]} channels, {channels} expected")
+    return pixels
+
+
+def _in_range(samples: Samples, mode: Mode) -> Samples:
+    if mode is Mode.BILEVEL and int(samples.max()) > 1:
+        raise CorruptError(f"payload of a BILEVEL image holds {int(samples.max())}, 0 and 1 are")
+    return samples

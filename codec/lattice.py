@@ -1,0 +1,191 @@
+"""Lattice order: pixels in the order of a resolution pyramid, thumbnails first.
+
+Level l of the pyramid is every 2^l-th pixel of every 2^l-th row. A level is coded given the
+next coarser one in three phases (models/lattice.py), each a handful of network calls and
+one array of symbols for each colour channel. Autoregressive diffusion (arXiv 2110.02037)
+restricted to an order in which every pixel is evaluated about once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..bitstream.coders import Coder
+from ..bitstream.entropy import Ints, LogisticMixture, Uniform
+from ..models.lattice import (
+    CODING_ORDER,
+    PHASES,
+    LatticeNet,
+    PhaseNet,
+    input_planes,
+    interpolate,
+    neighbours,
+    residual,
+)
+
+Samples = NDArray[np.uint8]
+
+FIRST_SECTION_SIDE = 32
+"""The first section holds the coarse levels up to this many pixels a side."""
+
+_OFFSETS = {"E": (0, 0), "D": (1, 1), "A": (0, 1), "B": (1, 0)}
+_SAMPLE_DIGITS = 4
+
+
+def level_count(height: int, width: int) -> int:
+    """Levels above the single pixel that the pyramid ends with."""
+    return (max(height, width) - 1).bit_length()
+
+
+def sections(height: int, width: int) -> list[list[int]]:
+    """The levels that each section codes, coarse to fine; the first starts from nothing."""
+    top = level_count(height, width)
+    longest = max(height, width)
+    first = [level for level in range(top) if -(-longest >> level) <= FIRST_SECTION_SIDE]
+    rest = [[level] for level in reversed(range(top - len(first)))]
+    return [first[::-1], *rest]
+
+
+class Lattice:
+    """Codes images in lattice order with a network.
+
+    Args:
+        network: frozen.
+        block: side of the squares, in pixels of a sub-lattice, that are coded
+            independently of each other; bounds the memory.
+    """
+
+    def __init__(self, network: LatticeNet, block: int) -> None:
+        self.network, self.block = network, block
+
+    @torch.inference_mode()
+    def run(
+        self, samples: Samples | None, shape: tuple[int, int, int], coders: Iterator[Coder]
+    ) -> Iterator[Samples]:
+        """Encode `samples`, or decode when it is None: the same loop.
+
+        Args:
+            samples: (h, w, c) with c = 1 or 3.
+            shape: (h, w, c).
+            coders: one for each of `sections`.
+
+        Yields:
+            After each section the pyramid level (h', w', c) that it completes.
+        """
+        height, width, channels = shape
+        levels = sections(height, width)
+        known = self._top(samples, level_count(height, width), channels, coder := next(coders))
+        for index, members in enumerate(levels):
+            if index:
+                coder = next(coders)
+            for level in members:
+                fine = (-(-height >> level), -(-width >> level), channels)
+                target = None if samples is None else samples[:: 1 << level, :: 1 << level]
+                known = self._level(target, fine, known, level, coder)
+            yield known
+
+    def _top(self, samples: Samples | None, level: int, channels: int, coder: Coder) -> Samples:
+        pixel = None
+        if samples is not None:
+            pixel = samples[:: 1 << level, :: 1 << level].reshape(-1).astype(np.int32)
+        coded = coder.code(pixel, Uniform(channels, _SAMPLE_DIGITS))
+        return coded.astype(np.uint8).reshape(1, 1, channels)
+
+    def _level(
+        self,
+        target: Samples | None,
+        shape: tuple[int, int, int],
+        even: Samples,
+        level: int,
+        coder: Coder,
+    ) -> Samples:
+        """Code the three other sub-lattices of a level given its even one."""
+        out = np.empty(shape, np.uint8)
+        out[::2, ::2] = even
+        step = 2 * self.block
+        for top in range(0, shape[0], step):
+            for left in range(0, shape[1], step):
+                window = np.s_[top : top + step, left : left + step]
+                part = None if target is None else target[window]
+                self._block(part, out[window], level, coder)
+        return out
+
+    def _block(self, target: Samples | None, out: Samples, level: int, coder: Coder) -> None:
+        """Code one block in place: `out` (h, w, c) holds the even sub-lattice."""
+        channels = out.shape[2]
+        known = {"E": _to_tensor(out[::2, ::2])}
+        carried: Tensor | None = None
+        for phase in PHASES:
+            row, column = _OFFSETS[phase]
+            hole = out[row::2, column::2]
+            values = None if target is None else target[row::2, column::2]
+            around = neighbours(phase, known)
+            base = interpolate(around[:4])
+            net = self.network.phase(level, phase)
+            carried, features = net.features(input_planes(around, base), carried)
+            known[phase] = _code_phase(net, features, base, values, hole, channels, coder)
+
+
+def _to_tensor(samples: Samples) -> Tensor:
+    """(h, w, 1 or 3) samples as (1, 3, h, w) float32, channels in coding order."""
+    if samples.shape[2] == 1:
+        ordered = np.repeat(samples, 3, 2)
+    else:
+        ordered = samples[..., list(CODING_ORDER)]
+    tensor = torch.from_numpy(np.ascontiguousarray(ordered)).permute(2, 0, 1)[None]
+    return tensor.float().contiguous(memory_format=torch.channels_last)
+
+
+def _code_phase(
+    net: PhaseNet,
+    features: Tensor,
+    base: Tensor,
+    values: Samples | None,
+    hole: Samples,
+    channels: int,
+    coder: Coder,
+) -> Tensor:
+    """Code one sub-lattice, write it into `hole` (h, w, c), and return it padded as a tensor.
+
+    Where an odd side leaves the sub-lattice without a last row or column, the tensor holds
+    the interpolation.
+    """
+    height, width = hole.shape[:2]
+    whole = base.clone()
+    order = CODING_ORDER if channels == len(CODING_ORDER) else (0,)
+    levels = base[0, :, :height, :width].to(torch.int32).numpy()
+    differences = np.empty((height * width, len(order)), np.int32)
+    for index, channel in enumerate(order):
+        parameters = net.parameters_of(index, features, residual(whole, base)[:, :index])
+        table = parameters[0, :, :height, :width].permute(1, 2, 0).to(torch.int32)
+        model = _mixture(
+            table.flatten(0, 1).numpy(),
+            levels[index].reshape(-1),
+            differences[:, :index],
+            net.components,
+        )
+        given = None if values is None else values[..., channel].reshape(-1).astype(np.int32)
+        coded = coder.code(given, model)
+        differences[:, index] = coded - levels[index].reshape(-1)
+        plane = coded.reshape(height, width)
+        hole[..., channel] = plane
+        whole[0, index, :height, :width] = torch.from_numpy(plane)
+    if channels == 1:
+        whole[:, 1:] = whole[:, :1]
+    return whole
+
+
+def _mixture(table: Ints, base: Ints, differences: Ints, k: int) -> LogisticMixture:
+    """The entropy model that the network's integers (n, 3 k + c) describe."""
+    shift = (table[:, 3 * k :] * differences).sum(1, dtype=np.int32) >> 1
+    centre = 16 * base + shift
+    return LogisticMixture(
+        logits=np.ascontiguousarray(table[:, :k]),
+        locations=table[:, k : 2 * k] + centre[:, None],
+        scales=table[:, 2 * k : 3 * k],
+    )

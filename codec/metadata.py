@@ -1,0 +1,57 @@
+"""Palette, ICC, EXIF and XMP in sections of the container, byte for byte."""
+
+from __future__ import annotations
+
+import zlib
+
+from ..bitstream.container import Contents, Section, SectionKind
+from ..bitstream.errors import CorruptError
+from .image import Raster
+
+_NAMES = {
+    SectionKind.PALETTE: "palette",
+    SectionKind.ICC: "icc",
+    SectionKind.EXIF: "exif",
+    SectionKind.XMP: "xmp",
+}
+_STORED, _DEFLATED = b"\0", b"\1"
+_LIMIT = 2**26
+
+
+def pack_metadata(raster: Raster) -> list[Section]:
+    """A section for each kind that the image has, deflated where that is smaller."""
+    kept = ((kind, getattr(raster, name)) for kind, name in _NAMES.items())
+    return [Section(kind, _pack(data)) for kind, data in kept if data]
+
+
+def unpack_metadata(contents: Contents) -> dict[str, bytes]:
+    """Keyword arguments of `Raster` for the kinds that are there.
+
+    Raises:
+        CorruptError: a section is damaged.
+    """
+    return {
+        name: _unpack(payloads[0], name)
+        for kind, name in _NAMES.items()
+        if (payloads := contents.payloads(kind))
+    }
+
+
+def _pack(data: bytes) -> bytes:
+    deflated = zlib.compress(data, 9)
+    return _DEFLATED + deflated if len(deflated) < len(data) else _STORED + data
+
+
+def _unpack(payload: bytes, what: str) -> bytes:
+    if payload[:1] == _STORED:
+        return payload[1:]
+    if payload[:1] != _DEFLATED:
+        raise CorruptError(f"the {what} section is packed in an unknown way")
+    inflate = zlib.decompressobj()
+    try:
+        data = inflate.decompress(payload[1:], _LIMIT)
+    except zlib.error as error:
+        raise CorruptError(f"the {what} section is damaged") from error
+    if not inflate.eof:
+        raise CorruptError(f"the {what} section is cut or longer than {_LIMIT} bytes")
+    return data

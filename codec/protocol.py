@@ -1,0 +1,80 @@
+"""What every codec offers, and what codecs share: options, progress."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from ..bitstream.container import Contents, Section
+from ..bitstream.errors import OptionError
+from .image import Raster, Samples
+
+if TYPE_CHECKING:
+    from ..bitstream.coders import Coder
+    from ..bitstream.entropy import EntropyModel, Ints
+
+Report = Callable[[int], None]
+"""Told after each piece of work how many samples it coded."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A codec's own header bytes and its sections, without metadata."""
+
+    parameters: bytes
+    sections: Sequence[Section]
+
+
+class Codec(Protocol):
+    """A coder of images, with a literal id that is never used for another."""
+
+    ID: ClassVar[int]
+    NAME: ClassVar[str]
+
+    def encode(self, raster: Raster, options: Mapping[str, Any], report: Report) -> Encoded | None:
+        """Code an image; None if the codec does not take its layout."""
+        ...
+
+    def decode(self, contents: Contents, model: str | None, report: Report) -> Iterator[Samples]:
+        """The picture (h', w', c) after each whole data section, the last one complete."""
+        ...
+
+    def describe(self, parameters: bytes) -> dict[str, int | str]:
+        """The codec's header fields in words."""
+        ...
+
+
+OptionsT = TypeVar("OptionsT")
+
+
+def parse_options(kind: Callable[..., OptionsT], given: Mapping[str, Any]) -> OptionsT:
+    """An options dataclass from keywords.
+
+    Raises:
+        OptionError: names the unknown option and the known ones.
+    """
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for name in given:
+        if name not in known:
+            supported = ", ".join(known) or "none"
+            raise OptionError(f"unknown option {name!r}; supported are {supported}")
+    return kind(**given)
+
+
+class _Watched:
+    """A coder that reports its progress."""
+
+    def __init__(self, coder: Coder, report: Report) -> None:
+        self._coder, self._report = coder, report
+
+    def code(self, symbols: Ints | None, model: EntropyModel) -> Ints:
+        coded = self._coder.code(symbols, model)
+        self._report(len(coded))
+        return coded
+
+
+def watched(coders: Iterable[Coder], report: Report) -> Iterator[Coder]:
+    """The same coders, reporting the number of symbols after each call."""
+    return (_Watched(coder, report) for coder in coders)

@@ -1,0 +1,109 @@
+"""Random order: samples revealed in a seeded random order, many at each network call.
+
+Order-agnostic autoregressive diffusion with Upscale stages and parallel groups
+(arXiv 2110.02037, sections 3 and 3.3): stage by stage, the next two bits of every sample are
+coded group by group, each group given everything before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..bitstream.coders import Coder
+from ..bitstream.entropy import Ints, LogisticMixture, MixtureDigit
+from ..bitstream.noise import words
+from ..models.masked import STAGES, MaskedNet
+from .schedule import GRID
+
+Samples = NDArray[np.uint8]
+
+
+class RandomOrder:
+    """Codes images in random order with a masked network.
+
+    Args:
+        network: frozen.
+        seed: of the order.
+        ends: group ends of each stage, in units of 1 / GRID of the samples.
+    """
+
+    def __init__(self, network: MaskedNet, seed: int, ends: Sequence[Sequence[int]]) -> None:
+        self.network, self.seed, self.ends = network, seed, ends
+
+    @torch.inference_mode()
+    def run(
+        self, samples: Samples | None, shape: tuple[int, int, int], coders: Iterator[Coder]
+    ) -> Iterator[Samples]:
+        """Encode `samples`, or decode when it is None: the same loop.
+
+        Args:
+            samples: (h, w, 3).
+            shape: (h, w, 3).
+            coders: one for each Upscale stage.
+
+        Yields:
+            After each stage the image (h, w, 3) with each sample at the centre of the
+            interval that its known digits leave; after the last, the image itself.
+        """
+        planar = None if samples is None else np.ascontiguousarray(samples.transpose(2, 0, 1))
+        target = None if planar is None else planar.reshape(-1).astype(np.int32)
+        size = int(np.prod(shape))
+        values = np.zeros(size, np.int32)
+        for stage, coder in zip(range(STAGES), coders, strict=False):
+            left = STAGES - 1 - stage
+            self._stage(values, target, shape, stage, left, coder)
+            centre = values + (4**left) // 2
+            yield centre.astype(np.uint8).reshape(3, *shape[:2]).transpose(1, 2, 0)
+
+    def _stage(
+        self,
+        values: Ints,
+        target: Ints | None,
+        shape: tuple[int, int, int],
+        stage: int,
+        left: int,
+        coder: Coder,
+    ) -> None:
+        """Code one digit of every sample, adding it to `values` in place."""
+        size = len(values)
+        order = np.argsort(words(self.seed, stage, n=size), kind="stable")
+        known = np.zeros(size, bool)
+        start = 0
+        for fraction in self.ends[stage]:
+            end = size * fraction // GRID
+            chosen = np.sort(order[start:end])
+            start = end
+            if not len(chosen):
+                continue
+            digits = None if target is None else (target[chosen] >> (2 * left)) & 3
+            model = self._model(values, known, shape, stage, left, chosen)
+            values[chosen] += coder.code(digits, model) << (2 * left)
+            known[chosen] = True
+
+    def _model(
+        self,
+        values: Ints,
+        known: NDArray[np.bool_],
+        shape: tuple[int, int, int],
+        stage: int,
+        left: int,
+        chosen: NDArray[np.int64],
+    ) -> MixtureDigit:
+        """The distributions of the digits of the `chosen` samples."""
+        centre = values + np.where(known, 4**left // 2, 4 ** (left + 1) // 2).astype(np.int32)
+        planes = (1, 3, *shape[:2])
+        table = self.network(
+            torch.from_numpy(centre).float().view(planes),
+            torch.from_numpy(known).float().view(planes),
+            torch.tensor([stage]),
+        )
+        rows = table[0].permute(0, 2, 3, 1).flatten(0, 2)[torch.from_numpy(chosen)]
+        logits, locations, scales = np.split(rows.to(torch.int32).numpy(), 3, axis=1)
+        mixture = LogisticMixture(
+            np.ascontiguousarray(logits), locations + 16 * centre[chosen, None], scales
+        )
+        return MixtureDigit(mixture, values[chosen], left)

@@ -1,0 +1,245 @@
+"""Integer-exact layers: networks whose outputs are the same bits on every machine.
+
+Every weight, bias and activation is an integer held in a float tensor, and every sum that
+a layer accumulates stays below 2^24 in magnitude. Float32 represents such sums exactly, so
+they do not depend on the order of summation, the thread count, the memory layout, or the
+library that computes the convolution.
+
+Numbers are fixed point: a tensor with `frac` fractional bits holds `value * 2^frac`.
+Convolutions read unsigned 8-bit activations with `ACTIVATION_FRAC` fractional bits (or signed
+8-bit inputs of the same scale) and 8-bit weights with a power-of-two scale per output
+channel; residual streams carry `RESIDUAL_FRAC` fractional bits.
+
+Training runs the same forward pass on rounded copies of float weights, with straight-through
+gradients (Bengio et al., arXiv 1308.3432), so that the trained network is the coded one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+ACTIVATION_FRAC = 4
+RESIDUAL_FRAC = 8
+ACTIVATION_MAX = 255
+WEIGHT_MAX = 127
+COMPUTE = torch.bfloat16  # of training: exact for 8-bit factors, 4 times faster than float32
+EXACT_LIMIT = 2**24
+OUTPUT_LIMIT = 2**22
+RESIDUAL_LIMIT = 2**20
+
+
+class ExactnessError(ValueError):
+    """A layer cannot be proven to stay inside the exact range of float32."""
+
+
+class _Round(torch.autograd.Function):
+    """floor(x + 1/2) with the gradient of the identity."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return (x + 0.5).floor_()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad
+
+
+class _RoundReLU(torch.autograd.Function):
+    """clamp(floor(x scale + 1/2), 0, ACTIVATION_MAX) with the gradient of the clamp.
+
+    The result is bfloat16, which holds integers to 256 exactly.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
+        y = (x * scale).add_(0.5).floor_().clamp_(0, ACTIVATION_MAX).bfloat16()
+        ctx.scale = scale
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (y,) = ctx.saved_tensors
+        inside = (y > 0).logical_and_(y < ACTIVATION_MAX)
+        return grad.mul(ctx.scale).mul_(inside), None
+
+
+class _Rescale(torch.autograd.Function):
+    """total * scale + bias, per channel, as float32."""
+
+    @staticmethod
+    def forward(ctx: Any, total: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+        ctx.dtype = total.dtype
+        ctx.save_for_backward(scale)
+        y = total * scale[:, None, None]
+        return y.add_(bias[:, None, None])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor]:
+        (scale,) = ctx.saved_tensors
+        return (grad * scale[:, None, None]).to(ctx.dtype), None, grad.sum((0, 2, 3))
+
+
+class Exact(nn.Module):
+    """Base of the integer-exact modules.
+
+    Attributes:
+        quantise: False runs the float twin (no rounding, no 8-bit weights), to measure what
+            exactness costs.
+    """
+
+    quantise: bool = True
+
+
+class ExactConv(Exact):
+    """Square, zero-padded convolution with integer weights.
+
+    Args:
+        inputs, outputs: channels.
+        kernel: side of the kernel, odd.
+        frac: fractional bits of the result.
+        input_frac: fractional bits of the input.
+        dilation: distance between the kernel's taps.
+
+    The input holds integers of magnitude at most ACTIVATION_MAX; the output holds integers
+    with `frac` fractional bits. While training, the rounding of outputs finer than
+    activations is left out: a coarser rounding follows.
+    """
+
+    shift: Tensor
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        frac: int,
+        input_frac: int = ACTIVATION_FRAC,
+        dilation: int = 1,
+    ) -> None:
+        super().__init__()
+        self.frac, self.input_frac = frac, input_frac
+        self.dilation, self.padding = dilation, dilation * (kernel // 2)
+        bound = 1 / math.sqrt(inputs * kernel * kernel)
+        weight = torch.empty(outputs, inputs, kernel, kernel).uniform_(-bound, bound)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("shift", torch.zeros(0, dtype=torch.int8))
+
+    @property
+    def frozen(self) -> bool:
+        """True once the weights are integers."""
+        return self.shift.numel() > 0
+
+    def scale_bits(self) -> Tensor:
+        """Fractional bits of the weights, one per output channel: the most that 8 bits hold."""
+        largest = self.weight.detach().abs().amax((1, 2, 3)).clamp_min(2.0**-10)
+        return torch.floor(torch.log2(WEIGHT_MAX / largest))
+
+    def integers(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Integer weights, integer biases, and the shift 2^-s from the sum to the output."""
+        if self.frozen:
+            return self.weight, self.bias, torch.exp2(-self.shift.to(self.weight.dtype))
+        bits = self.scale_bits()
+        scale = torch.exp2(bits)
+        weight = self.weight * scale[:, None, None, None]
+        bias = self.bias * scale * 2.0**self.input_frac
+        if self.quantise:
+            weight, bias = _Round.apply(weight), _Round.apply(bias)
+        return weight, bias, torch.exp2(self.frac - self.input_frac - bits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias, scale = self.integers()
+        if self.frozen:
+            total = self._sum(x, weight, bias)
+            return total.mul_(scale[:, None, None]).add_(0.5).floor_()
+        if not self.quantise:
+            return self._sum(x, weight, bias) * scale[:, None, None]
+        total = self._sum(x.to(COMPUTE), weight.to(COMPUTE), None)
+        y: Tensor = _Rescale.apply(total, scale, bias * scale)
+        return y
+
+    def _sum(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return functional.conv2d(x, weight, bias, padding=self.padding, dilation=self.dilation)
+
+    @torch.no_grad()
+    def freeze(self, name: str = "layer") -> None:
+        """Replace the float weights by the integers that they stand for.
+
+        Raises:
+            ExactnessError: a sum could reach 2^24.
+        """
+        weight, bias, scale = self.integers()
+        half = torch.floor(0.5 / scale)  # what rounding adds to the sum
+        sums = weight.abs().sum((1, 2, 3)) * ACTIVATION_MAX + bias.abs() + half
+        worst = float(sums.max())
+        if worst >= EXACT_LIMIT:
+            raise ExactnessError(f"{name}: sums may reach {worst:.0f}, the limit is 2^24")
+        self.set_integers(weight, bias, (-torch.log2(scale)).round())
+
+    def set_integers(self, weight: Tensor, bias: Tensor, shift: Tensor) -> None:
+        """Freeze the layer with given integers; the sum is shifted right by `shift` bits."""
+        self.weight = nn.Parameter(weight.float(), requires_grad=False)
+        self.bias = nn.Parameter(bias.float(), requires_grad=False)
+        self.shift = shift.to(torch.int8)
+
+
+class ExactReLU(Exact):
+    """Rectify and requantise to unsigned 8 bits with ACTIVATION_FRAC fractional bits."""
+
+    def __init__(self, frac: int) -> None:
+        super().__init__()
+        self.scale = 2.0 ** (ACTIVATION_FRAC - frac)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.quantise:
+            return (x * self.scale).clamp(0, ACTIVATION_MAX)
+        if x.requires_grad:
+            y: Tensor = _RoundReLU.apply(x, self.scale)
+            return y
+        return (x * self.scale).add_(0.5).floor_().clamp_(0, ACTIVATION_MAX)
+
+
+class ExactBlock(Exact):
+    """Residual block: ReLU, 3x3 convolution, ReLU, 1x1 convolution, exact addition."""
+
+    def __init__(self, channels: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.enter = ExactReLU(RESIDUAL_FRAC)
+        self.spatial = ExactConv(channels, channels, 3, ACTIVATION_FRAC, dilation=dilation)
+        self.between = ExactReLU(ACTIVATION_FRAC)
+        self.pointwise = ExactConv(channels, channels, 1, RESIDUAL_FRAC)
+
+    def forward(self, h: Tensor) -> Tensor:
+        change = self.pointwise(self.between(self.spatial(self.enter(h))))
+        return (h + change).clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
+
+
+def convolutions(network: nn.Module) -> Iterator[tuple[str, ExactConv]]:
+    """The integer-exact convolutions of a network with their names."""
+    for name, module in network.named_modules():
+        if isinstance(module, ExactConv):
+            yield name, module
+
+
+def set_quantise(network: nn.Module, quantise: bool) -> None:
+    """Switch a network between its integer-exact form and its float twin."""
+    for module in network.modules():
+        if isinstance(module, Exact):
+            module.quantise = quantise
+
+
+def freeze(network: nn.Module) -> None:
+    """Turn every convolution of a trained network into integers, proving the 2^24 bound.
+
+    Raises:
+        ExactnessError: names the first layer that cannot be proven exact.
+    """
+    for name, conv in convolutions(network):
+        conv.freeze(name)

@@ -1,0 +1,183 @@
+"""The lattice network: distributions of the pixels of an image given its even sub-lattice.
+
+An image of one pyramid level splits into four sub-lattices. `E` (even row, even column) is
+the image of the next coarser level and is known. The others follow in three phases: `D`
+(odd, odd) given E; `A` (even row, odd column) given E and D; `B` (odd row, even column) given
+E, D and A. All networks run at the resolution of a sub-lattice, and each phase starts from
+the features of the one before, so that its receptive field and depth grow.
+
+The network predicts what remains after an interpolation of the nearest known neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .exact import RESIDUAL_FRAC, Exact, ExactBlock, ExactConv, ExactReLU
+
+PHASES = ("D", "A", "B")
+CHANNELS = 3
+CODING_ORDER = (1, 0, 2)  # green first: it tells most about the others
+PARAMETER_FRAC = 5
+SIGNED_MAX = 127
+
+
+@dataclass(frozen=True)
+class LatticeConfig:
+    """Size of a lattice network.
+
+    Attributes:
+        width: channels of the residual stream.
+        blocks: residual blocks of each phase.
+        components: logistic components of each mixture.
+        levels: finest pyramid levels that have weights of their own; coarser ones use the last.
+    """
+
+    width: int
+    blocks: int
+    components: int
+    levels: int
+
+
+def sub_lattices(image: Tensor) -> dict[str, Tensor]:
+    """Split (n, c, h, w) with even h and w into its four sub-lattices (n, c, h/2, w/2)."""
+    return {
+        "E": image[..., ::2, ::2],
+        "D": image[..., 1::2, 1::2],
+        "A": image[..., ::2, 1::2],
+        "B": image[..., 1::2, ::2],
+    }
+
+
+def _shift(x: Tensor, down: int, right: int) -> Tensor:
+    """x[i + down, j + right] at (i, j), repeating the border; offsets in -1, 0, 1."""
+    padded = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    height, width = x.shape[-2:]
+    return padded[..., 1 + down : 1 + down + height, 1 + right : 1 + right + width]
+
+
+def neighbours(phase: str, known: dict[str, Tensor]) -> list[Tensor]:
+    """The known neighbours of each pixel of a phase; the four nearest come first."""
+    e = known["E"]
+    if phase == "D":
+        return [e, _shift(e, 0, 1), _shift(e, 1, 0), _shift(e, 1, 1)]
+    d = known["D"]
+    if phase == "A":
+        return [e, _shift(e, 0, 1), d, _shift(d, -1, 0)]
+    a = known["A"]
+    nearest = [e, _shift(e, 1, 0), d, _shift(d, 0, -1)]
+    return [*nearest, a, _shift(a, 0, -1), _shift(a, 1, 0), _shift(a, 1, -1)]
+
+
+def interpolate(nearest: list[Tensor]) -> Tensor:
+    """The rounded mean of the four nearest neighbours, in integers."""
+    return torch.floor((nearest[0] + nearest[1] + nearest[2] + nearest[3] + 2) * 0.25)
+
+
+class PhaseNet(Exact):
+    """Features and distribution parameters of one phase."""
+
+    def __init__(self, config: LatticeConfig, phase: str) -> None:
+        super().__init__()
+        self.components = config.components
+        width = config.width
+        planes = CHANNELS * (9 if phase == "B" else 5)
+        self.stem = ExactConv(planes, width, 3, RESIDUAL_FRAC, input_frac=0)
+        self.blocks = nn.ModuleList(ExactBlock(width) for _ in range(config.blocks))
+        self.leave = ExactReLU(RESIDUAL_FRAC)
+        self.hidden = nn.ModuleList(
+            ExactConv(width, width, 1, RESIDUAL_FRAC) for _ in range(CHANNELS)
+        )
+        self.previous = nn.ModuleList(
+            ExactConv(channel, width, 1, RESIDUAL_FRAC, input_frac=0)
+            for channel in range(1, CHANNELS)
+        )
+        self.rectify = ExactReLU(RESIDUAL_FRAC)
+        self.heads = nn.ModuleList(
+            ExactConv(width, 3 * config.components + channel, 1, PARAMETER_FRAC)
+            for channel in range(CHANNELS)
+        )
+        self._start_near_the_interpolation(config.components)
+
+    @torch.no_grad()
+    def _start_near_the_interpolation(self, components: int) -> None:
+        """First guess: mixtures at the interpolation, one to four levels wide.
+
+        Feature channels start with sensitivities from a fraction of a level to many levels, so
+        that rounding to 8 bits hides neither faint texture nor strong edges.
+        """
+        sensitivity = torch.logspace(-2, 1, self.stem.weight.shape[0], base=2.0)
+        self.stem.weight.mul_(sensitivity[:, None, None, None])
+        self.stem.weight[:, -CHANNELS:].mul_(2.0**-5)
+        for previous in self.previous:
+            assert isinstance(previous, ExactConv)
+            previous.weight.mul_(0.5)
+        for channel, head in enumerate(self.heads):
+            assert isinstance(head, ExactConv)
+            head.weight.mul_(0.1)
+            scales = torch.linspace(0, 1.5, components)
+            head.bias.copy_(torch.cat([torch.zeros(2 * components), scales, torch.ones(channel)]))
+
+    def features(self, planes: Tensor, carried: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The residual stream and the rectified features, both (n, width, h, w)."""
+        h = self.stem(planes)
+        if carried is not None:
+            h = h + carried
+        for block in self.blocks:
+            h = block(h)
+        return h, self.leave(h)
+
+    def parameters_of(self, channel: int, features: Tensor, residuals: Tensor) -> Tensor:
+        """Distribution parameters of one colour channel.
+
+        Args:
+            channel: 0, 1 or 2, in coding order.
+            features: (n, width, h, w), rectified.
+            residuals: (n, channel, h, w), the previous channels less their interpolations,
+                clamped to signed 8 bits.
+
+        Returns:
+            (n, 3 components + channel, h, w) integers with PARAMETER_FRAC fractional bits.
+        """
+        hidden = self.hidden[channel](features)
+        if channel:
+            hidden = hidden + self.previous[channel - 1](residuals)
+        parameters: Tensor = self.heads[channel](self.rectify(hidden))
+        return parameters
+
+
+class LatticeNet(Exact):
+    """One `PhaseNet` for each phase of each level."""
+
+    ARCHITECTURE = "lattice"
+
+    def __init__(self, config: LatticeConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.levels = nn.ModuleList(
+            nn.ModuleDict({phase: PhaseNet(config, phase) for phase in PHASES})
+            for _ in range(config.levels)
+        )
+
+    def phase(self, level: int, phase: str) -> PhaseNet:
+        """The network of a phase at a pyramid level (0 is the finest)."""
+        nets = self.levels[min(level, self.config.levels - 1)]
+        assert isinstance(nets, nn.ModuleDict)
+        net = nets[phase]
+        assert isinstance(net, PhaseNet)
+        return net
+
+
+def input_planes(known: list[Tensor], base: Tensor) -> Tensor:
+    """Network input: each neighbour less the interpolation, and the interpolation itself."""
+    planes = [(plane - base).clamp(-SIGNED_MAX, SIGNED_MAX) for plane in known]
+    return torch.cat([*planes, base - 128], 1)
+
+
+def residual(x: Tensor, base: Tensor) -> Tensor:
+    """Pixels less their interpolation, clamped to what a convolution may read."""
+    return (x - base).clamp(-SIGNED_MAX, SIGNED_MAX)

@@ -1,0 +1,131 @@
+"""`noisepress train`: crops, run, export."""
+
+from __future__ import annotations
+
+import platform
+from collections import deque
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..bitstream.errors import NoisepressError
+from ..models.exact import set_quantise
+from ..models.lattice import LatticeNet
+from ..models.masked import STAGES, MaskedNet
+from ..models.registry import BUNDLED
+from ..models.storage import write_network
+from .data import Crops, cache, photographs
+from .loop import Run
+from .losses import masked_digit_bits
+from .presets import PRESETS, Preset
+
+CURVE_POINTS = 256
+CURVE_UNITS = 2**16
+
+
+class TrainingError(NoisepressError):
+    """A run cannot start: unknown preset, or no data."""
+
+
+def train(name: str, data: Path, out: Path, until: int | None) -> int:
+    """Train a preset on a folder of photographs, continuing from `out`'s checkpoint.
+
+    Args:
+        name: key of `PRESETS`.
+        data: folder of photographs.
+        out: receives the crop cache, checkpoints, TensorBoard events and, after the last
+            step, the model file.
+        until: stop at this step; a later call continues.
+
+    Returns:
+        Exit status 0.
+
+    Raises:
+        TrainingError: unknown preset, or `data` holds no images.
+    """
+    if name not in PRESETS:
+        raise TrainingError(f"unknown preset {name!r}; supported are {', '.join(PRESETS)}")
+    preset = PRESETS[name]
+    try:
+        photographs(data)
+    except OSError as error:
+        raise TrainingError(str(error)) from error
+    crops = {
+        held_out: cache(
+            data,
+            out / f"{'validation' if held_out else 'training'}-{preset.crops.size}.npy",
+            preset.crops,
+            validation=held_out,
+        )
+        for held_out in (False, True)
+    }
+    torch.manual_seed(0)
+    run = Run(preset.network(), preset.loss, preset.recipe, out)
+    run.resume()
+    deque(run.train(crops[False], crops[True], until), maxlen=0)
+    if run.step >= preset.recipe.steps:
+        export(preset, run, crops[True], out / f"{name}.safetensors")
+    return 0
+
+
+def export(preset: Preset, run: Run, validation: Crops, path: Path) -> None:
+    """Freeze the averaged network and write it with its card."""
+    bits = run.validation(validation)
+    set_quantise(run.network, False)
+    float_bits = run.validation(validation)
+    set_quantise(run.network, True)
+    network = run.averaged().cpu()
+    assert isinstance(network, LatticeNet | MaskedNet)
+    tables: dict[str, Any] = {}
+    if isinstance(network, MaskedNet):
+        tables["curves"] = loss_curves(network, validation)
+    numbers = {bundled: number for number, bundled in BUNDLED.items()}
+    crops = preset.crops
+    write_network(
+        network,
+        path,
+        name=preset.model_id,
+        number=numbers[preset.model_id],
+        tables=tables,
+        facts={
+            "trained": f"{run.step} steps of {preset.recipe.batch} crops of {crops.size} pixels",
+            "hours": round(run.seconds / 3600, 2),
+            "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}",
+            "date": date.today().isoformat(),
+            "validation bits per dimension": round(bits, 4),
+            "the same without rounding": round(float_bits, 4),
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "data": f"photographs downscaled by {crops.scale[0]} to {crops.scale[1]}",
+            "licence": "MIT",
+            "command": f"noisepress train {preset.model_id} --data PHOTOS --out RUN",
+        },
+    )
+
+
+@torch.no_grad()
+def loss_curves(network: MaskedNet, crops: Crops, images: int = 96) -> list[list[int]]:
+    """Cost of a digit against the fraction known, for each stage: the dynamic program's input.
+
+    Returns:
+        STAGES lists of CURVE_POINTS integers in 1 / CURVE_UNITS bit, none rising.
+    """
+    batch = torch.from_numpy(np.ascontiguousarray(crops[:images].transpose(0, 3, 1, 2))).float()
+    rank = torch.rand(batch.shape, generator=torch.Generator().manual_seed(0))
+    rank = rank.flatten(1).argsort(1).argsort(1).view_as(batch) / batch[0].numel()
+    # Denser where little is known and the cost changes fast.
+    at = np.linspace(0, 1, 24, endpoint=False) ** 2
+    curves = []
+    for stage in range(STAGES):
+        stages = torch.full((len(batch),), stage)
+        costs = []
+        for fraction in at:
+            mask = (rank < fraction).float()
+            bits = masked_digit_bits(network, batch, mask, stages)
+            costs.append(float((bits * (1 - mask)).sum() / (1 - mask).sum()))
+        falling = np.minimum.accumulate(costs)
+        dense = np.interp(np.arange(CURVE_POINTS) / CURVE_POINTS, at, falling)
+        curves.append([round(cost * CURVE_UNITS) for cost in dense])
+    return curves

@@ -1,0 +1,127 @@
+"""Training data: random crops of downscaled photographs, cached as one uint8 array.
+
+Photographs stored as JPEG are downscaled by a random factor before cropping, so that
+compression artefacts vanish and the crops hold the statistics of clean images.
+"""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+Crops = NDArray[np.uint8]
+
+_FILTERS = (
+    Image.Resampling.BOX,
+    Image.Resampling.HAMMING,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+)
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How crops are cut.
+
+    Attributes:
+        size: side of a square crop in pixels.
+        scale: range of the downscaling factor, applied to whole photographs.
+        passes: how often each photograph is rescaled and cut.
+        fill: fraction of the crops of one pass, in units of a full non-overlapping cover.
+    """
+
+    size: int
+    scale: tuple[float, float]
+    passes: int
+    fill: float = 1.0
+
+
+def is_validation(name: str) -> bool:
+    """True for the photographs (one in twelve, by a hash of the name) kept out of training."""
+    return zlib.crc32(name.encode()) % 12 == 0
+
+
+def photographs(folder: Path) -> list[Path]:
+    """The image files of `folder`, sorted by name.
+
+    Raises:
+        FileNotFoundError: the folder holds no image.
+    """
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+    if not files:
+        raise FileNotFoundError(f"{folder}: no image files ({', '.join(_SUFFIXES)})")
+    return files
+
+
+def prescale(folder: Path) -> dict[str, int]:
+    """File name to the factor by which it was already downscaled (MANIFEST.csv, default 1)."""
+    manifest = folder / "MANIFEST.csv"
+    if not manifest.exists():
+        return {}
+    with manifest.open(newline="") as file:
+        return {row["file"]: int(row["prescaled"]) for row in csv.DictReader(file)}
+
+
+def cut(path: Path, already: int, spec: CropSpec, seed: int) -> Iterator[Crops]:
+    """Rescale one photograph at random and yield crops of shape (size, size, 3)."""
+    rng = np.random.default_rng([seed, zlib.crc32(path.name.encode())])
+    with Image.open(path) as opened:
+        photo = opened.convert("RGB")
+    low, high = (max(1.25, bound / already) for bound in spec.scale)
+    for _ in range(spec.passes):
+        factor = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        width, height = (max(spec.size, round(side / factor)) for side in photo.size)
+        resample = _FILTERS[rng.integers(len(_FILTERS))]
+        small = np.asarray(photo.resize((width, height), resample))
+        count = max(1, round(spec.fill * width * height / spec.size**2))
+        for _ in range(count):
+            top = rng.integers(height - spec.size + 1)
+            left = rng.integers(width - spec.size + 1)
+            yield small[top : top + spec.size, left : left + spec.size]
+
+
+def cache(folder: Path, out: Path, spec: CropSpec, *, validation: bool, seed: int = 0) -> Crops:
+    """Crops of the training (or validation) photographs, shape (n, size, size, 3), shuffled.
+
+    The array is written to `out` once and memory-mapped afterwards.
+    """
+    if not out.exists():
+        known = prescale(folder)
+        files = [p for p in photographs(folder) if is_validation(p.name) == validation]
+        crops = np.stack(
+            [
+                crop
+                for path in tqdm(files, desc="crops", unit="photo")
+                for crop in cut(path, known.get(path.name, 1), spec, seed)
+            ]
+        )
+        np.random.default_rng(seed).shuffle(crops)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = out.with_suffix(".partial.npy")
+        np.save(partial, crops)
+        partial.replace(out)
+    cached: Crops = np.load(out, mmap_mode="r")
+    return cached
+
+
+def batches(crops: Crops, size: int, rng: np.random.Generator) -> Iterator[Crops]:
+    """Endless random batches (size, 3, h, w) with random flips and transpositions."""
+    while True:
+        chosen = crops[np.sort(rng.choice(len(crops), size, replace=False))]
+        batch = chosen.transpose(0, 3, 1, 2)
+        if rng.random() < 0.5:
+            batch = batch[..., ::-1]
+        if rng.random() < 0.5:
+            batch = batch[..., ::-1, :]
+        if rng.random() < 0.5:
+            batch = batch.swapaxes(2, 3)
+        yield np.ascontiguousarray(batch)
