@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 NZP = ".nzp"
 STDIO = "-"
 IMAGES = frozenset(
-    [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"]
+    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".qoi"}
 )
 
 
@@ -269,7 +270,7 @@ def _truncate(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from .training.command import train
 
-    return train(args.preset, Path(args.data), Path(args.out), args.until)
+    return train(args.preset, Path(args.data), Path(args.out), args.until, args.start)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -334,6 +335,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", required=True, help="folder of photographs")
     train.add_argument("--out", required=True, help="folder of checkpoints and the model")
     train.add_argument("--until", type=int, help="stop at this step, to be continued")
+
+    train.add_argument("--start", help="model whose weights a new run begins with")
 
     demo = add("demo", _demo, "Encode and decode a bundled photograph.")
     demo.add_argument("-o", "--output", help="folder that receives the files")

@@ -75,14 +75,14 @@ class FileInfo:
     parameters: Mapping[str, int | str]
 
 
-def _reporter(progress: Progress | None, total: int) -> Callable[[int], None]:
-    done = 0
+def _reporter(progress: Progress | None, total: int) -> Callable[[float], None]:
+    done = 0.0
 
-    def report(count: int) -> None:
+    def report(count: float) -> None:
         nonlocal done
         done += count
         if progress:
-            progress(min(done, total), total)
+            progress(min(round(done), total), total)
 
     return report
 
@@ -115,9 +115,10 @@ def encode(
     """Encode an image losslessly.
 
     Args:
-        image: path or bytes of an image file; numpy array (h, w) or (h, w, c) of uint8, uint16 or bool, c = 1 to 4 (grey,
-            grey and alpha, RGB, RGBA); torch tensor (h, w) or (c, h, w); or Pillow image of
-            mode 1, L, LA, P, RGB, RGBA or I;16, whose ICC profile, EXIF and XMP are kept.
+        image: path or bytes of an image file; numpy array (h, w) or (h, w, c) of uint8,
+            uint16 or bool, c = 1 to 4 (grey, grey and alpha, RGB, RGBA); torch tensor (h, w)
+            or (c, h, w); or Pillow image of mode 1, L, LA, P, RGB, RGBA or I;16, whose ICC
+            profile, EXIF and XMP are kept.
         codec: `ardm`, `webp` or `png`.
         fallback: also try lossless WebP and PNG, and keep the smallest.
         progress: called with (samples coded, samples in all).
@@ -184,9 +185,9 @@ def _pictures(
         latest = picture
     if latest is None:
         raise CorruptError("the file holds no picture")
-    if not contents.truncated:
-        if latest.shape[:2] != complete or checksum(latest) != header.check:
-            raise CorruptError("the decoded samples do not match the file's checksum")
+    whole = latest.shape[:2] == complete and checksum(latest) == header.check
+    if not (whole or contents.truncated):
+        raise CorruptError("the decoded samples do not match the file's checksum")
     yield latest
 
 

@@ -196,6 +196,11 @@ class Parameters:
         ends = _ends(curves, schedule, self.values["calls"])
         return RandomOrder(network, self.values["seed"], ends)
 
+    @property
+    def share(self) -> float:
+        """How much of a sample one coded symbol is."""
+        return 1 / STAGES if self.order == "random" else 1.0
+
     def sections(self, height: int, width: int) -> int:
         """How many data sections an image takes."""
         if self.order == "random":
@@ -238,7 +243,7 @@ class Ardm:
         colour, alpha = _split(raster)
         count = parameters.sections(*colour.shape[:2])
         encoders = [Encoder() for _ in range(count)]
-        _exhaust(parameters, colour, watched(encoders, report))
+        _exhaust(parameters, colour, watched(encoders, report, parameters.share))
         sections = [Section(SectionKind.DATA, encoder.finish()) for encoder in encoders]
         if alpha is not None:
             sections.append(Section(SectionKind.ALPHA, encode_plane(alpha)))
@@ -276,7 +281,7 @@ class Ardm:
             raise CorruptError(f"{planned} data sections do not fit the image's size")
         shape = (header.height, header.width, channels)
         alphas = contents.payloads(SectionKind.ALPHA)
-        pictures = parameters.coder().run(None, shape, watched(decoders, report))
+        pictures = parameters.coder().run(None, shape, watched(decoders, report, parameters.share))
         for done, picture in zip(range(1, len(decoders) + 1), pictures, strict=False):
             if mode.has_alpha and done == planned and alphas:
                 plane = decode_plane(alphas[0], header.height, header.width)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..bitstream.coders import Coder
     from ..bitstream.entropy import EntropyModel, Ints
 
-Report = Callable[[int], None]
+Report = Callable[[float], None]
 """Told after each piece of work how many samples it coded."""
 
 
@@ -66,15 +66,15 @@ def parse_options(kind: Callable[..., OptionsT], given: Mapping[str, Any]) -> Op
 class _Watched:
     """A coder that reports its progress."""
 
-    def __init__(self, coder: Coder, report: Report) -> None:
-        self._coder, self._report = coder, report
+    def __init__(self, coder: Coder, report: Report, share: float) -> None:
+        self._coder, self._report, self._share = coder, report, share
 
     def code(self, symbols: Ints | None, model: EntropyModel) -> Ints:
         coded = self._coder.code(symbols, model)
-        self._report(len(coded))
+        self._report(len(coded) * self._share)
         return coded
 
 
-def watched(coders: Iterable[Coder], report: Report) -> Iterator[Coder]:
-    """The same coders, reporting the number of symbols after each call."""
-    return (_Watched(coder, report) for coder in coders)
+def watched(coders: Iterable[Coder], report: Report, share: float) -> Iterator[Coder]:
+    """The same coders, reporting after each call; a symbol is `share` of a sample."""
+    return (_Watched(coder, report, share) for coder in coders)

@@ -30,8 +30,8 @@ ACTIVATION_MAX = 255
 WEIGHT_MAX = 127
 COMPUTE = torch.bfloat16  # of training: exact for 8-bit factors, 4 times faster than float32
 EXACT_LIMIT = 2**24
-OUTPUT_LIMIT = 2**22
 RESIDUAL_LIMIT = 2**20
+OUTPUT_LIMIT = EXACT_LIMIT - RESIDUAL_LIMIT  # leaves room to add a residual stream
 
 
 class ExactnessError(ValueError):
@@ -173,21 +173,40 @@ class ExactConv(Exact):
         """Replace the float weights by the integers that they stand for.
 
         Raises:
-            ExactnessError: a sum could reach 2^24.
+            ExactnessError: see `prove`.
+        """
+        weight, bias, scale = self.integers()
+        self.set_integers(weight, bias, (-torch.log2(scale)).round())
+        self.prove(name)
+
+    def prove(self, name: str = "layer") -> None:
+        """Check that a frozen layer computes exactly in float32, whatever its input.
+
+        Raises:
+            ExactnessError: a sum could reach 2^24, or could when the output is added to a residual
+                stream.
         """
         weight, bias, scale = self.integers()
         half = torch.floor(0.5 / scale)  # what rounding adds to the sum
         sums = weight.abs().sum((1, 2, 3)) * ACTIVATION_MAX + bias.abs() + half
-        worst = float(sums.max())
-        if worst >= EXACT_LIMIT:
-            raise ExactnessError(f"{name}: sums may reach {worst:.0f}, the limit is 2^24")
-        self.set_integers(weight, bias, (-torch.log2(scale)).round())
+        bounds = (("sums", sums, EXACT_LIMIT), ("outputs", sums * scale, OUTPUT_LIMIT))
+        for what, reached, limit in bounds:
+            if (worst := float(reached.max())) >= limit:
+                raise ExactnessError(f"{name}: {what} may reach {worst:.0f}, the limit is {limit}")
 
     def set_integers(self, weight: Tensor, bias: Tensor, shift: Tensor) -> None:
         """Freeze the layer with given integers; the sum is shifted right by `shift` bits."""
         self.weight = nn.Parameter(weight.float(), requires_grad=False)
         self.bias = nn.Parameter(bias.float(), requires_grad=False)
         self.shift = shift.to(torch.int8)
+
+    def thaw(self) -> None:
+        """Turn the integers of a frozen layer into float weights again, to train on."""
+        bits = self.shift.float() + self.frac - self.input_frac
+        scale = torch.exp2(-bits)
+        self.weight = nn.Parameter(self.weight * scale[:, None, None, None])
+        self.bias = nn.Parameter(self.bias * scale * 2.0**-self.input_frac)
+        self.shift = torch.zeros(0, dtype=torch.int8)
 
 
 class ExactReLU(Exact):
@@ -217,8 +236,9 @@ class ExactBlock(Exact):
         self.pointwise = ExactConv(channels, channels, 1, RESIDUAL_FRAC)
 
     def forward(self, h: Tensor) -> Tensor:
-        change = self.pointwise(self.between(self.spatial(self.enter(h))))
-        return (h + change).clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
+        change: Tensor = self.pointwise(self.between(self.spatial(self.enter(h))))
+        total: Tensor = h + change
+        return total.clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
 
 
 def convolutions(network: nn.Module) -> Iterator[tuple[str, ExactConv]]:

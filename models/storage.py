@@ -14,14 +14,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .errors import ModelError
-from .exact import Exact, convolutions, freeze
+from .exact import ExactnessError, convolutions, freeze
 from .lattice import LatticeConfig, LatticeNet
 from .masked import MaskedConfig, MaskedNet
 
 _TYPES = {"weight": torch.int8, "bias": torch.int32, "shift": torch.int8}
 
 
-def build(architecture: str, config: Mapping[str, int]) -> Exact:
+def build(architecture: str, config: Mapping[str, int]) -> LatticeNet | MaskedNet:
     """An untrained network.
 
     Raises:
@@ -69,11 +69,13 @@ def write_network(
     path.chmod(0o644)
 
 
-def read_network(path: Path, architecture: str, config: Mapping[str, int]) -> Exact:
+def read_network(
+    path: Path, architecture: str, config: Mapping[str, int]
+) -> LatticeNet | MaskedNet:
     """The frozen network of a model file, in channels-last layout.
 
     Raises:
-        ModelError: tensors are missing or have other shapes.
+        ModelError: tensors are missing, have other shapes, or could compute inexactly.
     """
     try:
         tensors = load_file(path)
@@ -93,4 +95,8 @@ def read_network(path: Path, architecture: str, config: Mapping[str, int]) -> Ex
                     f"{path}: {layer}.{part} is {tensor.dtype} of shape {tuple(tensor.shape)}"
                 )
         conv.set_integers(**parts)
+        try:
+            conv.prove(layer)
+        except ExactnessError as error:
+            raise ModelError(f"{path}: {error}") from error
     return network.to(memory_format=torch.channels_last).eval()

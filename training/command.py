@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 from ..bitstream.errors import NoisepressError
-from ..models.exact import set_quantise
+from ..models.errors import ModelError
+from ..models.exact import convolutions, set_quantise
 from ..models.lattice import LatticeNet
 from ..models.masked import STAGES, MaskedNet
-from ..models.registry import BUNDLED
-from ..models.storage import write_network
-from .data import Crops, cache, photographs
+from ..models.registry import BUNDLED, find
+from ..models.storage import read_network, write_network
+from .data import Crops, cache
 from .loop import Run
 from .losses import masked_digit_bits
 from .presets import PRESETS, Preset
@@ -30,7 +31,7 @@ class TrainingError(NoisepressError):
     """A run cannot start: unknown preset, or no data."""
 
 
-def train(name: str, data: Path, out: Path, until: int | None) -> int:
+def train(name: str, data: Path, out: Path, until: int | None, start: str | None) -> int:
     """Train a preset on a folder of photographs, continuing from `out`'s checkpoint.
 
     Args:
@@ -39,36 +40,53 @@ def train(name: str, data: Path, out: Path, until: int | None) -> int:
         out: receives the crop cache, checkpoints, TensorBoard events and, after the last
             step, the model file.
         until: stop at this step; a later call continues.
+        start: a model, by name or path, whose weights a new run begins with.
 
     Returns:
         Exit status 0.
 
     Raises:
-        TrainingError: unknown preset, or `data` holds no images.
+        TrainingError: unknown preset or model, or `data` holds no images.
     """
     if name not in PRESETS:
         raise TrainingError(f"unknown preset {name!r}; supported are {', '.join(PRESETS)}")
     preset = PRESETS[name]
     try:
-        photographs(data)
+        crops = {
+            held_out: cache(
+                data,
+                out / f"{'validation' if held_out else 'training'}-{preset.crops.size}.npy",
+                preset.crops,
+                validation=held_out,
+            )
+            for held_out in (False, True)
+        }
     except OSError as error:
         raise TrainingError(str(error)) from error
-    crops = {
-        held_out: cache(
-            data,
-            out / f"{'validation' if held_out else 'training'}-{preset.crops.size}.npy",
-            preset.crops,
-            validation=held_out,
-        )
-        for held_out in (False, True)
-    }
     torch.manual_seed(0)
-    run = Run(preset.network(), preset.loss, preset.recipe, out)
+    network = preset.network() if start is None else thawed(start)
+    run = Run(network, preset.loss, preset.recipe, out)
     run.resume()
     deque(run.train(crops[False], crops[True], until), maxlen=0)
     if run.step >= preset.recipe.steps:
         export(preset, run, crops[True], out / f"{name}.safetensors")
     return 0
+
+
+def thawed(name: str) -> LatticeNet | MaskedNet:
+    """The network of a model, ready to train on.
+
+    Raises:
+        TrainingError: there is no such model.
+    """
+    try:
+        card = find(name)
+        network = read_network(card.path, card.architecture, card.config)
+    except ModelError as error:
+        raise TrainingError(str(error)) from error
+    for _, conv in convolutions(network):
+        conv.thaw()
+    return network.train()
 
 
 def export(preset: Preset, run: Run, validation: Crops, path: Path) -> None:

@@ -93,10 +93,15 @@ def cache(folder: Path, out: Path, spec: CropSpec, *, validation: bool, seed: in
     """Crops of the training (or validation) photographs, shape (n, size, size, 3), shuffled.
 
     The array is written to `out` once and memory-mapped afterwards.
+
+    Raises:
+        FileNotFoundError: no photograph is for training, or none for validation.
     """
     if not out.exists():
         known = prescale(folder)
         files = [p for p in photographs(folder) if is_validation(p.name) == validation]
+        if not files:
+            raise FileNotFoundError(f"{folder}: too few photographs to hold some out")
         crops = np.stack(
             [
                 crop

@@ -136,7 +136,7 @@ class Run:
         return plain
 
     def _batch(self, crops: Crops) -> Tensor:
-        batch = torch.from_numpy(crops).to(self.accelerator.device).float()
+        batch = torch.from_numpy(np.array(crops)).to(self.accelerator.device).float()
         return batch.contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
@@ -170,11 +170,13 @@ class Run:
         return loss.item()
 
     def train(self, train: Crops, validate: Crops, until: int | None = None) -> Iterator[float]:
-        """Train to the last step (or step `until`), yielding each validation loss.
+        """Train to the last step, yielding each validation loss.
 
+        With `until`, stop at the first validation at or after that step.
         A run that stopped and resumed takes the same batches as one that did not.
         """
-        stop = min(until or self.recipe.steps, self.recipe.steps)
+        every = self.recipe.validate
+        stop = min(-(-(until or self.recipe.steps) // every) * every, self.recipe.steps)
         events = SummaryWriter(self.folder)
         device = self.accelerator.device
         rank = self.accelerator.process_index

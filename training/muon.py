@@ -22,8 +22,8 @@ _MOMENTUM = 0.95
 def orthogonalise(matrix: Tensor) -> Tensor:
     """The nearest semi-orthogonal matrix, approximately, by Newton-Schulz iterations."""
     tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-9)
+    x: Tensor = matrix.T if tall else matrix
+    x = x / (torch.linalg.matrix_norm(x) + 1e-9)
     for _ in range(_ITERATIONS):
         gram = x @ x.T
         x = _A * x + (_B * gram + _C * gram @ gram) @ x

@@ -42,7 +42,7 @@ PRESETS = {
         network=lambda: LatticeNet(LatticeConfig(width=64, blocks=4, components=4, levels=3)),
         loss=lattice_bits,
         crops=CropSpec(size=128, scale=(2.0, 4.0), passes=2),
-        recipe=Recipe(steps=2600, batch=8),
+        recipe=Recipe(steps=2000, batch=8),
         summary="lattice order for photographs, 190 kMAC a pixel",
     ),
     "ardm-small": Preset(
@@ -50,7 +50,7 @@ PRESETS = {
         network=lambda: MaskedNet(MaskedConfig(width=64, blocks=9, components=4)),
         loss=masked_bits,
         crops=CropSpec(size=32, scale=(3.0, 10.0), passes=3),
-        recipe=Recipe(steps=2400, batch=64),
+        recipe=Recipe(steps=1000, batch=32),
         summary="random order for images of about 32x32, 370 kMAC a pixel and call",
     ),
 }

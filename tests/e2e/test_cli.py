@@ -1,0 +1,344 @@
+"""The command line, run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import noisepress
+from noisepress import cli
+from noisepress.models.registry import BUNDLED
+
+Completed = subprocess.CompletedProcess[bytes]
+PNG = ("--codec", "png", "--no-fallback")
+"""The fastest codec: for tests of the command line and not of the coding."""
+
+
+def run(*args: object, stdin: bytes = b"", cwd: Path | None = None) -> Completed:
+    command = [sys.executable, "-m", "noisepress", *map(str, args)]
+    return subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, timeout=300)
+
+
+def passed(*args: object, stdin: bytes = b"", cwd: Path | None = None) -> bytes:
+    done = run(*args, stdin=stdin, cwd=cwd)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def failed(*args: object, status: int = 1, stdin: bytes = b"", lines: int = 1) -> str:
+    """The error of a command that must fail, which is one line and no traceback."""
+    done = run(*args, stdin=stdin)
+    text = done.stderr.decode()
+    assert done.returncode == status, text
+    assert "Traceback" not in text
+    assert len(text.splitlines()) == lines, text
+    assert all(line.startswith("noisepress: ") for line in text.splitlines()), text
+    return text
+
+
+def picture(height: int = 20, width: int = 24) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(height)
+    return rng.integers(0, 30, (height, width, 3), np.uint8) + np.arange(3, dtype=np.uint8) * 60
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    Image.fromarray(picture()).save(path)
+    return path
+
+
+@pytest.fixture
+def file(tmp_path: Path, lattice_model: str) -> Path:
+    """A file of two sections that needs the tiny model."""
+    path = tmp_path / "large.nzp"
+    path.write_bytes(noisepress.encode(picture(40, 50), model=lattice_model, fallback=False))
+    return path
+
+
+def pixels(path: Path) -> NDArray[Any]:
+    with Image.open(path) as opened:
+        return np.asarray(opened)
+
+
+def test_encode_and_decode_with_a_model(image: Path, tmp_path: Path, lattice_model: str) -> None:
+    model = ("--model", lattice_model)
+    coded, back = tmp_path / "out.nzp", tmp_path / "back.png"
+    text = passed("encode", image, coded, "--no-fallback", "--block", "64", *model).decode()
+    assert text.startswith(f"{coded}: {coded.stat().st_size} bytes, ")
+    assert noisepress.inspect(coded.read_bytes()).parameters["block"] == 64
+    passed("decode", coded, back, *model)
+    assert np.array_equal(pixels(back), picture())
+
+
+def test_encode_with_the_bundled_models(image: Path, tmp_path: Path) -> None:
+    for order, extra in (("lattice", ()), ("random", ("--calls", "4", "--seed", "3"))):
+        coded = tmp_path / f"{order}.nzp"
+        passed("encode", image, coded, "--no-fallback", "--quiet", "--order", order, *extra)
+        assert noisepress.inspect(coded.read_bytes()).parameters["order"] == order
+        assert np.array_equal(noisepress.decode(coded.read_bytes()), picture())
+
+
+def test_quiet_says_nothing(image: Path, tmp_path: Path) -> None:
+    assert passed("encode", image, tmp_path / "a.nzp", "-q", *PNG) == b""
+
+
+def test_one_image_goes_beside_itself(image: Path, tmp_path: Path) -> None:
+    passed("encode", image, *PNG)
+    image.unlink()
+    passed("decode", tmp_path / "picture.nzp")
+    assert names(tmp_path) == ["picture.nzp", "picture.png"]
+    assert np.array_equal(pixels(image), picture())
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".webp", ".bmp", ".ppm"])
+def test_decode_to_other_formats(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / "a.nzp").write_bytes(noisepress.encode(picture(), "png"))
+    passed("decode", tmp_path / "a.nzp", "--to", suffix)
+    assert np.array_equal(pixels(tmp_path / f"a{suffix}"), picture())
+
+
+def test_stdin_and_stdout(image: Path) -> None:
+    coded = passed("encode", "-", "-", *PNG, stdin=image.read_bytes())
+    assert np.array_equal(noisepress.decode(coded), picture())
+    assert passed("encode", "-", *PNG, stdin=image.read_bytes()) == coded
+    decoded = passed("decode", "-", "-", stdin=coded)
+    assert np.array_equal(np.asarray(Image.open(BytesIO(decoded))), picture())
+    assert json.loads(passed("info", "-", "--json", stdin=coded))["codec"] == "png"
+
+
+def test_folders(tmp_path: Path) -> None:
+    images, coded, back = (tmp_path / name for name in ("images", "coded", "back"))
+    for folder in (images, coded, back):
+        folder.mkdir()
+    shapes = [(8, 9), (10, 7), (5, 6)]
+    for index, (shape, suffix) in enumerate(zip(shapes, ("png", "bmp", "tif"), strict=True)):
+        Image.fromarray(picture(*shape)).save(images / f"{index}.{suffix}")
+    (images / "notes.txt").write_text("not an image")
+    passed("encode", images, "-o", coded, *PNG)
+    assert names(coded) == ["0.nzp", "1.nzp", "2.nzp"]
+    passed("decode", coded, "-o", back)
+    assert names(back) == ["0.png", "1.png", "2.png"]
+    for index, shape in enumerate(shapes):
+        assert np.array_equal(pixels(back / f"{index}.png"), picture(*shape))
+
+
+def test_patterns(tmp_path: Path) -> None:
+    for name in ("a1.png", "a2.png", "b1.png"):
+        Image.fromarray(picture()).save(tmp_path / name)
+    passed("encode", str(tmp_path / "a*.png"), *PNG)
+    assert [name for name in names(tmp_path) if name.endswith("nzp")] == ["a1.nzp", "a2.nzp"]
+    failed("encode", str(tmp_path / "c*.png"), status=2)
+
+
+def test_two_images_are_two_inputs(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(picture()).save(tmp_path / name)
+    before = (tmp_path / "b.png").read_bytes()
+    passed("encode", tmp_path / "a.png", tmp_path / "b.png", *PNG)
+    assert names(tmp_path) == ["a.nzp", "a.png", "b.nzp", "b.png"]
+    assert (tmp_path / "b.png").read_bytes() == before
+
+
+def test_inputs_that_would_collide_are_refused(tmp_path: Path) -> None:
+    for name in ("a.png", "a.bmp"):
+        Image.fromarray(picture()).save(tmp_path / name)
+    text = failed("encode", tmp_path / "a.png", tmp_path / "a.bmp", *PNG, status=2)
+    assert "would both become" in text
+    assert names(tmp_path) == ["a.bmp", "a.png"]
+
+
+def test_nothing_is_overwritten_without_force(image: Path, tmp_path: Path, file: Path) -> None:
+    target = tmp_path / "out.nzp"
+    target.write_bytes(b"precious")
+    assert "--force" in failed("encode", image, target, *PNG)
+    assert "--force" in failed("truncate", file, target, "--bytes", "9999")
+    assert target.read_bytes() == b"precious"
+    passed("encode", image, target, "--force", *PNG)
+    assert np.array_equal(noisepress.decode(target.read_bytes()), picture())
+    before = image.read_bytes()
+    assert "--force" in failed("decode", target, image)
+    assert image.read_bytes() == before
+
+
+def test_info_and_its_json_agree(file: Path) -> None:
+    text = passed("info", file).decode()
+    info = json.loads(passed("info", file, "--json"))
+    assert info["file"] == str(file)
+    assert (info["codec"], info["mode"]) == ("ardm", "RGB8")
+    assert (info["width"], info["height"], info["truncated"]) == (50, 40, False)
+    assert info["size"] == file.stat().st_size
+    assert len(info["sections"]) == 2
+    assert info["parameters"]["order"] == "lattice"
+    for part in ("ardm", "lattice", "50 x 40, RGB8", f"{info['size']} bytes"):
+        assert part in text
+
+
+def test_info_of_several_files_goes_on_behind_a_damaged_one(file: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.nzp"
+    bad.write_bytes(b"no")
+    done = run("info", bad, file, "--json")
+    assert done.returncode == 1
+    assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == [str(file)]
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_info_loads_neither_torch_nor_a_coder(file: Path) -> None:
+    code = (
+        "import sys\nfrom noisepress.cli import main\n"
+        "try:\n    main(['info', sys.argv[1]])\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "heavy = {'torch', 'numba', 'constriction', 'accelerate', 'compressai', 'tensorboard'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "RGB8" in done.stdout
+
+
+def test_models_lists_the_bundled_ones() -> None:
+    cards = [json.loads(line) for line in passed("models", "--json").splitlines()]
+    assert {card["number"]: card["name"] for card in cards} == BUNDLED
+    text = passed("models").decode()
+    for card in cards:
+        assert Path(card["path"]).is_file()
+        assert card["name"] in text and f"{card['digest']:08x}" in text
+
+
+def test_truncate_then_decode_gives_the_thumbnail(
+    file: Path, tmp_path: Path, lattice_model: str
+) -> None:
+    small, shown = tmp_path / "small.nzp", tmp_path / "small.png"
+    passed("truncate", file, small, "--bytes", file.stat().st_size - 1)
+    assert small.stat().st_size < file.stat().st_size
+    assert "truncated" in passed("info", small).decode()
+    done = run("decode", small, shown, "--model", lattice_model)
+    assert done.returncode == 0
+    assert b"25 x 20 of 50 x 40" in done.stderr
+    assert np.array_equal(pixels(shown), picture(40, 50)[::2, ::2])
+    assert "hold no section" in failed("truncate", file, tmp_path / "no.nzp", "--bytes", "50")
+    assert not (tmp_path / "no.nzp").exists()
+
+
+def cmyk(path: Path) -> Path:
+    Image.new("CMYK", (8, 8)).save(path, "JPEG")
+    return path
+
+
+def test_bad_inputs_fail_in_one_line(tmp_path: Path, file: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    target = out / "x.nzp"
+    text = failed("encode", tmp_path / "none.png", target)
+    assert "none.png" in text
+    text = failed("decode", tmp_path / "none.nzp", out / "x.png")
+    assert "none.nzp" in text
+    assert "CMYK" in failed("encode", cmyk(tmp_path / "cmyk.jpg"), target)
+    bad = tmp_path / "bad.nzp"
+    data = bytearray(file.read_bytes())
+    data[-10] ^= 4
+    bad.write_bytes(data)
+    text = failed("decode", bad, out / "x.png")
+    assert str(bad) in text and "checksum" in text
+    assert "model 1024" in failed("decode", file, out / "x.png")
+    assert "not a .nzp file" in failed("info", tmp_path / "cmyk.jpg")
+    assert "none.nzp" in failed("truncate", tmp_path / "none.nzp", target, "--bytes", "9")
+    assert names(out) == [], "no partial files"
+
+
+def test_the_other_inputs_are_still_done(image: Path, tmp_path: Path) -> None:
+    bad = cmyk(tmp_path / "bad.jpg")
+    missing = tmp_path / "missing.png"
+    text = failed("encode", bad, missing, image, *PNG, lines=2)
+    assert "bad.jpg" in text and "missing.png" in text
+    assert (tmp_path / "picture.nzp").exists()
+    assert not (tmp_path / "bad.nzp").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--order", "raster"], "supported are lattice, random"),
+        (["--codec", "jpeg"], "supported are ardm, webp, png"),
+        (["--order", "random", "--calls", "2"], "4 to 1024"),
+        (["--model", "ardm-huge"], "ardm-photo"),
+        (["--model", "none.safetensors"], "cannot read the model"),
+    ],
+    ids=["order", "codec", "calls", "model", "path"],
+)
+def test_wrong_options_name_the_supported_ones(
+    arguments: list[str], match: str, image: Path, tmp_path: Path
+) -> None:
+    assert match in failed("encode", image, tmp_path / "x.nzp", *arguments)
+    assert not (tmp_path / "x.nzp").exists()
+
+
+def test_wrong_usage_exits_with_2(tmp_path: Path, image: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no files" in failed("encode", empty, status=2)
+    assert "no files" in failed("decode", empty, status=2)
+    other = tmp_path / "other.png"
+    other.write_bytes(image.read_bytes())
+    text = failed("encode", image, other, "-o", tmp_path / "no-folder", status=2)
+    assert "folder" in text
+    for arguments in ([], ["paint"], ["encode"], ["truncate", "a", "b"], ["info", "--colour"]):
+        done = run(*arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith(b"usage: noisepress")
+        assert b"Traceback" not in done.stderr
+
+
+def test_training_with_an_unknown_preset_fails_in_one_line(tmp_path: Path) -> None:
+    text = failed("train", "huge", "--data", tmp_path, "--out", tmp_path / "run")
+    assert "'huge'" in text and all(name in text for name in BUNDLED.values())
+    text = failed("train", "ardm-small", "--data", tmp_path / "no", "--out", tmp_path / "run")
+    assert "no" in text
+    assert names(tmp_path) == []
+
+
+def test_version_and_help() -> None:
+    assert passed("--version").decode().split() == ["noisepress", noisepress.__version__]
+    text = passed("--help").decode()
+    for command in ("encode", "decode", "info", "models", "truncate", "train"):
+        assert command in text
+
+
+def test_written_files_have_usual_permissions(image: Path, tmp_path: Path) -> None:
+    passed("encode", image, tmp_path / "a.nzp", *PNG)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (tmp_path / "a.nzp").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_failed_write_leaves_neither_the_file_nor_a_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old file stays whole when the disk is full."""
+    target = tmp_path / "a.nzp"
+    target.write_bytes(b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(cli.UsageError, match="No space left on device"):
+        cli._write(str(target), b"new", force=True)
+    assert names(tmp_path) == ["a.nzp"]
+    assert target.read_bytes() == b"old"
+    with pytest.raises(cli.UsageError, match="No such file"):
+        cli._write(str(tmp_path / "no" / "a.nzp"), b"new", force=False)

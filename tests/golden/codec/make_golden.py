@@ -1,0 +1,120 @@
+"""How the files of this folder were made: two tiny models, and images coded with them.
+
+Run by hand when a file was added: `python tests/golden/codec/make_golden.py NAME...` writes the
+named files and prints their lines for `manifest.json`. Tests never call it, and files that exist
+are never written again: what was once a valid file has to decode for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import noisepress
+from noisepress.bitstream.noise import words
+from noisepress.codec.image import Mode, Palette, Raster
+from noisepress.models.lattice import LatticeConfig, LatticeNet
+from noisepress.models.masked import MaskedConfig, MaskedNet
+from noisepress.models.storage import write_network
+
+FOLDER = Path(__file__).parent
+LATTICE, MASKED = str(FOLDER / "lattice.safetensors"), str(FOLDER / "masked.safetensors")
+
+
+def make_lattice() -> None:
+    torch.manual_seed(3)
+    network = LatticeNet(LatticeConfig(width=8, blocks=1, components=2, levels=2))
+    write_network(network, Path(LATTICE), name="golden-lattice", number=2001, tables={}, facts={})
+
+
+def make_masked() -> None:
+    torch.manual_seed(4)
+    network = MaskedNet(MaskedConfig(width=8, blocks=3, components=2))
+    tables = {"curves": [[2**17 // (1 + stage + i // 8) for i in range(256)] for stage in range(4)]}
+    write_network(network, Path(MASKED), name="golden-masked", number=2002, tables=tables, facts={})
+
+
+def raster(mode: Mode, height: int, width: int, seed: int) -> Raster:
+    """A slope with a little noise; both from integers alone."""
+    count = height * width * mode.channels
+    rows, columns = np.indices((height, width))
+    slope = (5 * rows + 3 * columns)[..., None] + 40 * np.arange(mode.channels)
+    noise = (words(seed, n=count) % 7).reshape(height, width, mode.channels)
+    top = 65536 if mode.dtype == np.uint16 else 256
+    samples = ((slope + noise) * (top // 256) % top).astype(mode.dtype)
+    if mode is Mode.PALETTE8:
+        colours = words(seed + 1, n=12).astype(np.uint8).reshape(4, 3)
+        return Raster(samples % 4, mode, palette=Palette(colours, b"\0").pack())
+    return Raster(samples % 2 if mode is Mode.BILEVEL else samples, mode)
+
+
+def lattice(mode: Mode, height: int, width: int, **options: Any) -> bytes:
+    picture = raster(mode, height, width, 1)
+    return noisepress.encode(picture, model=LATTICE, fallback=False, **options)
+
+
+def random_order(**options: Any) -> bytes:
+    picture = raster(Mode.RGB8, 9, 7, 2)
+    return noisepress.encode(picture, model=MASKED, order="random", fallback=False, **options)
+
+
+def with_metadata() -> bytes:
+    plain = raster(Mode.RGBA8, 12, 17, 5)
+    kept = Raster(plain.samples, plain.mode, icc=b"icc" * 20, exif=b"II*\0", xmp=b"<x/>")
+    return noisepress.encode(kept, model=LATTICE, fallback=False)
+
+
+def carried(codec: str, mode: Mode) -> bytes:
+    return noisepress.encode(raster(mode, 6, 11, 6), codec, fallback=False)
+
+
+FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "lattice_rgb.nzp": ("odd sides, several levels", lambda: lattice(Mode.RGB8, 45, 71)),
+    "lattice_blocks.nzp": ("several blocks", lambda: lattice(Mode.RGB8, 70, 40, block=16)),
+    "lattice_grey.nzp": ("one channel, one row", lambda: lattice(Mode.L8, 1, 50)),
+    "lattice_pixel.nzp": ("a single pixel", lambda: lattice(Mode.RGB8, 1, 1)),
+    "lattice_grey_alpha.nzp": ("opacity", lambda: lattice(Mode.LA8, 20, 9)),
+    "lattice_metadata.nzp": ("opacity, ICC, EXIF and XMP", with_metadata),
+    "random_dynamic.nzp": ("dynamic program", lambda: random_order(calls=11, seed=2**32 - 1)),
+    "random_equal.nzp": ("equal groups", lambda: random_order(calls=8, schedule="equal")),
+    "webp_palette.nzp": ("palette", lambda: carried("webp", Mode.PALETTE8)),
+    "webp_grey_alpha.nzp": ("grey and opacity", lambda: carried("webp", Mode.LA8)),
+    "png_bilevel.nzp": ("one bit", lambda: carried("png", Mode.BILEVEL)),
+    "png_rgb16.nzp": ("16 bits", lambda: carried("png", Mode.RGB16)),
+}
+MODELS = {LATTICE: make_lattice, MASKED: make_masked}
+
+
+def main() -> None:
+    for path, make in MODELS.items():
+        if not Path(path).exists():
+            make()
+    for name in sys.argv[1:] or FILES:
+        if (FOLDER / name).exists():
+            continue
+        about, make_file = FILES[name]
+        data = make_file()
+        model = {"l": LATTICE, "r": MASKED}.get(name[0])
+        restored = noisepress.decode_raster(data, model=model)
+        (FOLDER / name).write_bytes(data)
+        little = np.ascontiguousarray(restored.samples, f"<u{restored.samples.itemsize}")
+        entry = {
+            "about": about,
+            "model": Path(model).name if model else None,
+            "mode": restored.mode.name,
+            "shape": restored.samples.shape,
+            "sha256": sha256(little.tobytes()).hexdigest(),
+            "metadata": [part.hex() for part in (restored.icc, restored.exif, restored.xmp)],
+        }
+        print(f' "{name}": {json.dumps(entry)},')
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The specification says what the code does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from noisepress.bitstream import coders, entropy, errors, noise
+from noisepress.bitstream.container import (
+    COMMON,
+    ENTRY,
+    FIRST_SKIPPABLE,
+    MAGIC,
+    TABLE,
+    VERSION,
+    Limits,
+    SectionKind,
+)
+from noisepress.bitstream.header import Field
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+
+
+def part(heading: str) -> str:
+    """What stands between a heading and the next."""
+    after = TEXT.split(f"\n{heading}\n", 1)[1]
+    return re.split(r"^#+ ", after, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def cells(text: str) -> list[list[str]]:
+    """The rows of a part's table, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def described(fields: Sequence[Field]) -> list[list[str]]:
+    return [[f"`{f.name}`", f.kind, f"{f.low} to {f.high}", f.doc] for f in fields]
+
+
+@pytest.mark.parametrize(
+    ("heading", "fields"), [("### Fields", COMMON), ("### Section table", TABLE + ENTRY)]
+)
+def test_fields(heading: str, fields: Sequence[Field]) -> None:
+    assert cells(part(heading)) == described(fields)
+
+
+def test_section_kinds() -> None:
+    behaviours = ("refuses the file", "skips it")
+    expected = [
+        [str(int(kind)), f"`{kind.name}`", behaviours[kind >= FIRST_SKIPPABLE]]
+        for kind in SectionKind
+    ]
+    assert cells(part("### Section kinds")) == expected
+    assert f"Kinds from {FIRST_SKIPPABLE} up are skippable" in part("### Section kinds")
+
+
+def test_magic_version_and_limits() -> None:
+    assert f"`{MAGIC.hex(' ').upper()}`" in part("## Layout")
+    assert f"The version, one byte: {VERSION}." in part("## Layout")
+    assert TEXT.startswith(f"# The .nzp format, version {VERSION}\n")
+    conditions = " ".join(row[0] for row in cells(part("## Errors")))
+    assert f"({Limits().pixels} unless" in conditions
+    assert f"({Limits().header} unless" in conditions
+    assert f"below {FIRST_SKIPPABLE} is unknown" in conditions
+
+
+def test_errors_exist() -> None:
+    rows = cells(part("## Errors"))
+    assert len(rows) >= 11
+    for row in rows:
+        for name in row[1].split(", "):
+            assert issubclass(getattr(errors, name.strip("`")), errors.NoisepressError)
+
+
+def test_numbers_of_the_entropy_models() -> None:
+    text = part("### Logistic mixtures")
+    assert f"in 1/{entropy.LOGIT_UNITS} octave ({entropy.LOGIT_UNITS} more" in text
+    assert f"in 1/{entropy.LOCATION_UNITS} of a level" in text
+    assert f"in 1/{entropy.SCALE_UNITS} octave ({entropy.SCALE_UNITS} more" in text
+    assert f"clamped to {entropy.SCALE_LOW} .. {entropy.SCALE_HIGH}" in text
+    assert f"0x{entropy._TABLE_CRC:08X}" in text
+    assert f"0x{noise._TABLE_CRC:08X}" in part("## Shared random numbers")
+    assert f"`{coders.Stack().seal().hex(' ')}`" in part("### Stack")
+
+
+def test_hex_dump_is_the_golden_file() -> None:
+    dump = part("## Hex dump")
+    name = re.search(r"`(tests/golden/\S+\.nzp)`", dump)
+    assert name is not None
+    data = b""
+    lines = dump.split("```")[1].strip().splitlines()
+    for line in lines:
+        found = re.fullmatch(r"([0-9a-f]{6})  ((?:[0-9a-f]{2} )+) +(\S.*)", line)
+        assert found is not None, line
+        assert int(found[1], 16) == len(data), line
+        data += bytes.fromhex(found[2])
+    assert data == (ROOT / name[1]).read_bytes()

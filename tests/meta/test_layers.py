@@ -1,0 +1,106 @@
+"""Who may import whom: the folders of the package form layers."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "noisepress"
+ROOT_FILES = "the root"
+FOLDERS = ("bitstream", "models", "codec", "training", "benchmarks")
+
+ALLOWED = {
+    "bitstream": {"bitstream"},
+    "models": {"models"},
+    "codec": {"bitstream", "models", "codec"},
+    "training": {"bitstream", "models", "codec", "training"},
+    "benchmarks": {ROOT_FILES, "benchmarks"},
+}
+"""Folders of ours that each folder may import from; the root may import from all."""
+
+FORBIDDEN = {
+    "bitstream": {"torch", "PIL", "imagecodecs"},
+    "models": {"PIL", "imagecodecs", "constriction"},
+}
+"""Packages of others that a folder must do without."""
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path, source: str | None = None) -> Iterator[str]:
+    """Absolute dotted names of everything that a file imports, wherever in it."""
+    parts = [PACKAGE, *path.relative_to(ROOT).with_suffix("").parts]
+    for node in ast.walk(ast.parse(path.read_text() if source is None else source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = parts[: len(parts) - node.level] if node.level else []
+            module = [*base, *(node.module.split(".") if node.module else [])]
+            # `from ..models import registry` may name a module: keep the longer name.
+            yield from (".".join([*module, alias.name]) for alias in node.names)
+
+
+def home(name: str) -> str | None:
+    """The folder of ours that an imported name is in, or None for others' packages."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE:
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in FOLDERS else ROOT_FILES
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_folders_import_only_from_layers_below(folder: str) -> None:
+    wrong = []
+    for path in modules(folder):
+        for name in imports(path):
+            target = home(name)
+            top = name.split(".")[0]
+            if (target and target not in ALLOWED[folder]) or top in FORBIDDEN.get(folder, ()):
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_folder_with_modules_has_a_rule() -> None:
+    found = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert found == set(FOLDERS) == set(ALLOWED)
+    assert all(modules(folder) for folder in FOLDERS)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("from ..models import registry", {"noisepress.models.registry"}),
+        ("from .image import Mode", {"noisepress.codec.image.Mode"}),
+        ("def f():\n    from .. import encode", {"noisepress.encode"}),
+        ("if TYPE_CHECKING:\n    import noisepress.training.loop", {"noisepress.training.loop"}),
+        ("import torch.nn as nn, numpy", {"torch.nn", "numpy"}),
+    ],
+)
+def test_imports_are_found_wherever_they_are(source: str, expected: set[str]) -> None:
+    assert set(imports(ROOT / "codec" / "api.py", source)) == expected
+
+
+def test_imports_within_the_package_are_relative() -> None:
+    """Absolute ones would tie the folders to one installed copy.
+
+    Benchmarks may name the package: they use the public names as any user does.
+    """
+    wrong = []
+    layers = [folder for folder in FOLDERS if folder != "benchmarks"]
+    for path in [*ROOT.glob("*.py"), *(path for folder in layers for path in modules(folder))]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                absolute = [node.module or ""]
+            elif isinstance(node, ast.Import):
+                absolute = [alias.name for alias in node.names]
+            else:
+                continue
+            if any(name.split(".")[0] in (PACKAGE, *FOLDERS) for name in absolute):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not wrong, "\n".join(wrong)

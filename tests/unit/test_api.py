@@ -1,0 +1,536 @@
+"""The public functions: inputs, prefixes, damage, options, metadata, and any machine."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import noisepress
+from noisepress.bitstream.container import Header, Section, read, write
+from noisepress.bitstream.errors import (
+    CorruptError,
+    LimitError,
+    ModelError,
+    NoisepressError,
+    OptionError,
+    TruncatedError,
+    UnsupportedImageError,
+)
+from noisepress.bitstream.header import write_varint
+from noisepress.codec import lattice as lattice_codec
+from noisepress.codec.image import Mode, Palette, Raster, from_pillow, to_pillow
+from noisepress.models import registry
+from noisepress.models.exact import Exact
+from noisepress.models.lattice import LatticeConfig, LatticeNet
+from noisepress.models.masked import MaskedConfig, MaskedNet
+from noisepress.models.storage import read_network, write_network
+
+Samples = NDArray[Any]
+
+
+def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> NDArray[np.uint8]:
+    """Shades with a little noise."""
+    rng = np.random.default_rng(seed)
+    row, column, channel = np.ogrid[:height, :width, :channels]
+    shade = 3 * row + 2 * column + 30 * channel + rng.integers(0, 5, (height, width, channels))
+    image: NDArray[np.uint8] = (shade % 256).astype(np.uint8)
+    return image
+
+
+def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
+    text = str(error.value)
+    assert text and "\n" not in text
+    return text
+
+
+@pytest.fixture
+def options(order_and_model: tuple[str, str]) -> dict[str, Any]:
+    """Options of both orders for a fast encode with a tiny model."""
+    order, model = order_and_model
+    calls = {"calls": 6} if order == "random" else {}
+    return {"order": order, "model": model, "fallback": False, **calls}
+
+
+def test_arrays_tensors_pillow_images_and_files_give_the_same_file(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    image = picture(21, 18)
+    pillow = Image.fromarray(image)
+    path = tmp_path / "image.png"
+    pillow.save(path)
+    inputs = [
+        image,
+        np.asfortranarray(image),
+        torch.from_numpy(image.transpose(2, 0, 1).copy()),
+        pillow,
+        path,
+        str(path),
+        path.read_bytes(),
+        from_pillow(pillow),
+    ]
+    files = [noisepress.encode(each, **options) for each in inputs]
+    assert len(set(files)) == 1
+    assert np.array_equal(noisepress.decode(files[0], model=options["model"]), image)
+
+
+def test_input_is_not_changed(options: dict[str, Any]) -> None:
+    image = picture(20, 20)
+    before = image.copy()
+    noisepress.encode(image, **options)
+    assert np.array_equal(image, before)
+
+
+def test_file_is_deterministic_and_the_seed_changes_it(masked_model: str) -> None:
+    image = picture(9, 9)
+    files = [
+        noisepress.encode(
+            image, order="random", model=masked_model, calls=6, fallback=False, seed=seed
+        )
+        for seed in (0, 0, 1)
+    ]
+    assert files[0] == files[1] != files[2]
+
+
+def test_lattice_pictures_grow_to_the_image(lattice_model: str) -> None:
+    image = picture(150, 97)
+    data = noisepress.encode(image, model=lattice_model, fallback=False)
+    pictures = list(noisepress.decode_progressive(data, model=lattice_model))
+    assert [p.shape for p in pictures] == [(19, 13, 3), (38, 25, 3), (75, 49, 3), (150, 97, 3)]
+    for shown, step in zip(pictures, (8, 4, 2, 1), strict=True):
+        assert np.array_equal(shown, image[::step, ::step])
+
+
+def test_random_order_pictures_sharpen_to_the_image(masked_model: str) -> None:
+    """After each stage two more bits of every sample are known."""
+    image = picture(12, 10)
+    data = noisepress.encode(image, order="random", model=masked_model, calls=8, fallback=False)
+    pictures = list(noisepress.decode_progressive(data, model=masked_model))
+    assert [p.shape for p in pictures] == [image.shape] * 4
+    for shown, left in zip(pictures, (6, 4, 2, 0), strict=True):
+        assert np.array_equal(shown >> left, image >> left)
+    assert np.array_equal(pictures[-1], image)
+
+
+@pytest.mark.parametrize("mode", [Mode.L8, Mode.LA8, Mode.RGBA8])
+def test_progressive_pictures_keep_the_mode(mode: Mode, lattice_model: str) -> None:
+    samples = picture(40, 33, mode.channels)
+    data = noisepress.encode(Raster(samples, mode), model=lattice_model, fallback=False)
+    pictures = list(noisepress.decode_progressive(data, model=lattice_model))
+    expected = samples[:, :, 0] if mode is Mode.L8 else samples
+    assert [p.ndim for p in pictures] == [expected.ndim] * len(pictures)
+    assert [p.shape[2:] for p in pictures] == [expected.shape[2:]] * len(pictures)
+    assert np.array_equal(pictures[-1], expected)
+
+
+def small_file(options: dict[str, Any]) -> tuple[bytes, NDArray[np.uint8]]:
+    image = picture(36, 34, 3) if options["order"] == "lattice" else picture(6, 7)
+    return noisepress.encode(image, **options), image
+
+
+def test_truncation_to_any_size(options: dict[str, Any]) -> None:
+    """Every cut leaves whole sections, or says that the first does not fit."""
+    data, _ = small_file(options)
+    model = options["model"]
+    pictures = list(noisepress.decode_progressive(data, model=model))
+    ends = read(data).ends()[1:]
+    assert len(ends) == len(pictures) > 1
+    for size in range(len(data) + 2):
+        fitting = [end for end in ends if end <= size]
+        if not fitting:
+            with pytest.raises(TruncatedError) as error:
+                noisepress.truncate(data, size)
+            assert str(ends[0]) in one_line(error)
+            continue
+        assert noisepress.truncate(data, size) == data[: fitting[-1]]
+    for end, shown in zip(ends, pictures, strict=True):
+        assert np.array_equal(noisepress.decode(data[:end], model=model), shown)
+
+
+def test_cut_anywhere_decodes_to_the_last_whole_section(options: dict[str, Any]) -> None:
+    data, image = small_file(options)
+    model = options["model"]
+    pictures = list(noisepress.decode_progressive(data, model=model))
+    ends = read(data).ends()[1:]
+    near = {max(0, end + by) for end in ends for by in (-5, -4, -1, 0, 1)}
+    for size in sorted(near | set(range(0, len(data), 61)) | set(range(60))):
+        whole = sum(end <= size for end in ends)
+        if whole == 0:
+            with pytest.raises(TruncatedError) as error:
+                noisepress.decode(data[:size], model=model)
+            one_line(error)
+        else:
+            found = noisepress.decode(data[:size], model=model)
+            assert np.array_equal(found, pictures[whole - 1])
+            info = noisepress.inspect(data[:size])
+            assert info.truncated == (size < len(data))
+            assert sum(there for *_, there in info.sections) == whole
+            if info.truncated:
+                with pytest.raises(TruncatedError):
+                    noisepress.verify(data[:size], model=model)
+    assert np.array_equal(pictures[-1], image)
+
+
+def test_cut_before_the_alpha_shows_an_opaque_picture(lattice_model: str) -> None:
+    image = picture(8, 8, 4)
+    data = noisepress.encode(image, model=lattice_model, fallback=False)
+    first, last = read(data).ends()[1:]
+    found = noisepress.decode(data[: last - 1], model=lattice_model)
+    assert np.array_equal(found[..., :3], image[..., :3])
+    assert (found[..., 3] == 255).all()
+    assert np.array_equal(found, noisepress.decode(data[:first], model=lattice_model))
+
+
+def damaged(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Every bit flipped, every byte inverted or doubled."""
+    for position, byte in enumerate(data):
+        for change in (*(1 << bit for bit in range(8)), 0xFF):
+            flipped = bytes([byte ^ change])
+            yield f"{position}^{change}", data[:position] + flipped + data[position + 1 :]
+        yield f"+{position}", data[:position] + bytes([byte]) + data[position:]
+
+
+def assert_damage_is_noticed(data: bytes, model: str | None) -> None:
+    count = 0
+    for what, bad in damaged(data):
+        count += 1
+        try:
+            noisepress.decode(bad, model=model)
+        except NoisepressError as error:
+            assert str(error) and "\n" not in str(error), what
+        else:
+            raise AssertionError(f"damage {what} was not noticed")
+    assert count == 10 * len(data)
+
+
+def test_every_damaged_byte_is_noticed(options: dict[str, Any]) -> None:
+    image = picture(5, 6, 4)
+    data = noisepress.encode(Raster(image, Mode.RGBA8, icc=b"profile"), **options)
+    assert noisepress.inspect(data).codec == "ardm"
+    assert_damage_is_noticed(data, options["model"])
+
+
+@pytest.mark.parametrize("codec", ["webp", "png"])
+def test_every_damaged_byte_of_the_carriers_is_noticed(codec: str) -> None:
+    palette = Palette(np.arange(12, dtype=np.uint8).reshape(4, 3), b"\x80").pack()
+    raster = Raster(picture(5, 6, 1) % 4, Mode.PALETTE8, palette)
+    data = noisepress.encode(raster, codec, fallback=False)
+    assert_damage_is_noticed(data, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ({"codec": "jpeg"}, "ardm, webp, png"),
+        ({"effort": 3}, "order, model, block, seed, schedule, calls"),
+        ({"order": "raster"}, "lattice, random"),
+        ({"order": "random", "schedule": "cosine"}, "equal, dynamic"),
+        ({"order": "random", "calls": 3}, "4 to 1024"),
+        ({"order": "random", "calls": 1025}, "4 to 1024"),
+        ({"order": "random", "calls": 10**12}, "4 to 1024"),
+        ({"order": "random", "seed": -1}, "0 to 4294967295"),
+        ({"order": "random", "seed": 2**32}, "0 to 4294967295"),
+        ({"block": 15}, "16 to 4096"),
+        ({"block": 0}, "16 to 4096"),
+        ({"block": 4097}, "16 to 4096"),
+        ({"codec": "png", "order": "lattice"}, "none"),
+        ({"codec": "webp", "order": "lattice"}, "thorough"),
+    ],
+)
+@pytest.mark.parametrize("fallback", [False, True])
+def test_wrong_options_name_the_supported_ones(
+    given: dict[str, Any], known: str, fallback: bool
+) -> None:
+    with pytest.raises(OptionError) as error:
+        noisepress.encode(picture(4, 4), fallback=fallback, **given)
+    assert known in one_line(error)
+
+
+def test_estimate_refuses_the_same_options() -> None:
+    with pytest.raises(OptionError):
+        noisepress.estimate(picture(4, 4), order="raster")
+    with pytest.raises(UnsupportedImageError):
+        noisepress.estimate(np.zeros((4, 4), bool))
+
+
+def test_images_that_a_codec_does_not_take_are_refused_without_fallback() -> None:
+    grey16 = np.zeros((4, 4), np.uint16)
+    tries: list[tuple[str, dict[str, Any]]]
+    tries = [("ardm", {}), ("webp", {}), ("ardm", {"order": "random"})]
+    for codec, extra in tries:
+        with pytest.raises(UnsupportedImageError, match="L16"):
+            noisepress.encode(grey16, codec, fallback=False, **extra)
+        restored = noisepress.decode(noisepress.encode(grey16, codec, **extra))
+        assert restored.dtype == np.uint16 and np.array_equal(restored, grey16)
+    with pytest.raises(UnsupportedImageError):
+        noisepress.encode(picture(4, 4, 1), order="random", fallback=False)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((4, 4), np.float32), np.zeros((0, 4), np.uint8), np.zeros((2, 2, 5), np.uint8), 3],
+    ids=["float", "empty", "channels", "number"],
+)
+def test_other_inputs_are_refused(image: object) -> None:
+    with pytest.raises(UnsupportedImageError) as error:
+        noisepress.encode(image)
+    one_line(error)
+
+
+def test_models_of_the_other_order_are_refused(lattice_model: str, masked_model: str) -> None:
+    for order, model in (("random", lattice_model), ("lattice", masked_model)):
+        with pytest.raises(ModelError, match=f"not made for the order '{order}'") as error:
+            noisepress.encode(picture(4, 4), order=order, model=model)
+        one_line(error)
+
+
+def test_missing_and_other_models_are_refused(lattice_model: str, tmp_path: Path) -> None:
+    image = picture(8, 8)
+    with pytest.raises(ModelError, match="ardm-photo"):
+        noisepress.encode(image, model="ardm-huge")
+    data = noisepress.encode(image, model=lattice_model, fallback=False)
+    with pytest.raises(ModelError, match="needs model 1024") as error:
+        noisepress.decode(data)
+    one_line(error)
+    torch.manual_seed(9)
+    other = tmp_path / "other.safetensors"
+    network = LatticeNet(LatticeConfig(width=8, blocks=1, components=2, levels=2))
+    write_network(network, other, name="other", number=1024, tables={}, facts={})
+    with pytest.raises(ModelError) as error:
+        noisepress.decode(data, model=str(other))
+    digests = [registry.find(path).digest for path in (lattice_model, str(other))]
+    assert all(f"{digest:08x}" in one_line(error) for digest in digests)
+    assert noisepress.inspect(data).parameters["digest"] == f"{digests[0]:08x}"
+
+
+def test_model_without_loss_curves_is_refused_by_the_dynamic_schedule(tmp_path: Path) -> None:
+    path = tmp_path / "bare.safetensors"
+    network = MaskedNet(MaskedConfig(width=4, blocks=1, components=2))
+    write_network(network, path, name="bare", number=1030, tables={}, facts={})
+    with pytest.raises(ModelError, match="bare has no loss curves"):
+        noisepress.encode(picture(4, 4), order="random", model=str(path))
+
+
+def test_limits_are_checked_before_decoding(options: dict[str, Any]) -> None:
+    data = noisepress.encode(picture(10, 10), **options)
+    model = options["model"]
+    tight = noisepress.Limits(pixels=99)
+    for call in (
+        lambda: noisepress.decode(data, model=model, limits=tight),
+        lambda: noisepress.inspect(data, limits=tight),
+        lambda: next(noisepress.decode_progressive(data, model=model, limits=tight)),
+        lambda: noisepress.decode(data, model=model, limits=noisepress.Limits(header=10)),
+    ):
+        with pytest.raises(LimitError) as error:
+            call()
+        one_line(error)
+    assert noisepress.decode(data, model=model, limits=noisepress.Limits(pixels=100)).size == 300
+
+
+ICC, XMP = bytes(range(256)) * 2, b"<x:xmpmeta>\xc3\xa9</x:xmpmeta>"
+
+
+def test_metadata_comes_back_byte_for_byte(options: dict[str, Any]) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    image = Image.fromarray(picture(10, 12))
+    out = BytesIO()
+    image.save(out, "WEBP", lossless=True, icc_profile=ICC, exif=exif.tobytes(), xmp=XMP)
+    data = noisepress.encode(out.getvalue(), **options)
+    raster = noisepress.decode_raster(data, model=options["model"])
+    assert raster.icc == ICC
+    assert raster.xmp == XMP
+    assert raster.exif == exif.tobytes().removeprefix(b"Exif\0\0")
+    assert to_pillow(raster).getexif()[0x010E] == "a description"
+    kinds = [kind for kind, *_ in noisepress.inspect(data).sections]
+    assert kinds[-3:] == ["icc", "exif", "xmp"]
+
+
+def test_cut_behind_the_image_loses_metadata_only(options: dict[str, Any]) -> None:
+    image = picture(9, 9)
+    data = noisepress.encode(Raster(image, Mode.RGB8, icc=ICC, xmp=XMP), **options)
+    raster = noisepress.decode_raster(data[:-1], model=options["model"])
+    assert np.array_equal(raster.samples, image)
+    assert (raster.icc, raster.xmp) == (ICC, b"")
+
+
+def test_verify_tells_other_images(options: dict[str, Any]) -> None:
+    image = picture(9, 9)
+    data = noisepress.encode(image, **options)
+    noisepress.verify(data, model=options["model"])
+    noisepress.verify(data, image, model=options["model"])
+    other = image.copy()
+    other[-1, -1, -1] ^= 1
+    for wrong in (other, image[:-1], image[..., 0]):
+        with pytest.raises(CorruptError) as error:
+            noisepress.verify(data, wrong, model=options["model"])
+        one_line(error)
+
+
+def test_smallest_of_all_codecs_wins(lattice_model: str) -> None:
+    tiles = np.tile(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8), (8, 8, 1))
+    flat = np.zeros((64, 64, 3), np.uint8)
+    for image, winners in ((tiles, ("webp", "png")), (flat, ("ardm", "webp", "png"))):
+        sizes = {
+            codec: len(noisepress.encode(image, codec, fallback=False)) for codec in ("webp", "png")
+        }
+        sizes["ardm"] = len(noisepress.encode(image, model=lattice_model, fallback=False))
+        best = noisepress.encode(image, model=lattice_model)
+        assert len(best) <= min(sizes.values())
+        assert noisepress.inspect(best).codec in winners
+
+
+def test_info_describes_the_file(lattice_model: str) -> None:
+    data = noisepress.encode(picture(40, 50), model=lattice_model, fallback=False, block=32)
+    info = noisepress.inspect(data)
+    assert (info.codec, info.mode, info.width, info.height) == ("ardm", "RGB8", 50, 40)
+    assert info.size == len(data) and not info.truncated
+    assert info.bits_per_sample == pytest.approx(8 * len(data) / 6000)
+    assert info.parameters["order"] == "lattice" and info.parameters["block"] == 32
+    assert [kind for kind, *_ in info.sections] == ["data", "data"]
+
+
+def test_fixed_overhead_of_an_image_is_small(options: dict[str, Any]) -> None:
+    data = noisepress.encode(picture(20, 20), **options)
+    contents = read(data)
+    entries = sum(len(write_varint(kind) + write_varint(size)) for kind, size in contents.table)
+    assert contents.start - entries <= 40
+
+
+def test_progress_rises_to_the_total(options: dict[str, Any]) -> None:
+    image = picture(30, 30)
+    seen: list[tuple[int, int]] = []
+    data = noisepress.encode(image, progress=lambda *at: seen.append(at), **options)
+    assert seen[-1] == (image.size, image.size)
+    assert {total for _, total in seen} == {image.size}
+    assert all(a[0] <= b[0] for a, b in itertools.pairwise(seen))
+    seen.clear()
+    noisepress.decode(data, model=options["model"], progress=lambda *at: seen.append(at))
+    assert len(seen) > 3 and seen[-1] == (image.size, image.size)
+
+
+def _wide(network: Exact, dtype: torch.dtype, layout: Any) -> Exact:
+    made = network.to(dtype=dtype).to(memory_format=layout)
+    assert isinstance(made, Exact)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("threads", "onednn", "layout", "dtype"),
+    [
+        (1, True, torch.contiguous_format, torch.float32),
+        (1, False, torch.channels_last, torch.float32),
+        (2, True, torch.channels_last, torch.float32),
+        (2, False, torch.contiguous_format, torch.float32),
+        (1, True, torch.channels_last, torch.float64),
+        (2, False, torch.contiguous_format, torch.float64),
+    ],
+)
+def test_file_decodes_alike_everywhere(
+    options: dict[str, Any],
+    dtype: torch.dtype,
+    layout: Any,
+    onednn: bool,
+    threads: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = picture(19, 21) if options["order"] == "lattice" else picture(12, 11)
+    data = noisepress.encode(image, **options)
+    card = registry.find(options["model"])
+    network = _wide(read_network(card.path, card.architecture, card.config), dtype, layout)
+    monkeypatch.setattr(registry, "load", lambda card: network)
+    if dtype is torch.float64:
+        original = lattice_codec._to_tensor
+        monkeypatch.setattr(lattice_codec, "_to_tensor", lambda x: original(x).double())
+        forward = network.forward
+        monkeypatch.setattr(
+            network, "forward", lambda a, b, stage: forward(a.double(), b.double(), stage)
+        )
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.backends.mkldnn.flags(enabled=onednn):
+            assert np.array_equal(noisepress.decode(data, model=options["model"]), image)
+            assert noisepress.encode(image, **options) == data
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_estimate_agrees_with_the_file(options: dict[str, Any]) -> None:
+    image = picture(40, 40) if options["order"] == "lattice" else picture(16, 16)
+    data = noisepress.encode(image, **options)
+    named = {name: value for name, value in options.items() if name != "fallback"}
+    bits = noisepress.estimate(image, **named)
+    sections = [length for kind, length, _ in noisepress.inspect(data).sections if kind == "data"]
+    assert abs(8 * sum(sections) - bits) <= 0.005 * bits + 64 * len(sections)
+
+
+Change = Callable[[Header, list[Section]], tuple[Header, list[Section]]]
+
+FORGERIES: dict[str, Change] = {
+    "other samples": lambda h, s: (replace(h, check=h.check ^ 1), s),
+    "other layout": lambda h, s: (replace(h, mode=Mode.RGB8), s),
+    "16-bit layout": lambda h, s: (replace(h, mode=Mode.RGBA16), s),
+    "unknown layout": lambda h, s: (replace(h, mode=40), s),
+    "unknown codec": lambda h, s: (replace(h, codec=99), s),
+    "another codec": lambda h, s: (replace(h, codec=2), s),
+    "wider": lambda h, s: (replace(h, width=h.width + 1), s),
+    "much larger": lambda h, s: (replace(h, width=200, height=200), s),
+    "turned": lambda h, s: (replace(h, width=h.height, height=h.width), s),
+    "no parameters": lambda h, s: (replace(h, parameters=b""), s),
+    "cut parameters": lambda h, s: (replace(h, parameters=h.parameters[:-1]), s),
+    "more parameters": lambda h, s: (replace(h, parameters=h.parameters + b"\0"), s),
+    "other digest": lambda h, s: (replace(h, parameters=_flip(h.parameters, 3)), s),
+    "other order": lambda h, s: (replace(h, parameters=b"\7" + h.parameters[1:]), s),
+    "no section": lambda h, s: (h, s[-1:]),
+    "one section less": lambda h, s: (h, s[1:]),
+    "one section more": lambda h, s: (h, [s[0], *s]),
+    "no opacity": lambda h, s: (h, s[:-1]),
+    "empty data": lambda h, s: (h, [Section(0, b""), *s[1:]]),
+    "cut data": lambda h, s: (h, [Section(0, s[0].payload[:-9]), *s[1:]]),
+    "ones for data": lambda h, s: (h, [Section(0, b"\xff" * 500), *s[1:]]),
+    "empty opacity": lambda h, s: (h, [*s[:-1], Section(1, b"")]),
+    "strange opacity": lambda h, s: (h, [*s[:-1], Section(1, b"\1" + bytes(90))]),
+    "damaged profile": lambda h, s: (h, [*s, Section(64, b"\1damaged")]),
+}
+
+
+def _flip(data: bytes, position: int) -> bytes:
+    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forged_files_with_good_checksums_are_refused(name: str, options: dict[str, Any]) -> None:
+    """A file that a careless or hostile program wrote: valid container, wrong content."""
+    image = picture(7, 9, 4)
+    contents = read(noisepress.encode(image, **options))
+    good = write(contents.header, contents.sections)
+    assert np.array_equal(noisepress.decode(good, model=options["model"]), image)
+    forged = write(*FORGERIES[name](contents.header, list(contents.sections)))
+    with pytest.raises(NoisepressError) as error:
+        noisepress.decode(forged, model=options["model"])
+    text = one_line(error)
+    if name == "one section more":
+        assert "data sections do not fit the image's size" in text
+
+
+def test_random_data_with_good_checksums_is_refused(options: dict[str, Any]) -> None:
+    contents = read(noisepress.encode(picture(6, 5), **options))
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        sections = [
+            Section(section.kind, rng.bytes(int(rng.integers(0, 2 * len(section.payload) + 9))))
+            for section in contents.sections
+        ]
+        with pytest.raises(CorruptError) as error:
+            noisepress.decode(write(contents.header, sections), model=options["model"])
+        one_line(error)

@@ -1,0 +1,138 @@
+"""Samples through WebP and PNG payloads."""
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
+
+from noisepress.bitstream.errors import CorruptError
+from noisepress.codec.carriers import Effort, decode_png, decode_webp, encode_png, encode_webp
+from noisepress.codec.image import Mode, Palette, Raster, from_array
+
+
+def raster(mode: Mode, height: int = 9, width: int = 13, colours: int = 200) -> Raster:
+    top = {Mode.BILEVEL: 2, Mode.PALETTE8: colours}.get(mode, np.iinfo(mode.dtype).max + 1)
+    rng = np.random.default_rng(mode)
+    samples = rng.integers(0, top, (height, width, mode.channels)).astype(mode.dtype)
+    table = rng.integers(0, 256, (colours, 3)).astype(np.uint8)
+    return Raster(samples, mode, Palette(table, b"\7").pack() if mode is Mode.PALETTE8 else b"")
+
+
+def assert_carried(image: Raster, effort: Effort = Effort.FAST) -> None:
+    place = (image.mode, image.width, image.height)
+    png = decode_png(encode_png(image), *place)
+    assert png.dtype == image.samples.dtype
+    assert np.array_equal(png, image.samples)
+    webp = encode_webp(image, effort)
+    assert (webp is None) == (image.mode.dtype != np.uint8)
+    if webp is not None:
+        assert np.array_equal(decode_webp(webp, *place, image.palette), image.samples)
+
+
+@pytest.mark.parametrize("effort", Effort)
+@pytest.mark.parametrize("mode", Mode)
+def test_every_mode(mode: Mode, effort: Effort) -> None:
+    assert_carried(raster(mode), effort)
+
+
+@given(
+    arrays(
+        st.sampled_from([np.uint8, np.uint16, np.bool_]),
+        array_shapes(min_dims=2, max_dims=2, max_side=9),
+        elements=st.integers(0, 1),
+    )
+)
+@settings(max_examples=20, deadline=None)
+def test_small_arrays(array: np.ndarray[Any, Any]) -> None:
+    assert_carried(from_array(array))
+
+
+def test_opaque_and_invisible_pixels() -> None:
+    samples = raster(Mode.RGBA8).samples.copy()
+    for alpha in (0, 255):
+        samples[:, :, 3] = alpha
+        assert_carried(Raster(samples, Mode.RGBA8))
+        assert_carried(Raster(np.ascontiguousarray(samples[:, :, 2:]), Mode.LA8))
+
+
+@pytest.mark.parametrize(("colours", "depth"), [(2, 1), (3, 2), (16, 4), (17, 8)])
+def test_indices_are_packed(colours: int, depth: int) -> None:
+    image = raster(Mode.PALETTE8, 40, 40, colours)
+    png = encode_png(image)
+    assert png[24] == depth
+    assert b"PLTE" not in png
+    assert_carried(image)
+
+
+def test_indices_go_as_colours_where_that_is_smaller() -> None:
+    y, x = np.mgrid[:64, :64]
+    smooth = (y + x).astype(np.uint8)
+    shuffled = np.random.default_rng(0).permutation(256).astype(np.uint8)
+    table = np.repeat(np.argsort(shuffled).astype(np.uint8)[:, np.newaxis], 3, 1)
+    image = Raster(shuffled[smooth][:, :, np.newaxis], Mode.PALETTE8, Palette(table, b"").pack())
+    payload = encode_webp(image)
+    assert payload is not None
+    assert payload[0] == 1
+    assert_carried(image)
+    out = BytesIO()
+    Image.fromarray(table[image.samples[:, :, 0]]).save(out, "WEBP", lossless=True, exact=True)
+    assert len(payload) <= len(out.getvalue()) + 1
+    other = Palette(np.zeros_like(table), b"").pack()
+    with pytest.raises(CorruptError, match="not in the palette"):
+        decode_webp(payload, image.mode, 64, 64, other)
+
+
+def test_equal_colours_keep_their_indices() -> None:
+    image = raster(Mode.PALETTE8, colours=8)
+    assert_carried(
+        Raster(image.samples, image.mode, Palette(np.zeros((8, 3), np.uint8), b"").pack())
+    )
+
+
+def test_sides_that_webp_does_not_hold() -> None:
+    image = from_array(np.zeros((1, 16384), np.uint8))
+    assert encode_webp(image) is None
+    assert np.array_equal(decode_png(encode_png(image), Mode.L8, 16384, 1), image.samples)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_damaged_payloads(mode: Mode) -> None:
+    image = raster(mode)
+    other = Mode.RGB8 if mode is not Mode.RGB8 else Mode.L8
+    size = (image.width, image.height)
+    png, webp = encode_png(image), encode_webp(image)
+    for payload, wrong, shape in [
+        (png, mode, (13, 10)),
+        (png, other, size),
+        (png[: len(png) // 2], mode, size),
+        (png[:20], mode, size),
+        (b"", mode, size),
+    ]:
+        with pytest.raises(CorruptError) as info:
+            decode_png(payload, wrong, *shape)
+        assert "\n" not in str(info.value)
+    for payload, shape in [
+        (webp or b"", (13, 10)),
+        ((webp or b"")[:-20], size),
+        (b"", size),
+        (b"\2" + (webp or b""), size),
+    ]:
+        with pytest.raises(CorruptError) as info:
+            decode_webp(payload, mode, *shape, image.palette)
+        assert "\n" not in str(info.value)
+
+
+def test_payloads_of_another_mode() -> None:
+    colour = encode_webp(raster(Mode.RGB8))
+    assert colour is not None
+    with pytest.raises(CorruptError, match="grey expected"):
+        decode_webp(colour, Mode.L8, 13, 9)
+    grey = encode_webp(raster(Mode.L8))
+    assert grey is not None
+    with pytest.raises(CorruptError, match="BILEVEL"):
+        decode_webp(grey, Mode.BILEVEL, 13, 9)

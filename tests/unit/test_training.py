@@ -1,0 +1,254 @@
+"""Training on a tiny preset: it learns, resumes exactly, and exports a model that codes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+import noisepress
+from noisepress.models import registry
+from noisepress.models.lattice import LatticeConfig, LatticeNet
+from noisepress.models.masked import STAGES, MaskedConfig, MaskedNet
+from noisepress.training import command
+from noisepress.training.command import TrainingError, export, loss_curves, train
+from noisepress.training.data import (
+    Crops,
+    CropSpec,
+    batches,
+    cache,
+    is_validation,
+    photographs,
+    prescale,
+)
+from noisepress.training.loop import Recipe, Run
+from noisepress.training.losses import lattice_bits, masked_bits
+from noisepress.training.presets import PRESETS, Preset
+
+NAMES = tuple(f"photo{index}.jpg" for index in range(10))
+RECIPE = Recipe(steps=6, batch=4, validate=2)
+SPEC = CropSpec(size=16, scale=(2.0, 4.0), passes=1)
+LATTICE = Preset(
+    "ardm-photo",
+    lambda: LatticeNet(LatticeConfig(width=8, blocks=1, components=2, levels=2)),
+    lattice_bits,
+    SPEC,
+    RECIPE,
+    "tiny",
+)
+MASKED = Preset(
+    "ardm-small",
+    lambda: MaskedNet(MaskedConfig(width=8, blocks=1, components=2)),
+    masked_bits,
+    SPEC,
+    RECIPE,
+    "tiny",
+)
+
+
+@pytest.fixture(scope="module")
+def crops() -> Crops:
+    """Smooth noise, shape (12, 16, 16, 3)."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (12, 4, 4, 3), dtype=np.uint8)
+    return coarse.repeat(4, 1).repeat(4, 2) // 2 + rng.integers(0, 8, (12, 16, 16, 3), np.uint8)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Small JPEG photographs, at least two of them for validation, and a text file."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    names = (f"{index:02}.jpg" for index in range(1000))
+    held_out = (name for name in names if is_validation(name))
+    for name in [*NAMES, *itertools.islice(held_out, 2)]:
+        noise = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((120, 90)).save(folder / name)
+    (folder / "README.txt").write_text("not a photograph")
+    return folder
+
+
+def start(preset: Preset, folder: Path) -> Run:
+    torch.manual_seed(0)
+    return Run(preset.network(), preset.loss, preset.recipe, folder)
+
+
+def weights(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in network.named_parameters()}
+
+
+@pytest.mark.parametrize("preset", [LATTICE, MASKED], ids=["lattice", "masked"])
+def test_resumed_run_equals_an_uninterrupted_one(
+    preset: Preset, crops: Crops, tmp_path: Path
+) -> None:
+    whole = start(preset, tmp_path / "whole")
+    losses = list(whole.train(crops, crops))
+    assert whole.step == 6 and len(losses) == 3
+    first = start(preset, tmp_path / "parts")
+    parts = list(first.train(crops, crops, until=4))
+    assert first.step == 4
+    second = start(preset, tmp_path / "parts")
+    second.resume()
+    assert second.step == 4
+    parts += list(second.train(crops, crops))
+    assert parts == losses
+    ours, theirs = weights(whole.network), weights(second.network)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert all(torch.equal(whole.average[name], second.average[name]) for name in ours)
+
+
+def test_training_moves_the_weights_and_lowers_the_loss(crops: Crops, tmp_path: Path) -> None:
+    run = start(LATTICE, tmp_path)
+    before, held_out = weights(run.network), run.validation(crops)
+    assert all(torch.equal(before[k], v) for k, v in weights(run.network).items())
+    *_, after = run.train(crops, crops)
+    moved = [
+        name for name, value in weights(run.network).items() if not torch.equal(before[name], value)
+    ]
+    assert set(moved) == set(before)
+    assert after < held_out
+
+
+def test_events_and_accelerator_are_there(crops: Crops, tmp_path: Path) -> None:
+    run = start(MASKED, tmp_path)
+    assert isinstance(run.accelerator, accelerate.Accelerator)
+    losses = list(run.train(crops, crops, until=2))
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    scalars = events.Scalars("train/bits")
+    assert [scalar.step for scalar in scalars] == [1, 2]
+    (validation,) = events.Scalars("validation/bits")
+    assert validation.value == pytest.approx(losses[-1])
+
+
+def test_learning_rate_rises_then_falls_to_almost_nothing() -> None:
+    recipe = Recipe(steps=1000, batch=1)
+    rates = [recipe.rate_at(step) for step in range(1000)]
+    peak = rates.index(1.0)
+    assert 0 < rates[0] < rates[peak] == max(rates) == 1
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert 0 < rates[-1] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("preset", "order"), [(LATTICE, "lattice"), (MASKED, "random")], ids=["lattice", "masked"]
+)
+def test_exported_model_codes_an_image(
+    preset: Preset, order: str, crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "BUNDLED", {1024: "ardm-photo", 1025: "ardm-small"})
+    run = start(preset, tmp_path)
+    bits = list(run.train(crops, crops, until=2))[-1]
+    before = weights(run.network)
+    assert not any(torch.equal(run.average[name], value) for name, value in before.items())
+    assert run.validation(crops) == bits, "validation is of the average and changes nothing"
+    assert all(torch.equal(before[name], value) for name, value in weights(run.network).items())
+    path = tmp_path / "new.safetensors"
+    export(preset, run, crops, path)
+    card = registry.find(str(path))
+    assert card.facts["validation bits per dimension"] == round(bits, 4)
+    for fact in ("trained", "hours", "hardware", "licence", "command", "data"):
+        assert str(card.facts[fact])
+    image = crops[0]
+    data = noisepress.encode(image, order=order, model=str(path), fallback=False)
+    assert noisepress.inspect(data).codec == "ardm"
+    assert np.array_equal(noisepress.decode(data, model=str(path)), image)
+
+
+def test_exported_curves_never_rise(crops: Crops) -> None:
+    torch.manual_seed(0)
+    network = MaskedNet(MaskedConfig(width=8, blocks=1, components=2))
+    curves = loss_curves(network, crops)
+    assert [len(curve) for curve in curves] == [256] * STAGES
+    for curve in curves:
+        assert all(isinstance(cost, int) and cost > 0 for cost in curve)
+        assert curve == sorted(curve, reverse=True)
+
+
+def test_validation_photographs_are_apart_from_the_others(photos: Path, tmp_path: Path) -> None:
+    names = [path.name for path in photographs(photos)]
+    assert names == sorted(path.name for path in photos.glob("*.jpg"))
+    held_out = [name for name in names if is_validation(name)]
+    assert 2 <= len(held_out) < len(names) / 2
+    training = cache(photos, tmp_path / "t.npy", SPEC, validation=False)
+    validation = cache(photos, tmp_path / "v.npy", SPEC, validation=True)
+    for part in (training, validation):
+        assert part.dtype == np.uint8 and part.shape[1:] == (16, 16, 3)
+    assert len(training) >= len(names) - len(held_out)
+    assert len(validation) >= len(held_out)
+    ours, theirs = ({crop.tobytes() for crop in part} for part in (training, validation))
+    assert not ours & theirs
+
+
+def test_cached_crops_are_read_and_not_made_again(photos: Path, tmp_path: Path) -> None:
+    first = cache(photos, tmp_path / "c.npy", SPEC, validation=False).copy()
+    again = cache(photos, tmp_path / "d.npy", SPEC, validation=False)
+    assert np.array_equal(first, again), "the same seed cuts the same crops"
+    for path in photos.iterdir():
+        path.unlink()
+    assert np.array_equal(cache(photos, tmp_path / "c.npy", SPEC, validation=False), first)
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_manifest_says_what_was_halved(photos: Path) -> None:
+    assert prescale(photos) == {}
+    (photos / "MANIFEST.csv").write_text("file,prescaled\na.jpg,2\nb.jpg,1\n")
+    assert prescale(photos) == {"a.jpg": 2, "b.jpg": 1}
+
+
+def test_batches_flip_and_turn_but_keep_the_samples(crops: Crops) -> None:
+    feed = batches(crops, 4, np.random.default_rng(0))
+    known = {np.sort(crop, axis=None).tobytes() for crop in crops}
+    seen = set()
+    for _ in range(20):
+        batch = next(feed)
+        assert batch.shape == (4, 3, 16, 16) and batch.flags.c_contiguous
+        keys = [np.sort(one, axis=None).tobytes() for one in batch]
+        assert len(set(keys)) == 4 and set(keys) <= known
+        seen.add(batch[0].tobytes())
+    assert len(seen) > 12
+
+
+def test_bundled_presets_make_the_bundled_models() -> None:
+    assert sorted(PRESETS) == sorted(registry.BUNDLED.values())
+    for name, preset in PRESETS.items():
+        assert preset.model_id == name
+        assert preset.crops.size % 8 == 0
+
+
+def test_command_trains_and_writes_the_model(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", LATTICE)
+    out = tmp_path / "run"
+    assert train("tiny", photos, out, until=2, start=None) == 0
+    assert not list(out.glob("*.safetensors")), "the run is not over"
+    assert train("tiny", photos, out, until=None, start=None) == 0
+    card = registry.find(str(out / "tiny.safetensors"))
+    assert card.name == "ardm-photo" and card.facts["trained"].startswith("6 steps")
+
+
+def expect_error(call: Callable[[], Any], match: str) -> None:
+    with pytest.raises(TrainingError, match=match) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_wrong_presets_and_folders_are_refused(tmp_path: Path) -> None:
+    known = ", ".join(PRESETS)
+    expect_error(lambda: train("huge", tmp_path, tmp_path / "o", None, None), f"'huge'.*{known}")
+    expect_error(
+        lambda: train("ardm-small", tmp_path, tmp_path / "o", None, None), "no image files"
+    )
+    expect_error(lambda: train("ardm-small", tmp_path / "no", tmp_path / "o", None, None), "no")
