@@ -16,6 +16,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from statistics import fmean
@@ -80,6 +81,7 @@ def peers(efforts: Sequence[int]) -> list[Peer]:
     webp = _pillow("WEBP", lossless=True, quality=100, method=6, exact=True)
     return [
         Peer("noisepress", lambda pixels: noisepress.encode(pixels), noisepress.decode),
+        Peer("ardm alone", partial(noisepress.encode, fallback=False), noisepress.decode),
         Peer("PNG", _pillow("PNG", optimize=True).encode, _pillow("PNG").decode),
         Peer("WebP", webp.encode, webp.decode),
         Peer(
@@ -173,10 +175,11 @@ def main() -> None:
         pixels = np.asarray(Image.open(path).convert("RGB"))
         rows += [measure(pixels, path.name, peer) for peer in codecs]
         estimated.append(noisepress.estimate(pixels) / pixels.size)
-        print(path.name, f"{rows[-len(codecs)].bits:.4f}", flush=True)
+        done = {row.codec: round(row.bits, 4) for row in rows[-len(codecs) :]}
+        print(path.name, done, flush=True)
     report = {
         "summary": summary(rows, "WebP"),
-        "noisepress, estimated bits per sub-pixel": fmean(estimated),
+        "ardm alone, estimated bits per sub-pixel": fmean(estimated),
         "machine": machine(),
         "measurements": [asdict(row) for row in rows],
     }

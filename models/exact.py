@@ -189,10 +189,13 @@ class ExactConv(Exact):
         weight, bias, scale = self.integers()
         half = torch.floor(0.5 / scale)  # what rounding adds to the sum
         sums = weight.abs().sum((1, 2, 3)) * ACTIVATION_MAX + bias.abs() + half
-        bounds = (("sums", sums, EXACT_LIMIT), ("outputs", sums * scale, OUTPUT_LIMIT))
-        for what, reached, limit in bounds:
+        bounds = (
+            ("sums", sums, EXACT_LIMIT, "2^24"),
+            ("outputs", sums * scale, OUTPUT_LIMIT, "2^24 - 2^20"),
+        )
+        for what, reached, limit, shown in bounds:
             if (worst := float(reached.max())) >= limit:
-                raise ExactnessError(f"{name}: {what} may reach {worst:.0f}, the limit is {limit}")
+                raise ExactnessError(f"{name}: {what} may reach {worst:.0f}, the limit is {shown}")
 
     def set_integers(self, weight: Tensor, bias: Tensor, shift: Tensor) -> None:
         """Freeze the layer with given integers; the sum is shifted right by `shift` bits."""
