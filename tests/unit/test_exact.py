@@ -317,3 +317,18 @@ def test_freezing_twice_changes_nothing() -> None:
     after = conv.weight, conv.bias, conv.shift
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert conv.weight.abs().max() <= 127
+
+
+def test_thawed_weights_freeze_to_the_same_integers() -> None:
+    """Training that continues from a model file starts from exactly that model."""
+    torch.manual_seed(5)
+    network = MaskedNet(MaskedConfig(width=8, blocks=3, components=2))
+    freeze(network)
+    before = {name: conv.integers() for name, conv in convolutions(network)}
+    for _, conv in convolutions(network):
+        conv.thaw()
+        assert not conv.frozen and conv.weight.requires_grad and conv.bias.requires_grad
+    freeze(network)
+    for name, conv in convolutions(network):
+        for found, expected in zip(conv.integers(), before[name], strict=True):
+            assert torch.equal(found, expected), name
