@@ -20,45 +20,7 @@ FLOOR_SHIFT = 12
 FREQUENCY_BITS = 20
 
 
-@njit(cache=True)
-def _cdf(
-    x: int,
-    size: int,
-    logits: Int32s,
-    locations: Int32s,
-    scales: Int32s,
-    weight_table: Int64s,
-    inverse_table: Int64s,
-    sigmoid_table: Int64s,
-) -> np.int64:
-    """Cumulative weight below the lower edge of level `x`, times 2^CDF_FRAC."""
-    largest = np.int64(logits[0])
-    for k in range(1, logits.size):
-        largest = max(largest, np.int64(logits[k]))
-    total = np.int64(0)
-    below = np.int64(0)
-    limit = np.int64(RANGE) << np.int64(ARGUMENT_FRAC)
-    fraction_mask = (np.int64(1) << np.int64(STEP_FRAC)) - np.int64(1)
-    for k in range(logits.size):
-        distance = min(largest - np.int64(logits[k]), np.int64(weight_table.size - 1))
-        weight = weight_table[distance]
-        total += weight
-        offset = np.int64(16) * np.int64(x) - np.int64(8) - np.int64(locations[k])
-        argument = offset * inverse_table[scales[k]]
-        argument = min(max(argument, -limit), limit - np.int64(1)) + limit
-        index = argument >> np.int64(STEP_FRAC)
-        low = sigmoid_table[index]
-        rise = sigmoid_table[index + 1] - low
-        below += weight * (low + ((rise * (argument & fraction_mask)) >> np.int64(STEP_FRAC)))
-    if x <= 0:
-        below = np.int64(0)
-    elif x >= size:
-        below = total << np.int64(CDF_FRAC)
-    floor = (total << np.int64(CDF_FRAC - FLOOR_SHIFT)) // np.int64(size)
-    return below + np.int64(x) * floor
-
-
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def mixture_frequencies(
     prefixes: Int32s,
     step: int,
@@ -69,29 +31,57 @@ def mixture_frequencies(
     weight_table: Int64s,
     inverse_table: Int64s,
     sigmoid_table: Int64s,
+    follows: bool,
+    edges: Int64s,
     out: Float32s,
 ) -> None:
     """Frequencies of the next base-4 digit of each sample given its leading digits.
 
     prefixes (n,): smallest value with the known digits; step: 4^digits left after this one;
-    size: number of levels; logits, locations, scales (n, k); out (n, 4) receives integers.
+    size: number of levels; logits, locations, scales (n, k); edges (n, 5) receives the
+    cumulative weights below the digits, times 2^CDF_FRAC, and with `follows` holds those of
+    the digit before on entry; out (n, 4) receives integers.
     """
-    edges = np.empty(5, np.int64)
+    components = logits.shape[1]
+    weights = np.empty(components, np.int64)
+    levels, stride = np.int64(size), np.int64(step)
+    limit = np.int64(RANGE) << np.int64(ARGUMENT_FRAC)
+    fraction_mask = (np.int64(1) << np.int64(STEP_FRAC)) - np.int64(1)
+    furthest = np.int64(weight_table.size - 1)
     for i in range(prefixes.size):
-        for edge in range(5):
-            edges[edge] = _cdf(
-                prefixes[i] + edge * step,
-                size,
-                logits[i],
-                locations[i],
-                scales[i],
-                weight_table,
-                inverse_table,
-                sigmoid_table,
-            )
-        unit = ((edges[4] - edges[0]) >> np.int64(FREQUENCY_BITS)) + np.int64(1)
+        prefix = np.int64(prefixes[i])
+        largest = np.int64(logits[i, 0])
+        for k in range(1, components):
+            largest = max(largest, np.int64(logits[i, k]))
+        total = np.int64(0)
+        for k in range(components):
+            weights[k] = weight_table[min(largest - np.int64(logits[i, k]), furthest)]
+            total += weights[k]
+        floor = (total << np.int64(CDF_FRAC - FLOOR_SHIFT)) // levels
+        first, last = 0, 4
+        if follows:
+            before = (prefix // (np.int64(4) * stride)) & np.int64(3)
+            edges[i, 0], edges[i, 4] = edges[i, before], edges[i, before + 1]
+            first, last = 1, 3
+        for edge in range(first, last + 1):
+            x = prefix + np.int64(edge) * stride
+            below = np.int64(0)
+            if x >= levels:
+                below = total << np.int64(CDF_FRAC)
+            elif x > np.int64(0):
+                middle = np.int64(16) * x - np.int64(8)
+                for k in range(components):
+                    offset = middle - np.int64(locations[i, k])
+                    argument = offset * inverse_table[scales[i, k]]
+                    argument = min(max(argument, -limit), limit - np.int64(1)) + limit
+                    index = argument >> np.int64(STEP_FRAC)
+                    low = sigmoid_table[index]
+                    rise = (sigmoid_table[index + 1] - low) * (argument & fraction_mask)
+                    below += weights[k] * (low + (rise >> np.int64(STEP_FRAC)))
+            edges[i, edge] = below + x * floor
+        unit = ((edges[i, 4] - edges[i, 0]) >> np.int64(FREQUENCY_BITS)) + np.int64(1)
         for digit in range(4):
-            out[i, digit] = np.int64(1) + (edges[digit + 1] - edges[digit]) // unit
+            out[i, digit] = np.int64(1) + (edges[i, digit + 1] - edges[i, digit]) // unit
 
 
 @njit(cache=True)

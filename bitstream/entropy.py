@@ -119,7 +119,13 @@ class LogisticMixture:
     digits: int = 4
 
     def run(self, symbols: Ints | None, step: Step) -> Ints:
-        return _by_digits(symbols, len(self.logits), self.digits, self.frequencies, step)
+        count = len(self.logits)
+        edges = np.empty((count, 5), np.int64)
+
+        def frequencies(prefixes: Ints, size: int) -> Frequencies:
+            return self._rows(prefixes, size, edges, follows=size < 4 ** (self.digits - 1))
+
+        return _by_digits(symbols, count, self.digits, frequencies, step)
 
     def frequencies(self, prefixes: Ints, size: int) -> Frequencies:
         """Frequencies (n, 4) of the next digit.
@@ -128,6 +134,12 @@ class LogisticMixture:
             prefixes: (n,), the smallest symbols that have the digits coded so far.
             size: how many symbols share one value of the next digit.
         """
+        return self._rows(prefixes, size, np.empty((len(prefixes), 5), np.int64), follows=False)
+
+    def _rows(
+        self, prefixes: Ints, size: int, edges: NDArray[np.int64], *, follows: bool
+    ) -> Frequencies:
+        """Frequencies; with `follows`, `edges` holds what the digit before left there."""
         tables = _tables()
         out = np.empty((len(prefixes), 4), np.float32)
         _kernels.mixture_frequencies(
@@ -140,6 +152,8 @@ class LogisticMixture:
             tables.weight,
             tables.inverse,
             tables.sigmoid,
+            follows,
+            edges,
             out,
         )
         return out
