@@ -29,7 +29,7 @@ from .ardm import Ardm
 from .image import Mode, Raster, Samples, as_raster, checksum, to_array
 from .metadata import pack_metadata, unpack_metadata
 from .protocol import Encoded
-from .registry import FALLBACKS, by_id, by_name
+from .registry import FALLBACKS, Attempt, by_id, by_name
 
 __all__ = [
     "FileInfo",
@@ -45,8 +45,6 @@ __all__ = [
 
 Progress = Callable[[int, int], None]
 """Called with the samples coded so far and in all."""
-
-_CLEARLY_SMALLER = 0.85
 
 
 @dataclass(frozen=True)
@@ -93,14 +91,22 @@ def _assemble(raster: Raster, codec_id: int, encoded: Encoded) -> bytes:
     return write(header, [*encoded.sections, *pack_metadata(raster)])
 
 
-def _fallback_files(raster: Raster, own: int | None) -> list[bytes]:
-    """Files through WebP and PNG; WebP searches longer if it comes near `own` bytes."""
+def _fallback_files(raster: Raster, tried: Attempt, own: int | None) -> list[bytes]:
+    """Files through WebP and PNG.
+
+    Args:
+        tried: not to be tried again.
+        own: bytes of the file that the fallbacks have to beat, if there is one.
+    """
     files: list[bytes] = []
-    for codec, options in FALLBACKS:
-        if options and own is not None and own < _CLEARLY_SMALLER * min(map(len, files)):
+    for attempt, unless in FALLBACKS:
+        if attempt == tried:
+            continue
+        if own is not None and files and own < unless * min(map(len, files)):
             break
-        if tried := codec.encode(raster, options, lambda _: None):
-            files.append(_assemble(raster, codec.ID, tried))
+        codec = by_name(attempt.codec)
+        if encoded := codec.encode(raster, attempt.options, lambda _: None):
+            files.append(_assemble(raster, codec.ID, encoded))
     return files
 
 
@@ -145,7 +151,8 @@ def encode(
             f"{codec} does not code {raster.mode.name} images with these options"
         )
     if fallback:
-        files += _fallback_files(raster, min(map(len, files), default=None))
+        own = len(files[0]) if files and wanted.NAME == Ardm.NAME else None
+        files += _fallback_files(raster, Attempt(codec, options), own)
     best = min(files, key=len)
     restored = decode_raster(best, model=options.get("model"))
     if not np.array_equal(restored.samples, raster.samples):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..bitstream.container import Contents, Section, SectionKind
-from ..bitstream.errors import CorruptError, TruncatedError
+from ..bitstream.errors import CorruptError, OptionError, TruncatedError
 from . import carriers
 from .image import Mode, Raster, Samples
 from .metadata import unpack_metadata
@@ -25,9 +25,9 @@ class NoOptions:
 
 @dataclass(frozen=True)
 class WebPOptions:
-    """Attributes: thorough: search longer for a smaller file."""
+    """Attributes: effort: 0, 1 or 2; a higher one searches longer for a smaller file."""
 
-    thorough: bool = False
+    effort: int = carriers.Effort.FAST
 
 
 def _single(contents: Contents) -> bytes:
@@ -46,11 +46,12 @@ class WebP:
     NAME: ClassVar[str] = "webp"
 
     def encode(self, raster: Raster, options: Mapping[str, Any], report: Report) -> Encoded | None:
-        thorough = parse_options(WebPOptions, options).thorough
+        asked = parse_options(WebPOptions, options).effort
+        if asked not in tuple(carriers.Effort):
+            raise OptionError(f"effort {asked!r}; supported are 0 to {max(carriers.Effort)}")
         if raster.width * raster.height > WEBP_MAX_PIXELS:
             return None
-        effort = carriers.Effort.THOROUGH if thorough else carriers.Effort.FAST
-        payload = carriers.encode_webp(raster, effort)
+        payload = carriers.encode_webp(raster, carriers.Effort(asked))
         return None if payload is None else Encoded(b"", [Section(SectionKind.DATA, payload)])
 
     def decode(self, contents: Contents, model: str | None, report: Report) -> Iterator[Samples]:

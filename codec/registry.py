@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..bitstream.errors import OptionError, UnknownIdError
@@ -11,12 +12,27 @@ from .fallbacks import Png, WebP
 from .protocol import Codec
 
 _CODECS: tuple[Codec, ...] = (Ardm(), WebP(), Png())
-FALLBACKS: tuple[tuple[Codec, Mapping[str, Any]], ...] = (
-    (WebP(), {}),
-    (Png(), {}),
-    (WebP(), {"thorough": True}),
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A codec and its options."""
+
+    codec: str
+    options: Mapping[str, Any]
+
+
+FALLBACKS = (
+    (Attempt("webp", {}), 0.0),
+    (Attempt("png", {}), 0.0),
+    (Attempt("webp", {"effort": 1}), 0.95),
+    (Attempt("webp", {"effort": 2}), 0.97),
 )
-"""Codecs and options to fall back to, the fast ones first."""
+"""What an encoder tries besides ardm, the fast ones first.
+
+An attempt is not worth its time where ardm's file has less than the given share of the best
+fallback so far: photographs and screenshots do not shrink by so much.
+"""
 
 
 def by_id(number: int) -> Codec:

@@ -66,8 +66,8 @@ class _RoundReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (y,) = ctx.saved_tensors
-        inside = (y > 0).logical_and_(y < ACTIVATION_MAX)
-        return grad.mul(ctx.scale).mul_(inside), None
+        inside: Tensor = torch.ops.aten.hardtanh_backward(grad, y, 0, ACTIVATION_MAX)
+        return inside.to(torch.float32).mul_(ctx.scale), None
 
 
 class _Rescale(torch.autograd.Function):
@@ -77,8 +77,7 @@ class _Rescale(torch.autograd.Function):
     def forward(ctx: Any, total: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
         ctx.dtype = total.dtype
         ctx.save_for_backward(scale)
-        y = total * scale[:, None, None]
-        return y.add_(bias[:, None, None])
+        return torch.addcmul(bias[:, None, None], total.float(), scale[:, None, None])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor]:
@@ -241,6 +240,8 @@ class ExactBlock(Exact):
     def forward(self, h: Tensor) -> Tensor:
         change: Tensor = self.pointwise(self.between(self.spatial(self.enter(h))))
         total: Tensor = h + change
+        if total.requires_grad:
+            return total  # never near the limit
         return total.clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
 
 

@@ -86,15 +86,14 @@ class PhaseNet(Exact):
         self.components = config.components
         width = config.width
         planes = CHANNELS * (9 if phase == "B" else 5)
-        self.stem = ExactConv(planes, width, 3, RESIDUAL_FRAC, input_frac=0)
+        self.stem = ExactConv(planes, width, 3, RESIDUAL_FRAC)
         self.blocks = nn.ModuleList(ExactBlock(width) for _ in range(config.blocks))
         self.leave = ExactReLU(RESIDUAL_FRAC)
         self.hidden = nn.ModuleList(
             ExactConv(width, width, 1, RESIDUAL_FRAC) for _ in range(CHANNELS)
         )
         self.previous = nn.ModuleList(
-            ExactConv(channel, width, 1, RESIDUAL_FRAC, input_frac=0)
-            for channel in range(1, CHANNELS)
+            ExactConv(channel, width, 1, RESIDUAL_FRAC) for channel in range(1, CHANNELS)
         )
         self.rectify = ExactReLU(RESIDUAL_FRAC)
         self.heads = nn.ModuleList(
@@ -110,12 +109,12 @@ class PhaseNet(Exact):
         Feature channels start with sensitivities from a fraction of a level to many levels, so
         that rounding to 8 bits hides neither faint texture nor strong edges.
         """
-        sensitivity = torch.logspace(-2, 1, self.stem.weight.shape[0], base=2.0)
+        sensitivity = torch.logspace(0, 4, self.stem.weight.shape[0], base=2.0)
         self.stem.weight.mul_(sensitivity[:, None, None, None])
-        self.stem.weight[:, -CHANNELS:].mul_(2.0**-5)
+        self.stem.weight[:, -CHANNELS:].mul_(2.0**-3)
         for previous in self.previous:
             assert isinstance(previous, ExactConv)
-            previous.weight.mul_(0.5)
+            previous.weight.mul_(2.0)
         for channel, head in enumerate(self.heads):
             assert isinstance(head, ExactConv)
             head.weight.mul_(0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import deque
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -51,25 +52,20 @@ def train(name: str, data: Path, out: Path, until: int | None, start: str | None
     if name not in PRESETS:
         raise TrainingError(f"unknown preset {name!r}; supported are {', '.join(PRESETS)}")
     preset = PRESETS[name]
-    try:
-        crops = {
-            held_out: cache(
-                data,
-                out / f"{'validation' if held_out else 'training'}-{preset.crops.size}.npy",
-                preset.crops,
-                validation=held_out,
-            )
-            for held_out in (False, True)
-        }
-    except OSError as error:
-        raise TrainingError(str(error)) from error
     torch.manual_seed(0)
     network = preset.network() if start is None else thawed(start)
     run = Run(network, preset.loss, preset.recipe, out)
+    few = replace(preset.crops, crops=max(1, preset.crops.crops // 4))
+    try:
+        with run.accelerator.main_process_first():
+            training = cache(data, out / "training.npy", preset.crops, validation=False)
+            validation = cache(data, out / "validation.npy", few, validation=True)
+    except OSError as error:
+        raise TrainingError(str(error)) from error
     run.resume()
-    deque(run.train(crops[False], crops[True], until), maxlen=0)
+    deque(run.train(training, validation, until), maxlen=0)
     if run.step >= preset.recipe.steps:
-        export(preset, run, crops[True], out / f"{name}.safetensors")
+        export(preset, run, validation, out / f"{name}.safetensors")
     return 0
 
 
@@ -95,6 +91,8 @@ def export(preset: Preset, run: Run, validation: Crops, path: Path) -> None:
     set_quantise(run.network, False)
     float_bits = run.validation(validation)
     set_quantise(run.network, True)
+    if not run.main:
+        return
     network = run.averaged().cpu()
     assert isinstance(network, LatticeNet | MaskedNet)
     tables: dict[str, Any] = {}
@@ -111,7 +109,7 @@ def export(preset: Preset, run: Run, validation: Crops, path: Path) -> None:
         facts={
             "trained": f"{run.step} steps of {preset.recipe.batch} crops of {crops.size} pixels",
             "hours": round(run.seconds / 3600, 2),
-            "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}",
+            "hardware": hardware(run),
             "date": date.today().isoformat(),
             "validation bits per dimension": round(bits, 4),
             "the same without rounding": round(float_bits, 4),
@@ -121,6 +119,14 @@ def export(preset: Preset, run: Run, validation: Crops, path: Path) -> None:
             "command": f"noisepress train {preset.model_id} --data PHOTOS --out RUN",
         },
     )
+
+
+def hardware(run: Run) -> str:
+    """The devices of a run, in words."""
+    state = run.accelerator
+    if state.device.type == "cuda":
+        return f"{state.num_processes} x {torch.cuda.get_device_name(state.device)}"
+    return f"{state.num_processes * torch.get_num_threads()} threads, {platform.machine()}"
 
 
 @torch.no_grad()

@@ -1,7 +1,9 @@
 """Training data: random crops of downscaled photographs, cached as one uint8 array.
 
 Photographs stored as JPEG are downscaled by a random factor before cropping, so that
-compression artefacts vanish and the crops hold the statistics of clean images.
+compression artefacts vanish and the crops hold the statistics of clean images. Every factor
+gives as many crops, so that sharp images count as much as smooth ones, and some photographs
+get grain, which downscaling has taken away.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ _FILTERS = (
     Image.Resampling.BICUBIC,
     Image.Resampling.LANCZOS,
 )
+_GRAINY = 1 / 3  # of the photographs
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 
 
@@ -36,13 +39,15 @@ class CropSpec:
         size: side of a square crop in pixels.
         scale: range of the downscaling factor, applied to whole photographs.
         passes: how often each photograph is rescaled and cut.
-        fill: fraction of the crops of one pass, in units of a full non-overlapping cover.
+        crops: how many crops one pass cuts.
+        grain: largest standard deviation of the grain, in levels.
     """
 
     size: int
     scale: tuple[float, float]
     passes: int
-    fill: float = 1.0
+    crops: int
+    grain: float = 0.0
 
 
 def is_validation(name: str) -> bool:
@@ -71,6 +76,25 @@ def prescale(folder: Path) -> dict[str, int]:
         return {row["file"]: int(row["prescaled"]) for row in csv.DictReader(file)}
 
 
+def _grain(image: Crops, deviation: float, rng: np.random.Generator) -> Crops:
+    """Add noise that is coarser than a pixel or finer, partly shared by the colours.
+
+    Args:
+        image: (h, w, 3).
+        deviation: of the noise before it is resampled, in levels.
+    """
+    height, width = image.shape[:2]
+    coarse = float(rng.uniform(0.7, 1.5))
+    field = rng.normal(0, deviation, (4, int(height / coarse) + 1, int(width / coarse) + 1))
+    planes = [
+        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC))
+        for plane in field.astype(np.float32)
+    ]
+    noise = np.stack([planes[0] + rng.uniform(0, 1) * planes[i] for i in (1, 2, 3)], -1)
+    noisy: Crops = np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+    return noisy
+
+
 def cut(path: Path, already: int, spec: CropSpec, seed: int) -> Iterator[Crops]:
     """Rescale one photograph at random and yield crops of shape (size, size, 3)."""
     rng = np.random.default_rng([seed, zlib.crc32(path.name.encode())])
@@ -82,8 +106,9 @@ def cut(path: Path, already: int, spec: CropSpec, seed: int) -> Iterator[Crops]:
         width, height = (max(spec.size, round(side / factor)) for side in photo.size)
         resample = _FILTERS[rng.integers(len(_FILTERS))]
         small = np.asarray(photo.resize((width, height), resample))
-        count = max(1, round(spec.fill * width * height / spec.size**2))
-        for _ in range(count):
+        if rng.random() < _GRAINY:
+            small = _grain(small, rng.uniform(0, spec.grain), rng)
+        for _ in range(spec.crops):
             top = rng.integers(height - spec.size + 1)
             left = rng.integers(width - spec.size + 1)
             yield small[top : top + spec.size, left : left + spec.size]

@@ -33,7 +33,7 @@ class Recipe:
 
     Attributes:
         steps: optimiser steps in all.
-        batch: crops of one step and device.
+        batch: crops of one step, shared out among the devices.
         rate: peak learning rate of Adam, for biases and output layers.
         matrix_rate: peak learning rate of Muon, for hidden convolutions.
         warmup, decay: fractions of `steps` at the start and the end with a rising and a
@@ -45,8 +45,8 @@ class Recipe:
 
     steps: int
     batch: int
-    rate: float = 3e-3
-    matrix_rate: float = 1.2e-2
+    rate: float = 1e-2
+    matrix_rate: float = 8e-3
     warmup: float = 0.01
     decay: float = 0.6
     clip: float = 1.0
@@ -73,6 +73,17 @@ def optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer
     ]
 
 
+class _Objective(nn.Module):
+    """The loss as a module's forward pass, which is where several devices synchronise."""
+
+    def __init__(self, network: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.network, self.loss = network, loss
+
+    def forward(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        return self.loss(self.network, batch, generator)
+
+
 class Run:
     """A training run that can stop and continue.
 
@@ -90,15 +101,16 @@ class Run:
         self.accelerator = Accelerator()
         torch.manual_seed(0)
         network = network.to(memory_format=torch.channels_last)
-        self.optimisers = optimisers(network, recipe)
-        self.network: nn.Module = self.accelerator.prepare(network)
-        self.optimisers = [self.accelerator.prepare(one) for one in self.optimisers]
-        self.average = {name: p.detach().clone() for name, p in self._parameters()}
+        self.network: nn.Module = network.to(self.accelerator.device)
+        self.optimisers = [
+            self.accelerator.prepare(one) for one in optimisers(self.network, recipe)
+        ]
+        self.objective: nn.Module = self.accelerator.prepare(_Objective(self.network, loss))
+        self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
+        self.share, left = divmod(recipe.batch, self.accelerator.num_processes)
+        if left:
+            raise ValueError(f"{recipe.batch} crops do not share out among the devices")
         self.step, self.seconds = 0, 0.0
-
-    def _parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        plain: nn.Module = self.accelerator.unwrap_model(self.network)
-        return plain.named_parameters()
 
     @property
     def checkpoint(self) -> Path:
@@ -109,7 +121,7 @@ class Run:
         state: dict[str, Any] = {
             "step": self.step,
             "seconds": self.seconds,
-            "network": self.accelerator.unwrap_model(self.network).state_dict(),
+            "network": self.network.state_dict(),
             "average": self.average,
             "optimisers": [one.state_dict() for one in self.optimisers],
         }
@@ -123,17 +135,20 @@ class Run:
             return
         state = torch.load(self.checkpoint, map_location=self.accelerator.device, weights_only=True)
         self.step, self.seconds = state["step"], state["seconds"]
-        self.accelerator.unwrap_model(self.network).load_state_dict(state["network"])
+        self.network.load_state_dict(state["network"])
         self.average = state["average"]
         for one, saved in zip(self.optimisers, state["optimisers"], strict=True):
             one.load_state_dict(saved)
 
+    @property
+    def main(self) -> bool:
+        """True in the process that reports and writes."""
+        return bool(self.accelerator.is_main_process)
+
     def averaged(self) -> nn.Module:
         """The network with its averaged weights swapped in."""
-        network = self.accelerator.unwrap_model(self.network)
-        network.load_state_dict(self.average, strict=False)
-        plain: nn.Module = network
-        return plain
+        self.network.load_state_dict(self.average, strict=False)
+        return self.network
 
     def _batch(self, crops: Crops) -> Tensor:
         batch = torch.from_numpy(np.array(crops)).to(self.accelerator.device).float()
@@ -142,15 +157,18 @@ class Run:
     @torch.no_grad()
     def validation(self, crops: Crops) -> float:
         """Mean loss of the averaged weights over all validation crops."""
-        raw = {name: p.detach().clone() for name, p in self._parameters()}
+        raw = {name: p.detach().clone() for name, p in self.network.named_parameters()}
         network = self.averaged()
         generator = torch.Generator(self.accelerator.device).manual_seed(0)
+        parts = np.array_split(crops, max(1, len(crops) // self.share))
         losses = [
-            float(self.loss(network, self._batch(part.transpose(0, 3, 1, 2)), generator))
-            for part in np.array_split(crops, max(1, len(crops) // self.recipe.batch))
+            self.loss(network, self._batch(part.transpose(0, 3, 1, 2)), generator)
+            for part in parts[self.accelerator.process_index :: self.accelerator.num_processes]
         ]
-        self.accelerator.unwrap_model(self.network).load_state_dict(raw, strict=False)
-        return float(np.mean(losses))
+        mine = torch.stack([torch.stack(losses).sum(), torch.tensor(len(losses)).to(losses[0])])
+        total, count = self.accelerator.reduce(mine, "sum").tolist()
+        self.network.load_state_dict(raw, strict=False)
+        return float(total / count)
 
     def _update(self, batch: Tensor, generator: torch.Generator) -> float:
         for one in self.optimisers:
@@ -158,14 +176,14 @@ class Run:
                 group.setdefault("peak", group["lr"])
                 group["lr"] = group["peak"] * self.recipe.rate_at(self.step)
             one.zero_grad()
-        loss = self.loss(self.network, batch, generator)
+        loss: Tensor = self.objective(batch, generator)
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         for one in self.optimisers:
             one.step()
         decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for name, p in self._parameters():
+            for name, p in self.network.named_parameters():
                 self.average[name].lerp_(p, 1 - decay)
         return loss.item()
 
@@ -180,11 +198,11 @@ class Run:
         events = SummaryWriter(self.folder)
         device = self.accelerator.device
         rank = self.accelerator.process_index
-        bar = tqdm(total=stop, initial=self.step, unit="step", disable=rank > 0)
+        bar = tqdm(total=stop, initial=self.step, unit="step", disable=not self.main)
         recent = math.nan
         while self.step < stop:
             epoch = self.step // self.recipe.validate
-            feed = batches(train, self.recipe.batch, np.random.default_rng([epoch, rank]))
+            feed = batches(train, self.share, np.random.default_rng([epoch, rank]))
             generator = torch.Generator(device).manual_seed(epoch * 4096 + rank)
             for _ in range(min(self.recipe.validate, stop - self.step)):
                 began = time.perf_counter()
@@ -197,7 +215,7 @@ class Run:
                 events.add_scalar("train/bits", value, self.step)
             held_out = self.validation(validate)
             events.add_scalar("validation/bits", held_out, self.step)
-            if rank == 0:
+            if self.main:
                 self.save()
             bar.write(f"step {self.step}: train {recent:.4f}, validation {held_out:.4f}")
             yield held_out

@@ -17,6 +17,7 @@ from torch import Tensor
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5
 _MOMENTUM = 0.95
+_DECAY = 0.3  # of the weights, in units of the learning rate; holds activations in 8 bits
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
@@ -46,4 +47,5 @@ class Muon(torch.optim.Optimizer):
                 momentum.lerp_(weight.grad, 1 - _MOMENTUM)
                 update = orthogonalise(weight.grad.lerp(momentum, _MOMENTUM).flatten(1))
                 size = 0.2 * math.sqrt(max(update.shape))
+                weight.mul_(1 - group["lr"] * _DECAY)
                 weight.add_(update.view_as(weight), alpha=-group["lr"] * size)

@@ -27,8 +27,10 @@ from noisepress.bitstream.errors import (
     UnsupportedImageError,
 )
 from noisepress.bitstream.header import write_varint
+from noisepress.codec import api, carriers
 from noisepress.codec import lattice as lattice_codec
 from noisepress.codec.image import Mode, Palette, Raster, from_pillow, to_pillow
+from noisepress.codec.registry import Attempt
 from noisepress.models import registry
 from noisepress.models.exact import Exact
 from noisepress.models.lattice import LatticeConfig, LatticeNet
@@ -243,7 +245,8 @@ def test_every_damaged_byte_of_the_carriers_is_noticed(codec: str) -> None:
         ({"block": 0}, "16 to 4096"),
         ({"block": 4097}, "16 to 4096"),
         ({"codec": "png", "order": "lattice"}, "none"),
-        ({"codec": "webp", "order": "lattice"}, "thorough"),
+        ({"codec": "webp", "order": "lattice"}, "effort"),
+        ({"codec": "webp", "effort": 3}, "0 to 2"),
     ],
 )
 @pytest.mark.parametrize("fallback", [False, True])
@@ -260,6 +263,44 @@ def test_estimate_refuses_the_same_options() -> None:
         noisepress.estimate(picture(4, 4), order="raster")
     with pytest.raises(UnsupportedImageError):
         noisepress.estimate(np.zeros((4, 4), bool))
+
+
+@pytest.mark.parametrize(
+    ("share", "efforts"),
+    [(0.5, [0]), (0.96, [0, 1]), (2.0, [0, 1, 2])],
+    ids=["far smaller", "a little smaller", "larger"],
+)
+def test_webp_searches_as_long_as_it_may_win(
+    share: float, efforts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The three efforts give files of equal size here, so that only ardm's size decides."""
+    tried = []
+
+    def spied(raster: Raster, effort: int) -> bytes:
+        tried.append(effort)
+        return bytes(1000)
+
+    monkeypatch.setattr(carriers, "encode_webp", spied)
+    raster = Raster(picture(64, 64), Mode.RGB8)
+    smallest = min(map(len, api._fallback_files(raster, Attempt("none", {}), 0)))
+    tried.clear()
+    api._fallback_files(raster, Attempt("none", {}), round(share * smallest))
+    assert tried == efforts
+
+
+@pytest.mark.parametrize("codec", ["webp", "png"])
+def test_a_codec_is_not_its_own_fallback(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    for name in ("encode_webp", "encode_png"):
+        real = getattr(carriers, name)
+
+        def spied(*args: Any, name: str = name, real: Any = real) -> Any:
+            calls.append((name, *args[1:]))
+            return real(*args)
+
+        monkeypatch.setattr(carriers, name, spied)
+    noisepress.encode(picture(9, 9), codec)
+    assert len(calls) == len(set(calls)) == 4
 
 
 def test_images_that_a_codec_does_not_take_are_refused_without_fallback() -> None:

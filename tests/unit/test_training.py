@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from noisepress.training.data import (
     CropSpec,
     batches,
     cache,
+    cut,
     is_validation,
     photographs,
     prescale,
@@ -36,7 +40,7 @@ from noisepress.training.presets import PRESETS, Preset
 
 NAMES = tuple(f"photo{index}.jpg" for index in range(10))
 RECIPE = Recipe(steps=6, batch=4, validate=2)
-SPEC = CropSpec(size=16, scale=(2.0, 4.0), passes=1)
+SPEC = CropSpec(size=16, scale=(2.0, 4.0), passes=1, crops=24, grain=2.0)
 LATTICE = Preset(
     "ardm-photo",
     lambda: LatticeNet(LatticeConfig(width=8, blocks=1, components=2, levels=2)),
@@ -218,6 +222,66 @@ def test_batches_flip_and_turn_but_keep_the_samples(crops: Crops) -> None:
         assert len(set(keys)) == 4 and set(keys) <= known
         seen.add(batch[0].tobytes())
     assert len(seen) > 12
+
+
+def test_every_pass_cuts_as_many_crops(photos: Path) -> None:
+    path = next(photos.glob("*.jpg"))
+    spec = CropSpec(size=16, scale=(1.25, 5.0), passes=3, crops=7)
+    crops = list(cut(path, 1, spec, seed=0))
+    assert len(crops) == 21
+    assert {crop.shape for crop in crops} == {(16, 16, 3)}
+
+
+def test_grain_comes_on_some_photographs_within_its_bound(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.new("RGB", (256, 256), (128, 128, 128)).save(path)
+    spec = CropSpec(size=64, scale=(2.0, 2.0), passes=60, crops=1, grain=4.0)
+    deviations = np.array([crop.std() for crop in cut(path, 1, spec, seed=0)])
+    assert 0.15 < (deviations > 0).mean() < 0.55
+    assert 1 < deviations.max() < 4 * 2**0.5
+
+
+WORKER = """
+import sys
+from pathlib import Path
+import numpy as np, torch
+from noisepress.models.lattice import LatticeConfig, LatticeNet
+from noisepress.training.losses import lattice_bits
+from noisepress.training.loop import Recipe, Run
+
+torch.manual_seed(0)
+folder = Path(sys.argv[1])
+network = LatticeNet(LatticeConfig(width=8, blocks=1, components=2, levels=2))
+run = Run(network, lattice_bits, Recipe(steps=4, batch=4, validate=2), folder)
+crops = np.load(folder / "crops.npy")
+losses = list(run.train(crops, crops))
+rank = run.accelerator.process_index
+torch.save({"losses": losses, "share": run.share, **network.state_dict()}, folder / f"{rank}.pt")
+"""
+
+
+def test_two_processes_share_a_batch_and_keep_the_same_weights(
+    crops: Crops, tmp_path: Path
+) -> None:
+    (tmp_path / "worker.py").write_text(WORKER)
+    np.save(tmp_path / "crops.npy", crops)
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
+    subprocess.run(
+        [*launch, str(tmp_path / "worker.py"), str(tmp_path)],
+        check=True,
+        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+    )
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert first["share"] == second["share"] == 2
+    assert first["losses"] == second["losses"]
+    assert all(torch.equal(first[name], second[name]) for name in first if "." in name)
 
 
 def test_bundled_presets_make_the_bundled_models() -> None:
