@@ -46,6 +46,9 @@ class Categorical:
     frequencies: Frequencies
 
     def run(self, symbols: Ints | None, step: Step) -> Ints:
+        count = self.frequencies.shape[1]
+        if symbols is not None and np.any((symbols < 0) | (symbols >= count)):
+            raise ValueError(f"symbols outside 0 to {count - 1}")
         return step(symbols, self.frequencies)
 
 

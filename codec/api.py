@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..bitstream.container import (
@@ -155,8 +154,8 @@ def encode(
         files += _fallback_files(raster, Attempt(codec, options), own)
     best = min(files, key=len)
     restored = decode_raster(best, model=options.get("model"))
-    if not np.array_equal(restored.samples, raster.samples):
-        raise CorruptError("the encoded image does not decode to the same samples")
+    if restored != raster:
+        raise CorruptError("the encoded image does not decode to itself")
     if progress:
         progress(total, total)
     return best
@@ -304,8 +303,5 @@ def verify(data: bytes, image: object = None, *, model: str | None = None) -> No
             f"the file was cut: {len(contents.sections)} of {len(contents.table)} sections"
         )
     restored = decode_raster(data, model=model)
-    if image is not None:
-        original = as_raster(image)
-        same = original.mode == restored.mode
-        if not (same and np.array_equal(original.samples, restored.samples)):
-            raise CorruptError("the file decodes to other samples than the image")
+    if image is not None and not as_raster(image).shows(restored):
+        raise CorruptError("the file decodes to another picture than the image")

@@ -159,7 +159,8 @@ class Raster:
     `samples`: shape (h, w, c), uint8 or uint16 as `mode` says, values over the whole range of the
     dtype (0 and 1 for BILEVEL; indices into the palette for PALETTE8). `palette`: `Palette.pack`'s
     bytes for PALETTE8, else empty. `icc`, `exif` (the TIFF structure, without JPEG's "Exif" mark)
-    and `xmp`: as found, empty when absent. `UnsupportedImageError` if these do not agree.
+    and `xmp`: as found, empty when absent. `UnsupportedImageError` if these do not agree. Two
+    rasters are equal if all of this is.
     """
 
     samples: Samples
@@ -186,6 +187,19 @@ class Raster:
                 raise UnsupportedImageError(
                     f"sample {top} in a {mode.name} image, values up to {count - 1} are supported"
                 )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Raster):
+            return NotImplemented
+        beside = (self.icc, self.exif, self.xmp) == (other.icc, other.exif, other.xmp)
+        return beside and self.shows(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def shows(self, other: Raster) -> bool:
+        """True if both are the same picture in the same layout, whatever comes beside it."""
+        same = (self.mode, self.palette) == (other.mode, other.palette)
+        return same and np.array_equal(self.samples, other.samples)
 
     @property
     def width(self) -> int:

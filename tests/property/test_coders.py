@@ -222,6 +222,15 @@ def test_any_bytes_decode_to_symbols_or_an_error(
     np.testing.assert_array_equal(Decoder(encoder.finish()).code(None, model), decoded)
 
 
+@pytest.mark.parametrize("symbol", [-1, 4, 2**31 - 1])
+def test_a_symbol_without_a_frequency_is_an_error(symbol: int) -> None:
+    model = Categorical(np.ones((2, 4), np.float32))
+    symbols = np.array([0, symbol], np.int32)
+    for code in (Encoder().code, Tally().code, Stack().push):
+        with pytest.raises(ValueError, match="0 to 3"):
+            code(symbols, model)
+
+
 def test_a_point_outside_the_range_is_an_error() -> None:
     with pytest.raises(CorruptError, match="damaged"):
         Decoder(b"\xff" * 8).code(None, Uniform(1, 1))
