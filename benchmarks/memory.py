@@ -1,0 +1,68 @@
+"""Peak memory of encoding and decoding a large image, each in a process of its own.
+
+    python -m noisepress.benchmarks.memory PHOTO --megapixels 100
+
+The image is the photograph, mirrored and repeated to a square of the size asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def mosaic(photo: Path, megapixels: float) -> Image.Image:
+    """A square RGB image of about the given size, mirrored so that no seams show."""
+    side = round((megapixels * 1e6) ** 0.5)
+    with Image.open(photo) as opened:
+        tile = np.asarray(opened.convert("RGB"))
+    rows = np.pad(tile, ((0, max(0, side - tile.shape[0])), (0, 0), (0, 0)), "symmetric")
+    whole = np.pad(rows, ((0, 0), (0, max(0, side - tile.shape[1])), (0, 0)), "symmetric")
+    return Image.fromarray(whole[:side, :side])
+
+
+def peak_of(*arguments: str) -> tuple[float, float]:
+    """Largest resident memory in MiB and wall time in seconds of a noisepress command.
+
+    Raises:
+        RuntimeError: the command failed.
+    """
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "noisepress", *arguments])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"noisepress {' '.join(arguments)} failed")
+    return usage.ru_maxrss / 1024, time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure one image and check the round trip."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--megapixels", type=float, default=100.0)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        source, coded, back = (str(Path(folder) / name) for name in ("a.png", "a.nzp", "b.png"))
+        image = mosaic(args.photo, args.megapixels)
+        image.save(source, compress_level=1)
+        for command in (("encode", source, coded, "--quiet"), ("decode", coded, back)):
+            peak, seconds = peak_of(*command)
+            print(f"{command[0]}: peak {peak:.0f} MiB, {seconds:.0f} s", flush=True)
+        Image.MAX_IMAGE_PIXELS = None
+        with Image.open(back) as restored:
+            if not np.array_equal(np.asarray(restored), np.asarray(image)):
+                raise RuntimeError("the image did not come back")
+        print(f"{image.width} x {image.height} pixels, {Path(coded).stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""CompressAI's benchmark runs noisepress as one of its codecs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from compressai.utils.bench.__main__ import collect
+from PIL import Image
+
+import noisepress
+from noisepress.benchmarks.compressai_codec import Ardm
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_compressai_collects_real_file_sizes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sizes = []
+    for index, shape in enumerate([(24, 40, 3), (33, 17, 3)]):
+        pixels = rng.integers(0, 256, shape, np.uint8) // 8
+        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
+        sizes.append(8 * len(noisepress.encode(pixels)) / (shape[0] * shape[1]))
+    codec = Ardm()
+    results = collect(codec, str(tmp_path), [0], ["psnr-rgb"])
+    assert results["bpp"] == [pytest.approx(np.mean(sizes))]
+    assert results["psnr-rgb"] == [float("inf")]
+    assert results["encoding_time"][0] > 0 and results["decoding_time"][0] > 0
+    json.dumps({"name": codec.name, "description": codec.description, "results": results})
