@@ -8,7 +8,7 @@ The image is the photograph, mirrored and repeated to a square of the size asked
 from __future__ import annotations
 
 import argparse
-import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -29,19 +29,33 @@ def mosaic(photo: Path, megapixels: float) -> Image.Image:
     return Image.fromarray(whole[:side, :side])
 
 
+_CHILD = """
+import sys
+from noisepress.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(open("/proc/self/status").read(), file=sys.stderr)
+"""
+
+
 def peak_of(*arguments: str) -> tuple[float, float]:
     """Largest resident memory in MiB and wall time in seconds of a noisepress command.
+
+    The process reads its own peak from Linux's /proc: what the system reports to a parent
+    includes the parent's memory.
 
     Raises:
         RuntimeError: the command failed.
     """
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "noisepress", *arguments])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    command = [sys.executable, "-c", _CHILD, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    seconds = time.perf_counter() - began
+    peak = re.search(r"^VmHWM:\s*(\d+) kB", done.stderr, re.MULTILINE)
+    if done.returncode or peak is None:
         raise RuntimeError(f"noisepress {' '.join(arguments)} failed")
-    return usage.ru_maxrss / 1024, time.perf_counter() - began
+    return int(peak[1]) / 1024, seconds
 
 
 def main() -> None:
