@@ -1,4 +1,4 @@
-"""The command line: encode, decode, info, models, truncate, train, demo.
+"""The command line: encode, decode, info, models, truncate, train, demo, bench.
 
 Errors are one line on stderr. Exit status 0: all done; 1: an input failed (the others were
 still done); 2: wrong usage.
@@ -281,6 +281,35 @@ def _demo(args: argparse.Namespace) -> int:
     return 0
 
 
+def _bench(args: argparse.Namespace) -> int:
+    from .benchmarks.bench import check_packages, run, summary
+    from .benchmarks.codecs import LOSSLESS, LOSSY, parse_all
+
+    check_packages()
+    from .benchmarks.report import write_report
+
+    texts: list[str] = list(args.codec)
+    if args.lossless or not (args.codec or args.lossy):
+        texts += LOSSLESS
+    if args.lossy or not (args.codec or args.lossless):
+        texts += LOSSY
+    out = Path(args.output)
+    images = [Path(path) for path in _expand(args.paths, IMAGES)]
+    results = run(images, parse_all(texts), out, args.jobs)
+    print(summary(results))
+    print(f"\n{write_report(results, out)}")
+    for one in results.failed():
+        _complain(f"{one.image}, {one.setting.label}: {one.error}")
+    return 1 if results.failed() else 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
 def _shared(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help=what)
     parser.add_argument("-o", "--output", help="output file, or folder for several inputs")
@@ -340,6 +369,23 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = add("demo", _demo, "Encode and decode a bundled photograph.")
     demo.add_argument("-o", "--output", help="folder that receives the files")
+
+    bench = add("bench", _bench, "Compare codecs on images: tables, plots and a report.")
+    bench.add_argument("paths", nargs="+", metavar="PATH", help="images, folders and patterns")
+    bench.add_argument("-o", "--output", required=True, metavar="OUT", help="folder of the results")
+    bench.add_argument(
+        "--codec",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="such as ardm, jpeg:quality=10/50/90 or avif:quality=50,speed=6; repeatable",
+    )
+    kind = bench.add_mutually_exclusive_group()
+    kind.add_argument("--lossless", action="store_true", help="all lossless codecs")
+    kind.add_argument("--lossy", action="store_true", help="all lossy codecs over many qualities")
+    bench.add_argument(
+        "--jobs", type=_positive, default=1, help="processes, default 1; more disturb the times"
+    )
     return parser
 
 

@@ -1,57 +1,50 @@
 """Random-order coding of small images: network calls and schedules against file sizes.
 
-    python -m noisepress.benchmarks.small_images cifar10.npz -o results.json
+    python -m noisepress.benchmarks.small_images cifar10.npz -o OUT
 
-Every image is a file of its own. The archive holds one uint8 array (n, 32, 32, 3).
+The archive holds one uint8 array (n, h, w, 3); every image becomes a file of its own. What is
+measured and written is as for `noisepress bench`.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
-from functools import partial
+from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+from PIL import Image
 
-import noisepress
+from .bench import run, summary
+from .codecs import parse_all
 
-from .lossless import Measurement, Peer, machine, measure, peers, summary, write_report
+SETTINGS = (
+    "png",
+    "webp-lossless",
+    "jpegxl-lossless:effort=9",
+    "ardm-alone:order=random,calls=16/64/256,schedule=dynamic/equal",
+)
 
 
-def random_order(calls: int, schedule: str) -> Peer:
-    """noisepress in random order, without falling back to another coder."""
-    encode = partial(
-        noisepress.encode, order="random", calls=calls, schedule=schedule, fallback=False
-    )
-    return Peer(f"random order, {calls} calls, {schedule}", encode, noisepress.decode)
+def extract(archive: Path, folder: Path, count: int) -> list[Path]:
+    """Write the first images of an archive as PNG files; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with np.load(archive) as arrays:
+        images = next(iter(arrays.values()))[:count]
+    paths = [folder / f"{index:05}.png" for index in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
+    return paths
 
 
 def main() -> None:
     """Measure the first images of an archive."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("archive")
-    parser.add_argument("-o", "--output", help="JSON file of all measurements")
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the results")
     parser.add_argument("--images", type=int, default=50)
     args = parser.parse_args()
-    with np.load(args.archive) as archive:
-        images = next(iter(archive.values()))[: args.images]
-    codecs = peers([9])[2:] + [
-        random_order(calls, schedule)
-        for calls in (16, 64, 256)
-        for schedule in ("dynamic", "equal")
-    ]
-    rows: list[Measurement] = [
-        measure(np.ascontiguousarray(pixels), f"image {index}", peer)
-        for index, pixels in enumerate(tqdm(images, unit="image"))
-        for peer in codecs
-    ]
-    report = {
-        "summary": summary(rows, "WebP"),
-        "machine": machine(),
-        "measurements": [asdict(row) for row in rows],
-    }
-    write_report(args.output, report)
+    images = extract(args.archive, args.output / "images", args.images)
+    print(summary(run(images, parse_all(SETTINGS), args.output, jobs=1)))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ def train(name: str, data: Path, out: Path, until: int | None, start: str | None
     if name not in PRESETS:
         raise TrainingError(f"unknown preset {name!r}; supported are {', '.join(PRESETS)}")
     preset = PRESETS[name]
+    torch.set_flush_denormal(True)  # the fading momentum of idle weights is slow otherwise
     torch.manual_seed(0)
     network = preset.network() if start is None else thawed(start)
     run = Run(network, preset.loss, preset.recipe, out)

@@ -133,10 +133,11 @@ class Run:
         """Continue from the checkpoint of the folder, if there is one."""
         if not self.checkpoint.exists():
             return
-        state = torch.load(self.checkpoint, map_location=self.accelerator.device, weights_only=True)
+        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         self.step, self.seconds = state["step"], state["seconds"]
         self.network.load_state_dict(state["network"])
-        self.average = state["average"]
+        device = self.accelerator.device
+        self.average = {name: value.to(device) for name, value in state["average"].items()}
         for one, saved in zip(self.optimisers, state["optimisers"], strict=True):
             one.load_state_dict(saved)
 

@@ -253,8 +253,9 @@ torch.manual_seed(0)
 folder = Path(sys.argv[1])
 network = LatticeNet(LatticeConfig(width=8, blocks=1, components=2, levels=2))
 run = Run(network, lattice_bits, Recipe(steps=4, batch=4, validate=2), folder)
+run.resume()
 crops = np.load(folder / "crops.npy")
-losses = list(run.train(crops, crops))
+losses = list(run.train(crops, crops, until=run.step + 2))
 rank = run.accelerator.process_index
 torch.save({"losses": losses, "share": run.share, **network.state_dict()}, folder / f"{rank}.pt")
 """

@@ -1,0 +1,157 @@
+"""One image through one codec: file size, times, memory, and what came back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .codecs import Codec, Pixels, codec_of
+from .results import Measurement, Option, Setting
+
+ORIGINAL = "original.png"
+_CLEAR = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+_RESET_PEAK = "5"
+
+
+def load(path: Path) -> Pixels:
+    """An image file as uint8 (h, w, 3) of RGB; alpha and bits beyond eight are dropped."""
+    with Image.open(path) as opened:
+        return np.asarray(opened.convert("RGB"))
+
+
+def decoded_path(pictures: Path, image: Path, setting: Setting) -> Path:
+    """Where the decoded picture of a lossy setting goes."""
+    return pictures / image.stem / f"{setting.slug}.png"
+
+
+def coded_path(pictures: Path, image: Path, setting: Setting) -> Path:
+    """Where the file of one of our codecs goes."""
+    return pictures / image.stem / f"{setting.slug}.nzp"
+
+
+def measure(image: Path, setting: Setting, pictures: Path | None) -> Measurement:
+    """Encode and decode an image, and say how it went.
+
+    The codec first runs on a small picture, so that no time holds the loading of libraries and
+    models.
+
+    Args:
+        image: any file that Pillow reads; see `load`.
+        pictures: folder for `STEM/original.png`, the decoded pictures of lossy codecs and the
+            files of ours; None keeps none of them.
+
+    Returns:
+        A result, or whatever was raised as its `error`.
+    """
+    try:
+        return _measure(image, setting, pictures)
+    except Exception as error:  # a codec of others may raise anything, and the run goes on
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return Measurement(image.name, setting, error=text)
+
+
+def _measure(image: Path, setting: Setting, pictures: Path | None) -> Measurement:
+    codec = codec_of(setting)
+    options = codec.complete(setting.options)
+    pixels = load(image)
+    with suppress(Exception):
+        _warm(codec.name, tuple(options.items()))
+    known = _reset_peak()
+    watch = [_now()]
+    data = codec.encode(pixels, options)
+    watch.append(_now())
+    decoded = codec.decode(data)
+    watch.append(_now())
+    peak = _peak() if known else None
+    if decoded.shape != pixels.shape or decoded.dtype != pixels.dtype:
+        raise ValueError(
+            f"decoded to {decoded.dtype} {decoded.shape}, not {pixels.dtype} {pixels.shape}"
+        )
+    lossless = np.array_equal(decoded, pixels)
+    if codec.lossless and not lossless:
+        raise ValueError("the decoded pixels differ, and the codec is said to be lossless")
+    quality: dict[str, float] = {}
+    if not lossless:
+        from .quality import compare
+
+        quality = compare(pixels, decoded)
+    if pictures is not None:
+        _keep(image, setting, pictures, codec, pixels, data, decoded)
+    (start, start_cpu), (middle, middle_cpu), (end, end_cpu) = watch
+    return Measurement(
+        image=image.name,
+        setting=setting,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        size=len(data),
+        digest=hashlib.sha256(data).hexdigest(),
+        encode_s=middle - start,
+        decode_s=end - middle,
+        encode_cpu_s=middle_cpu - start_cpu,
+        decode_cpu_s=end_cpu - middle_cpu,
+        peak_mib=peak,
+        lossless=lossless,
+        quality=quality,
+    )
+
+
+@lru_cache
+def _warm(name: str, options: tuple[tuple[str, Option], ...]) -> None:
+    codec = codec_of(Setting(name))
+    ramp = np.arange(64 * 64 * 3, dtype=np.uint32).reshape(64, 64, 3) % 251
+    codec.decode(codec.encode(ramp.astype(np.uint8), dict(options)))
+
+
+def _now() -> tuple[float, float]:
+    """Wall and processor time in seconds."""
+    return time.perf_counter(), time.process_time()
+
+
+def _reset_peak() -> bool:
+    """Forget the largest memory so far; False where the system cannot."""
+    try:
+        _CLEAR.write_text(_RESET_PEAK)
+    except OSError:
+        return False
+    return True
+
+
+def _peak() -> float:
+    """The largest resident memory since `_reset_peak` in MiB."""
+    fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+    return int(fields["VmHWM"].split()[0]) / 1024
+
+
+def _keep(
+    image: Path,
+    setting: Setting,
+    pictures: Path,
+    codec: Codec,
+    pixels: Pixels,
+    data: bytes,
+    decoded: Pixels,
+) -> None:
+    folder = pictures / image.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    original = folder / ORIGINAL
+    if not (original.exists() and np.array_equal(load(original), pixels)):
+        _write_picture(original, pixels)
+    if codec.ours:
+        coded_path(pictures, image, setting).write_bytes(data)
+    if not codec.lossless:
+        _write_picture(decoded_path(pictures, image, setting), decoded)
+
+
+def _write_picture(path: Path, pixels: Pixels) -> None:
+    """Whole or not at all: other processes may write the same original."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    Image.fromarray(pixels).save(partial, "PNG")
+    os.replace(partial, path)

@@ -1,0 +1,122 @@
+"""What a benchmark run measured: the one record that tables, plots and the report read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+Option = int | float | str | bool
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A codec with its options: one point of a rate-distortion curve.
+
+    Attributes:
+        codec: name, such as `ardm` or `jpeg`; see benchmarks/codecs.py.
+        options: of the codec; empty for its defaults.
+    """
+
+    codec: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Such as `jpeg quality=75`."""
+        return " ".join([self.codec, *(f"{key}={value}" for key, value in self.options.items())])
+
+    @property
+    def slug(self) -> str:
+        """The label as a file name: lower case, only a-z, 0-9 and =.-"""
+        return re.sub("[^a-z0-9=.-]+", "-", self.label.lower())
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One image through one setting.
+
+    Attributes:
+        image: file name.
+        width, height: in pixels.
+        size: bytes of the coded file; 0 after an error.
+        digest: SHA-256 of the coded file, hexadecimal.
+        encode_s, decode_s: wall time in seconds.
+        encode_cpu_s, decode_cpu_s: processor time of all threads in seconds.
+        peak_mib: largest memory of the process while it coded, in MiB; None where the system
+            does not tell.
+        lossless: the decoded pixels equal the original's.
+        quality: name of a metric to its value; empty when lossless.
+        error: why there is no result; empty when there is one.
+    """
+
+    image: str
+    setting: Setting
+    width: int = 0
+    height: int = 0
+    size: int = 0
+    digest: str = ""
+    encode_s: float = 0.0
+    decode_s: float = 0.0
+    encode_cpu_s: float = 0.0
+    decode_cpu_s: float = 0.0
+    peak_mib: float | None = None
+    lossless: bool = False
+    quality: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def bits_per_pixel(self) -> float:
+        """Of the whole file."""
+        return 8 * self.size / (self.width * self.height)
+
+    @classmethod
+    def parse(cls, entry: Mapping[str, Any]) -> Measurement:
+        """The inverse of `dataclasses.asdict`."""
+        return cls(**{**entry, "setting": Setting(**entry["setting"])})
+
+
+@dataclass(frozen=True)
+class Results:
+    """A whole run.
+
+    Attributes:
+        machine: what it ran on.
+        measurements: in the order of settings, then images.
+        frechet: label of a setting to the Fréchet distance of its decoded crops from the
+            originals; lossy settings only.
+    """
+
+    machine: Mapping[str, str | int]
+    measurements: tuple[Measurement, ...]
+    frechet: Mapping[str, float] = field(default_factory=dict)
+
+    def settings(self) -> list[Setting]:
+        """The settings in the order of the run."""
+        found: dict[str, Setting] = {}
+        for one in self.measurements:
+            found.setdefault(one.setting.label, one.setting)
+        return list(found.values())
+
+    def of(self, setting: Setting) -> list[Measurement]:
+        """The measurements of a setting that have a result."""
+        label = setting.label
+        return [m for m in self.measurements if m.setting.label == label and not m.error]
+
+    def failed(self) -> list[Measurement]:
+        """The measurements without a result."""
+        return [m for m in self.measurements if m.error]
+
+    def write(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """Read what `write` wrote."""
+        entry = json.loads(path.read_text())
+        measurements = tuple(Measurement.parse(one) for one in entry["measurements"])
+        return cls(entry["machine"], measurements, entry["frechet"])
