@@ -1,4 +1,4 @@
-"""Writes docs/results.md, and the README's table, from the committed measurements.
+"""Writes docs/results.md, and the README's table and picture.
 
     python -m noisepress.benchmarks.document
 
@@ -10,7 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+import noisepress
 
 from .report.tables import Mean, bd_rates, curves, lossless_rows, means, metric
 from .results import Results
@@ -18,6 +25,7 @@ from .results import Results
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = Path(__file__).resolve().parent / "measured"
 README, DOCUMENT = ROOT / "README.md", ROOT / "docs" / "results.md"
+PHOTO, PICTURE = ROOT / "codec" / "demo.png", ROOT / "docs" / "progressive.png"
 _BLOCK = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 NAMES = {
@@ -147,10 +155,31 @@ def readme(text: str) -> str:
     return _BLOCK.sub(lambda m: f"{m[1]}{sizes_table(read(m[2]))}{m[3]}", text)
 
 
+def film_strip(pixels: NDArray[np.uint8], count: int = 4) -> Image.Image:
+    """The last pictures of a file that is cut after each of its sections, side by side."""
+    data = noisepress.encode(pixels, fallback=False)
+    sections = noisepress.inspect(data).sections
+    sizes = accumulate(size for kind, size, _ in sections if kind == "data")
+    steps = list(zip(noisepress.decode_progressive(data), sizes, strict=True))[-count:]
+    width, height = pixels.shape[1] * 3 // 4, pixels.shape[0] * 3 // 4
+    strip = Image.new("RGB", (count * (width + 8) - 8, height + 28), "white")
+    draw = ImageDraw.Draw(strip)
+    font = ImageFont.load_default(15)
+    for index, (picture, size) in enumerate(steps):
+        left = index * (width + 8)
+        shown = Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST)
+        strip.paste(shown, (left, 0))
+        text = f"{picture.shape[1]} x {picture.shape[0]}, {size} bytes ({size / len(data):.0%})"
+        draw.text((left + 4, height + 4), text, "black", font)
+    return strip
+
+
 def main() -> None:
-    """Write both documents."""
+    """Write the documents and the picture."""
     DOCUMENT.write_text(document())
     README.write_text(readme(README.read_text()))
+    with Image.open(PHOTO) as photo:
+        film_strip(np.asarray(photo.convert("RGB"))).save(PICTURE, optimize=True)
 
 
 if __name__ == "__main__":
