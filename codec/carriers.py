@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from io import BytesIO
@@ -42,10 +42,11 @@ class Effort(IntEnum):
     THOROUGH = 2
 
 
-_WEBP_OPTIONS: Final[Mapping[Effort, Mapping[str, int]]] = {
-    Effort.FAST: {"method": 4, "quality": 80},
-    Effort.MEDIUM: {"method": 5, "quality": 100},
-    Effort.THOROUGH: {"method": 6, "quality": 100},
+# A longer search is not always a better one.
+_WEBP_OPTIONS: Final[Mapping[Effort, Sequence[Mapping[str, int]]]] = {
+    Effort.FAST: ({"method": 4, "quality": 80},),
+    Effort.MEDIUM: ({"method": 5, "quality": 80}, {"method": 5, "quality": 100}),
+    Effort.THOROUGH: ({"method": 6, "quality": 100},),
 }
 
 # First byte of a PALETTE8 payload of WebP.
@@ -150,10 +151,13 @@ def _spread(samples: Samples) -> Samples:
 
 
 def _webp(pixels: Samples, effort: Effort) -> bytes:
-    out = BytesIO()
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.save(out, "WEBP", lossless=True, exact=True, **_WEBP_OPTIONS[effort])
-    return out.getvalue()
+    files = []
+    for options in _WEBP_OPTIONS[effort]:
+        out = BytesIO()
+        image.save(out, "WEBP", lossless=True, exact=True, **options)
+        files.append(out.getvalue())
+    return min(files, key=len)
 
 
 def _png(samples: Samples) -> bytes:

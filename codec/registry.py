@@ -26,12 +26,13 @@ FALLBACKS = (
     (Attempt("webp", {}), 0.0),
     (Attempt("png", {}), 0.0),
     (Attempt("webp", {"effort": 1}), 0.95),
-    (Attempt("webp", {"effort": 2}), 0.97),
+    (Attempt("webp", {"effort": 2}), 1.0),
 )
 """What an encoder tries besides ardm, the fast ones first.
 
 An attempt is not worth its time where ardm's file has less than the given share of the best
-fallback so far: photographs and screenshots do not shrink by so much.
+fallback so far. The second one shrinks files by up to 4 %; the third, which takes as long as
+all else together, by next to nothing, and so is for images that WebP wins.
 """
 
 

@@ -50,7 +50,7 @@ PRESETS = {
         network=lambda: MaskedNet(MaskedConfig(width=64, blocks=9, components=4)),
         loss=masked_bits,
         crops=CropSpec(size=32, scale=(3.0, 12.0), passes=8, crops=100),
-        recipe=Recipe(steps=2500, batch=32),
+        recipe=Recipe(steps=1500, batch=32),
         summary="random order for images of about 32x32, 370 kMAC a pixel and call",
     ),
 }

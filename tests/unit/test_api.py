@@ -267,7 +267,7 @@ def test_estimate_refuses_the_same_options() -> None:
 
 @pytest.mark.parametrize(
     ("share", "efforts"),
-    [(0.5, [0]), (0.96, [0, 1]), (2.0, [0, 1, 2])],
+    [(0.5, [0]), (0.97, [0, 1]), (2.0, [0, 1, 2])],
     ids=["far smaller", "a little smaller", "larger"],
 )
 def test_webp_searches_as_long_as_it_may_win(
