@@ -96,7 +96,6 @@ class Run:
     """
 
     def __init__(self, network: nn.Module, loss: Loss, recipe: Recipe, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.loss, self.recipe, self.folder = loss, recipe, folder
         self.accelerator = Accelerator()
         torch.manual_seed(0)
