@@ -125,8 +125,8 @@ def document() -> str:
     parts = [
         "# Results\n",
         "Written by `python -m noisepress.benchmarks.document` from "
-        "[benchmarks/measured](../benchmarks/measured). Sizes are those of real files; times are "
-        "ratios to WebP's in the same run.\n",
+        "[benchmarks/measured](../benchmarks/measured). Sizes are those of real files. Times are "
+        "ratios to WebP's on the same machine; a run that was resumed mixes times of day.\n",
         f"## Kodak, lossless\n\n{images} images, `noisepress bench kodak24/ --lossless -o OUT`.\n",
         lossless_table(kodak),
         '"noisepress" is what `encode` writes: the smallest of ardm, WebP and PNG, decoded again '
