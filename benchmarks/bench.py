@@ -24,11 +24,18 @@ from tqdm import tqdm
 import noisepress
 
 from .codecs import CODECS, Codec, codec_of
-from .measure import ORIGINAL, coded_path, decoded_path, load, measure
-from .results import Measurement, Results, Setting
+from .measure import load, measure
+from .results import (
+    PICTURES,
+    Measurement,
+    Results,
+    Setting,
+    coded_path,
+    decoded_path,
+    original_path,
+)
 
 RESULTS = "results.json"
-PICTURES = "pictures"
 _CACHE = "cache"
 _DIED = "the process died"
 
@@ -119,7 +126,7 @@ def run(images: Sequence[Path], settings: Sequence[Setting], out: Path, jobs: in
             if not done.error:
                 key = keys[image, setting.label]
                 _remember(_place(out, image, setting), key, asdict(done))
-        frechet = _frechet_distances(images, settings, found, out, workers)
+        frechet = _frechet_distances(digests, settings, found, out, workers)
     measurements = tuple(found[image, s.label] for s in settings for image in images)
     results = Results(_machine(jobs), measurements, frechet)
     results.write(out / RESULTS)
@@ -153,7 +160,7 @@ def _frechet_place(out: Path, setting: Setting) -> Path:
 
 def _has_pictures(pictures: Path, image: Path, setting: Setting) -> bool:
     codec = codec_of(setting)
-    needed = [pictures / image.stem / ORIGINAL]
+    needed = [original_path(pictures, image)]
     if codec.ours:
         needed.append(coded_path(pictures, image, setting))
     if not codec.lossless:
@@ -242,24 +249,29 @@ class _Workers:
 
 
 def _frechet_distances(
-    images: Sequence[Path],
+    digests: Mapping[Path, str],
     settings: Sequence[Setting],
     found: Mapping[tuple[Path, str], Measurement],
     out: Path,
     workers: _Workers,
 ) -> dict[str, float]:
-    """By label, for the lossy settings; over the images that each has a result for."""
+    """By label, for the lossy settings; over the images that each has a result for.
+
+    Args:
+        digests: of the images.
+        found: the measurements by image and label.
+    """
     distances: dict[str, float] = {}
     tasks: list[tuple[Setting, list[Path], Path]] = []
     keys: dict[str, dict[str, Any]] = {}
     for setting in settings:
         if codec_of(setting).lossless:
             continue
-        coded = [image for image in images if not found[image, setting.label].error]
+        coded = [image for image in digests if not found[image, setting.label].error]
         # Equal files of the same originals decode to equal pictures.
         files = {image.stem: found[image, setting.label].digest for image in coded}
         keys[setting.label] = {
-            "originals": {image.stem: _digest(image) for image in coded},
+            "originals": {image.stem: digests[image] for image in coded},
             "files": files,
             "version": codec_of(setting).version,
         }
@@ -280,7 +292,7 @@ def _frechet(setting: Setting, images: Sequence[Path], pictures: Path) -> float 
     from .quality import crop_features, frechet_distance
 
     return frechet_distance(
-        [_original_features(pictures / image.stem / ORIGINAL) for image in images],
+        [_original_features(original_path(pictures, image)) for image in images],
         [crop_features(load(decoded_path(pictures, image, setting))) for image in images],
     )
 
@@ -347,7 +359,7 @@ def _lossless_row(results: Results, setting: Setting) -> dict[str, str]:
         "lossless": setting.label,
         "images": str(len(done)),
         "bytes": str(sum(m.size for m in done)),
-        "bits per sub-pixel": _mean([m.bits_per_pixel / 3 for m in done], 4),
+        "bits per sub-pixel": _mean([m.bits_per_subpixel for m in done], 4),
     }
 
 

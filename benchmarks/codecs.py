@@ -316,10 +316,10 @@ LOSSLESS = (
 """What `noisepress bench --lossless` measures."""
 
 LOSSY = (
-    "jpeg:quality=5/10/20/30/40/50/60/70/80/90",
-    "webp:quality=0/5/20/35/50/65/75/82/88/93",
-    "avif:quality=5/10/20/30/40/50/60/70/80/88",
-    "jpeg2000:ratio=240/160/96/60/40/28/20/15/12",
-    "jpegxl:distance=25/15/10/7/5/3.5/2.5/1.8/1.3/0.9",
+    "jpeg:quality=5/12/25/45/70/88",
+    "webp:quality=0/12/35/60/80/92",
+    "avif:quality=8/20/35/50/65/85",
+    "jpeg2000:ratio=200/100/50/28/18/12",
+    "jpegxl:distance=20/10/5/2.5/1.5/0.9",
 )
 """What `noisepress bench --lossy` measures: about 0.1 to 2 bits per pixel of photographs."""

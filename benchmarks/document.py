@@ -9,8 +9,7 @@ of `python -m noisepress.benchmarks.small_images`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +18,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 import noisepress
 
-from .report.tables import Mean, bd_rates, curves, lossless_rows, means, metric
-from .results import Results
+from .codecs import LOSSLESS, LOSSY, parse, parse_all
+from .report.page import progressive
+from .report.tables import ANCHOR, Mean, bd_rates, lossless_rows, means, metric, metric_names
+from .results import Results, Setting
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = Path(__file__).resolve().parent / "measured"
@@ -86,13 +87,13 @@ def sizes_table(results: Results) -> str:
 def lossy_table(results: Results) -> str:
     """Rate and quality of every lossy setting."""
     lossy = [mean for mean in means(results) if not mean.lossless]
-    names = [name for name in ("psnr", "ms-ssim", "ssimulacra2") if curves(results, name)]
+    names = metric_names(results)
     header = ("setting", "bits per pixel", *(metric(name).label for name in names), "Fréchet")
     rows = [
         (
             _name(mean),
             f"{mean.bpp:.3f}",
-            *(f"{mean.quality[name]:.{4 if name == 'ms-ssim' else 2}f}" for name in names),
+            *(f"{mean.quality[name]:.{metric(name).digits}f}" for name in names),
             "" if mean.frechet is None else f"{mean.frechet:.2f}",
         )
         for mean in lossy
@@ -102,8 +103,8 @@ def lossy_table(results: Results) -> str:
 
 def delta_table(results: Results) -> str:
     """Bjøntegaard delta rates against JPEG."""
-    names = [name for name in ("psnr", "ms-ssim", "ssimulacra2") if curves(results, name)]
-    deltas = {name: bd_rates(results, name, "jpeg") for name in names}
+    names = metric_names(results)
+    deltas = {name: bd_rates(results, name, ANCHOR) for name in names}
     codecs = list(dict.fromkeys(codec for name in names for codec in deltas[name]))
     rows = []
     for codec in codecs:
@@ -111,6 +112,41 @@ def delta_table(results: Results) -> str:
         shown = ["" if cell is None else cell.reason or f"{cell.percent:+.1f} %" for cell in cells]
         rows.append((codec, *shown))
     return _markdown(("codec", *(metric(name).label for name in names)), rows)
+
+
+def _text(settings: Sequence[Setting]) -> str:
+    """What `codecs.parse` reads, for settings of one codec with the same options."""
+    codec, names = settings[0].codec, list(settings[0].options)
+    values = [dict.fromkeys(str(one.options[name]) for one in settings) for name in names]
+    listed = [f"{name}={'/'.join(some)}" for name, some in zip(names, values, strict=True)]
+    return f"{codec}:{','.join(listed)}" if listed else codec
+
+
+def _texts(settings: Iterable[Setting]) -> Iterator[str]:
+    """Few texts that `codecs.parse` reads as these settings."""
+    alike: dict[tuple[str, ...], list[Setting]] = {}
+    for one in settings:
+        alike.setdefault((one.codec, *one.options), []).append(one)
+    for group in alike.values():
+        together = _text(group)
+        if len(parse(together)) == len(group):
+            yield together
+        else:  # not every value of an option stands with every one of another
+            yield from (_text([one]) for one in group)
+
+
+def command(settings: Sequence[Setting]) -> str:
+    """A `noisepress bench` that measures these settings and no others."""
+    left = {one.label: one for one in settings}
+    words = ["noisepress bench kodak24/"]
+    for flag, texts in (("--lossy", LOSSY), ("--lossless", LOSSLESS)):
+        usual = {one.label for one in parse_all(texts)}
+        if usual <= left.keys():
+            words.append(flag)
+            left = {label: one for label, one in left.items() if label not in usual}
+            break  # the command takes one of them
+    words += (f"--codec {text}" for text in _texts(left.values()))
+    return " ".join([*words, "-o OUT"])
 
 
 def _machine(results: Results) -> str:
@@ -127,7 +163,7 @@ def document() -> str:
         "Written by `python -m noisepress.benchmarks.document` from "
         "[benchmarks/measured](../benchmarks/measured). Sizes are those of real files. Times are "
         "ratios to WebP's on the same machine; a run that was resumed mixes times of day.\n",
-        f"## Kodak, lossless\n\n{images} images, `noisepress bench kodak24/ --lossless -o OUT`.\n",
+        f"## Kodak, lossless\n\n{images} images, `{command(kodak.settings())}`.\n",
         lossless_table(kodak),
         '"noisepress" is what `encode` writes: the smallest of ardm, WebP and PNG, decoded again '
         'before it is returned. "ardm alone" is the model without the others.\n',
@@ -141,8 +177,8 @@ def document() -> str:
         ]
     parts += [
         f"## CIFAR-10, random order\n\n{small} images of 32 x 32, each a file of its own, "
-        "`python -m noisepress.benchmarks.small_images ARCHIVE -o OUT`. Every file holds its "
-        "header; `calls` is how often the network runs.\n",
+        f"`python -m noisepress.benchmarks.small_images ARCHIVE --images {small} -o OUT`. Every "
+        "file holds its header; `calls` is how often the network runs.\n",
         lossless_table(cifar),
         f"## Machine\n\nKodak: {_machine(kodak)}.\n",
         f"CIFAR-10: {_machine(cifar)}.\n",
@@ -158,18 +194,16 @@ def readme(text: str) -> str:
 def film_strip(pixels: NDArray[np.uint8], count: int = 4) -> Image.Image:
     """The last pictures of a file that is cut after each of its sections, side by side."""
     data = noisepress.encode(pixels, fallback=False)
-    sections = noisepress.inspect(data).sections
-    sizes = accumulate(size for kind, size, _ in sections if kind == "data")
-    steps = list(zip(noisepress.decode_progressive(data), sizes, strict=True))[-count:]
+    steps = list(progressive(data))[-count:]
     width, height = pixels.shape[1] * 3 // 4, pixels.shape[0] * 3 // 4
     strip = Image.new("RGB", (count * (width + 8) - 8, height + 28), "white")
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(15)
     for index, (picture, size) in enumerate(steps):
         left = index * (width + 8)
-        shown = Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST)
+        shown = picture.resize((width, height), Image.Resampling.NEAREST)
         strip.paste(shown, (left, 0))
-        text = f"{picture.shape[1]} x {picture.shape[0]}, {size} bytes ({size / len(data):.0%})"
+        text = f"{picture.width} x {picture.height}, {size} bytes ({size / len(data):.0%})"
         draw.text((left + 4, height + 4), text, "black", font)
     return strip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from contextlib import suppress
 from functools import lru_cache
@@ -13,9 +14,8 @@ import numpy as np
 from PIL import Image
 
 from .codecs import Codec, Pixels, codec_of
-from .results import Measurement, Option, Setting
+from .results import Measurement, Option, Setting, coded_path, decoded_path, original_path
 
-ORIGINAL = "original.png"
 _CLEAR = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 _RESET_PEAK = "5"
@@ -27,14 +27,10 @@ def load(path: Path) -> Pixels:
         return np.asarray(opened.convert("RGB"))
 
 
-def decoded_path(pictures: Path, image: Path, setting: Setting) -> Path:
-    """Where the decoded picture of a lossy setting goes."""
-    return pictures / image.stem / f"{setting.slug}.png"
-
-
-def coded_path(pictures: Path, image: Path, setting: Setting) -> Path:
-    """Where the file of one of our codecs goes."""
-    return pictures / image.stem / f"{setting.slug}.nzp"
+def peak_in(status: str) -> float | None:
+    """The largest resident memory in MiB by Linux's /proc/PID/status; None if it is not told."""
+    found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) / 1024 if found else None
 
 
 def measure(image: Path, setting: Setting, pictures: Path | None) -> Measurement:
@@ -70,7 +66,7 @@ def _measure(image: Path, setting: Setting, pictures: Path | None) -> Measuremen
     watch.append(_now())
     decoded = codec.decode(data)
     watch.append(_now())
-    peak = _peak() if known else None
+    peak = peak_in(_STATUS.read_text()) if known else None
     if decoded.shape != pixels.shape or decoded.dtype != pixels.dtype:
         raise ValueError(
             f"decoded to {decoded.dtype} {decoded.shape}, not {pixels.dtype} {pixels.shape}"
@@ -124,12 +120,6 @@ def _reset_peak() -> bool:
     return True
 
 
-def _peak() -> float:
-    """The largest resident memory since `_reset_peak` in MiB."""
-    fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
-    return int(fields["VmHWM"].split()[0]) / 1024
-
-
 def _keep(
     image: Path,
     setting: Setting,
@@ -139,9 +129,8 @@ def _keep(
     data: bytes,
     decoded: Pixels,
 ) -> None:
-    folder = pictures / image.stem
-    folder.mkdir(parents=True, exist_ok=True)
-    original = folder / ORIGINAL
+    original = original_path(pictures, image)
+    original.parent.mkdir(parents=True, exist_ok=True)
     if not (original.exists() and np.array_equal(load(original), pixels)):
         _write_picture(original, pixels)
     if codec.ours:

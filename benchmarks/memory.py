@@ -8,7 +8,6 @@ The image is the photograph, mirrored and repeated to a square of the size asked
 from __future__ import annotations
 
 import argparse
-import re
 import subprocess
 import sys
 import tempfile
@@ -18,15 +17,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .codecs import Pixels
+from .measure import load, peak_in
+
+
+def mirrored(pixels: Pixels, side: int) -> Pixels:
+    """A square of a picture, mirrored beyond its edges so that no seams show."""
+    height, width = pixels.shape[:2]
+    beyond = ((0, max(0, side - height)), (0, max(0, side - width)), (0, 0))
+    return np.pad(pixels, beyond, "symmetric")[:side, :side]
+
 
 def mosaic(photo: Path, megapixels: float) -> Image.Image:
-    """A square RGB image of about the given size, mirrored so that no seams show."""
-    side = round((megapixels * 1e6) ** 0.5)
-    with Image.open(photo) as opened:
-        tile = np.asarray(opened.convert("RGB"))
-    rows = np.pad(tile, ((0, max(0, side - tile.shape[0])), (0, 0), (0, 0)), "symmetric")
-    whole = np.pad(rows, ((0, 0), (0, max(0, side - tile.shape[1])), (0, 0)), "symmetric")
-    return Image.fromarray(whole[:side, :side])
+    """A square RGB image of about the given size."""
+    return Image.fromarray(mirrored(load(photo), round((megapixels * 1e6) ** 0.5)))
 
 
 _CHILD = """
@@ -52,10 +56,10 @@ def peak_of(*arguments: str) -> tuple[float, float]:
     command = [sys.executable, "-c", _CHILD, *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     seconds = time.perf_counter() - began
-    peak = re.search(r"^VmHWM:\s*(\d+) kB", done.stderr, re.MULTILINE)
+    peak = peak_in(done.stderr)
     if done.returncode or peak is None:
         raise RuntimeError(f"noisepress {' '.join(arguments)} failed")
-    return int(peak[1]) / 1024, seconds
+    return peak, seconds
 
 
 def main() -> None:

@@ -11,6 +11,9 @@ from typing import Any
 
 Option = int | float | str | bool
 
+PICTURES = "pictures"
+"""Folder of a run that holds the pictures of its images."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -73,10 +76,30 @@ class Measurement:
         """Of the whole file."""
         return 8 * self.size / (self.width * self.height)
 
+    @property
+    def bits_per_subpixel(self) -> float:
+        """Of the whole file; each pixel has three, as every codec is given RGB."""
+        return self.bits_per_pixel / 3
+
     @classmethod
     def parse(cls, entry: Mapping[str, Any]) -> Measurement:
         """The inverse of `dataclasses.asdict`."""
         return cls(**{**entry, "setting": Setting(**entry["setting"])})
+
+
+def original_path(pictures: Path, image: Path) -> Path:
+    """Where an image goes as it was measured."""
+    return pictures / image.stem / "original.png"
+
+
+def decoded_path(pictures: Path, image: Path, setting: Setting) -> Path:
+    """Where the decoded picture of a lossy setting goes."""
+    return pictures / image.stem / f"{setting.slug}.png"
+
+
+def coded_path(pictures: Path, image: Path, setting: Setting) -> Path:
+    """Where the file of one of our codecs goes."""
+    return pictures / image.stem / f"{setting.slug}.nzp"
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,7 @@ class Categorical:
     frequencies: Frequencies
 
     def run(self, symbols: Ints | None, step: Step) -> Ints:
-        count = self.frequencies.shape[1]
-        if symbols is not None and np.any((symbols < 0) | (symbols >= count)):
-            raise ValueError(f"symbols outside 0 to {count - 1}")
+        _check_range(symbols, self.frequencies.shape[1])
         return step(symbols, self.frequencies)
 
 
@@ -180,6 +178,16 @@ class MixtureDigit:
         return step(symbols, self.mixture.frequencies(self.prefixes, 4**self.left))
 
 
+def _check_range(symbols: Ints | None, count: int) -> None:
+    """Refuse what could not be decoded.
+
+    Raises:
+        ValueError: a symbol is not one of 0 to count - 1.
+    """
+    if symbols is not None and np.any((symbols < 0) | (symbols >= count)):
+        raise ValueError(f"symbols outside 0 to {count - 1}")
+
+
 def _by_digits(
     symbols: Ints | None,
     count: int,
@@ -187,13 +195,8 @@ def _by_digits(
     frequencies: Callable[[Ints, int], Frequencies],
     step: Step,
 ) -> Ints:
-    """Code symbols digit by digit; `frequencies` sees the prefix and the size of a digit's step.
-
-    Raises:
-        ValueError: a symbol has more digits, which would be dropped without a trace.
-    """
-    if symbols is not None and np.any(symbols >> (2 * digits)):
-        raise ValueError(f"symbols outside 0 to {4**digits - 1}")
+    """Code symbols digit by digit; `frequencies` sees the prefix and the size of a digit's step."""
+    _check_range(symbols, 4**digits)
     prefixes = np.zeros(count, np.int32)
     for left in reversed(range(digits)):
         digit = None if symbols is None else (symbols >> (2 * left)) & 3

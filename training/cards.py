@@ -33,9 +33,10 @@ def updated(text: str, card: Card) -> str:
     Raises:
         ValueError: the text has no table to replace.
     """
-    if not _TABLE.search(text):
+    text, found = _TABLE.subn(lambda _: table(card), text, count=1)
+    if not found:
         raise ValueError(f"the card of {card.name} has no table")
-    return _TABLE.sub(lambda _: table(card), text, count=1)
+    return text
 
 
 def main() -> None:

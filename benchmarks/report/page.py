@@ -15,7 +15,15 @@ from PIL import Image
 
 import noisepress
 
-from ..results import Measurement, Results, Setting
+from ..results import (
+    PICTURES,
+    Measurement,
+    Results,
+    Setting,
+    coded_path,
+    decoded_path,
+    original_path,
+)
 from .plots import Plots, codec_colours, inline, rate_ticks
 from .tables import (
     PEER,
@@ -30,7 +38,7 @@ from .tables import (
     metric_names,
 )
 
-PICTURES = 3
+VIEWER_IMAGES = 3
 CROP = 512
 RATES = (0.15, 0.3, 0.6, 1.2)
 """Bits per pixel that the viewer shows of every codec, as near as its settings come."""
@@ -213,23 +221,22 @@ def pictures(results: Results, folder: Path) -> Iterator[Picture]:
     found = 0
     for image in _images(results):
         mine = [one for one in results.measurements if one.image == image and not one.error]
-        here = folder / Path(image).stem
+        original = original_path(folder, Path(image))
         paths = {
-            one.setting.label: (one, here / f"{one.setting.slug}.png")
+            one.setting.label: (one, decoded_path(folder, Path(image), one.setting))
             for one in mine
             if one.setting.label in order
         }
         there = sorted(
             (label for label in paths if paths[label][1].exists()), key=order.__getitem__
         )
-        if len(there) < 2 or not (here / "original.png").exists():
+        if len(there) < 2 or not original.exists():
             continue
         shown = [_shown(*paths[label]) for label in there]
-        original = _crop(here / "original.png")
-        pair = nearest_pair(shown)
-        yield Picture(image, *original.size, data_url(original), shown, pair)
+        crop = _crop(original)
+        yield Picture(image, *crop.size, data_url(crop), shown, nearest_pair(shown))
         found += 1
-        if found == PICTURES:
+        if found == VIEWER_IMAGES:
             return
 
 
@@ -238,13 +245,25 @@ def _shown(one: Measurement, path: Path) -> Shown:
     return Shown(one.setting.label, one.setting.codec, one.bits_per_pixel, _facts(one), source)
 
 
+def progressive(data: bytes) -> Iterator[tuple[Image.Image, int]]:
+    """The picture after each data section of a file, with the bytes of these sections so far.
+
+    Raises:
+        NoisepressError: the file is wrong.
+    """
+    sections = noisepress.inspect(data).sections
+    sizes = accumulate(size for kind, size, _ in sections if kind == "data")
+    for pixels, size in zip(noisepress.decode_progressive(data), sizes, strict=True):
+        yield Image.fromarray(pixels), size
+
+
 def strips(results: Results, folder: Path) -> Iterator[Strip]:
     """The files in the folder that have several steps: of the first images, one per codec."""
     found = 0
     for image in _images(results):
         here: dict[str, Strip] = {}
         for setting in results.settings():
-            path = folder / Path(image).stem / f"{setting.slug}.nzp"
+            path = coded_path(folder, Path(image), setting)
             if setting.codec not in here and path.exists():
                 strip = _strip(image, setting, path.read_bytes())
                 if strip.error or len(strip.steps) > 1:
@@ -260,12 +279,12 @@ def _strip(image: str, setting: Setting, data: bytes) -> Strip:
         sections = noisepress.inspect(data).sections
         if sum(kind == "data" for kind, _, _ in sections) < 2:
             return Strip(image, setting.label, [])
-        steps = [Image.fromarray(pixels) for pixels in noisepress.decode_progressive(data)]
+        steps = list(progressive(data))
     except noisepress.NoisepressError as error:
         return Strip(image, setting.label, [], str(error))
-    sizes = accumulate(size for kind, size, _ in sections if kind == "data")
     whole = sum(size for _, size, _ in sections)
-    height = max(1, round(STRIP_WIDTH * steps[-1].height / steps[-1].width))
+    last, _ = steps[-1]
+    height = max(1, round(STRIP_WIDTH * last.height / last.width))
     made = [
         Step(
             *step.size,
@@ -273,7 +292,7 @@ def _strip(image: str, setting: Setting, data: bytes) -> Strip:
             size / whole,
             data_url(step.resize((STRIP_WIDTH, height), Image.Resampling.NEAREST)),
         )
-        for step, size in zip(steps, sizes, strict=True)
+        for step, size in steps
     ]
     return Strip(image, setting.label, made)
 
@@ -356,12 +375,12 @@ def write_page(results: Results, plots: Plots, out: Path) -> Path:
         names=names,
         lossless=lossless_rows(results),
         deltas=_deltas(results, names),
-        strips=list(strips(results, out / "pictures")),
+        strips=list(strips(results, out / PICTURES)),
         colours=codec_colours(results),
         lossless_svg=inline(plots.lossless) if plots.lossless else "",
         curve_svgs={name: inline(svg) for name, svg in plots.rate_distortion.items()},
         curves=_curve_data(results, names),
-        pictures=[asdict(picture) for picture in pictures(results, out / "pictures")],
+        pictures=[asdict(picture) for picture in pictures(results, out / PICTURES)],
     )
     path = out / "report.html"
     path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -14,9 +14,6 @@ from bjontegaard import bd_rate
 
 from ..results import Measurement, Results, Setting
 
-CHANNELS = 3
-"""Sub-pixels of a pixel: every codec is given RGB."""
-
 PEER = "webp-lossless"
 """The codec that lossless ones are compared with."""
 
@@ -166,11 +163,6 @@ def metric(name: str) -> Metric:
     return METRICS.get(name, Metric(name))
 
 
-def bits_per_subpixel(one: Measurement) -> float:
-    """Of the whole file; each pixel has three."""
-    return one.bits_per_pixel / CHANNELS
-
-
 def means(results: Results) -> list[Mean]:
     """The settings that have at least one result, in the order of the run."""
     failures: dict[str, int] = {}
@@ -194,7 +186,7 @@ def _mean(mine: Sequence[Measurement], failures: int, frechet: float | None) -> 
         failures=failures,
         size=sum(one.size for one in mine),
         bpp=fmean(one.bits_per_pixel for one in mine),
-        bits=fmean(bits_per_subpixel(one) for one in mine),
+        bits=fmean(one.bits_per_subpixel for one in mine),
         encode_s=fmean(one.encode_s for one in mine),
         decode_s=fmean(one.decode_s for one in mine),
         encode_cpu_s=fmean(one.encode_cpu_s for one in mine),
@@ -364,7 +356,7 @@ def _row(one: Measurement, names: Sequence[str]) -> dict[str, object]:
         "height": one.height,
         "size": one.size,
         "bpp": one.bits_per_pixel,
-        "bits_per_subpixel": bits_per_subpixel(one),
+        "bits_per_subpixel": one.bits_per_subpixel,
         "encode_s": one.encode_s,
         "decode_s": one.decode_s,
         "encode_cpu_s": one.encode_cpu_s,

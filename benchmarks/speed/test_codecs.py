@@ -7,28 +7,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import noisepress
+from noisepress.benchmarks.codecs import Pixels
+from noisepress.benchmarks.memory import mirrored
 
 Benchmark = Any
-Pixels = NDArray[np.uint8]
-
-
-def tiled(photo: Pixels, side: int) -> Pixels:
-    """A square of the photograph, mirrored beyond its edges."""
-    height, width = photo.shape[:2]
-    beyond = ((0, max(0, side - height)), (0, max(0, side - width)), (0, 0))
-    return np.pad(photo, beyond, "symmetric")[:side, :side]
 
 
 @pytest.mark.benchmark(group="ardm, lattice order")
 @pytest.mark.parametrize("side", [128, 256, 512])
 @pytest.mark.parametrize("what", ["estimate", "encode and check", "decode"])
 def test_lattice(benchmark: Benchmark, photo: Pixels, what: str, side: int) -> None:
-    pixels = tiled(photo, side)
+    pixels = mirrored(photo, side)
     data = noisepress.encode(pixels, fallback=False)
     run = {
         "estimate": lambda: noisepress.estimate(pixels),

@@ -8,6 +8,7 @@ import constriction
 import numpy as np
 import pytest
 from compressai.ans import RansDecoder, RansEncoder
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from noisepress.bitstream.coders import Decoder, Encoder, Stack, Tally
@@ -62,17 +63,26 @@ def test_stack(benchmark: Benchmark, mixture: LogisticMixture, symbols: Ints) ->
     note(benchmark, len(symbols))
 
 
+def deviations(mixture: LogisticMixture) -> NDArray[np.float64]:
+    """Those of Gaussians about as wide as the first logistics."""
+    found: NDArray[np.float64] = np.exp2(mixture.scales[:, 0] / 16) * 1.8
+    return found
+
+
+@pytest.fixture(scope="module")
+def gaussians(mixture: LogisticMixture) -> tuple[Any, ...]:
+    """Constriction's model of the symbols: a family, its means and its deviations."""
+    family = constriction.stream.model.QuantizedGaussian(0, 255)
+    return family, mixture.locations[:, 0] / 16, deviations(mixture)
+
+
 @pytest.mark.benchmark(group="encode 200,000 symbols")
 def test_constriction_gaussian_encode(
-    benchmark: Benchmark, mixture: LogisticMixture, symbols: Ints
+    benchmark: Benchmark, gaussians: tuple[Any, ...], symbols: Ints
 ) -> None:
-    family = constriction.stream.model.QuantizedGaussian(0, 255)
-    means = mixture.locations[:, 0] / 16
-    deviations = np.exp2(mixture.scales[:, 0] / 16) * 1.8
-
     def run() -> Any:
         coder = constriction.stream.queue.RangeEncoder()
-        coder.encode(symbols, family, means, deviations)
+        coder.encode(symbols, *gaussians)
         return coder.get_compressed()
 
     assert len(benchmark(run))
@@ -81,17 +91,14 @@ def test_constriction_gaussian_encode(
 
 @pytest.mark.benchmark(group="decode 200,000 symbols")
 def test_constriction_gaussian_decode(
-    benchmark: Benchmark, mixture: LogisticMixture, symbols: Ints
+    benchmark: Benchmark, gaussians: tuple[Any, ...], symbols: Ints
 ) -> None:
-    family = constriction.stream.model.QuantizedGaussian(0, 255)
-    means = mixture.locations[:, 0] / 16
-    deviations = np.exp2(mixture.scales[:, 0] / 16) * 1.8
     coder = constriction.stream.queue.RangeEncoder()
-    coder.encode(symbols, family, means, deviations)
+    coder.encode(symbols, *gaussians)
     words = coder.get_compressed()
 
     def run() -> Any:
-        return constriction.stream.queue.RangeDecoder(words).decode(family, means, deviations)
+        return constriction.stream.queue.RangeDecoder(words).decode(*gaussians)
 
     assert np.array_equal(benchmark(run), symbols)
     note(benchmark, len(symbols))
@@ -112,27 +119,32 @@ def gaussian_tables() -> tuple[list[list[int]], list[int], list[int]]:
 def residuals(mixture: LogisticMixture, symbols: Ints) -> tuple[list[int], list[int]]:
     """Symbols less their location, and which table each is coded with."""
     values = np.clip(symbols - mixture.locations[:, 0] // 16, -REACH, REACH)
-    scale = np.exp2(mixture.scales[:, 0] / 16) * 1.8
-    indexes = np.abs(np.log(SCALES)[None] - np.log(scale)[:, None]).argmin(1)
+    wanted = np.log(deviations(mixture))
+    indexes = np.abs(np.log(SCALES)[None] - wanted[:, None]).argmin(1)
     return values.tolist(), indexes.tolist()
+
+
+@pytest.fixture(scope="module")
+def rans(mixture: LogisticMixture, symbols: Ints) -> tuple[list[int], tuple[Any, ...]]:
+    """What rANS codes, and its model: the indexes and the tables."""
+    values, indexes = residuals(mixture, symbols)
+    return values, (indexes, *gaussian_tables())
 
 
 @pytest.mark.benchmark(group="encode 200,000 symbols")
 def test_compressai_rans_encode(
-    benchmark: Benchmark, mixture: LogisticMixture, symbols: Ints
+    benchmark: Benchmark, rans: tuple[list[int], tuple[Any, ...]]
 ) -> None:
-    values, indexes = residuals(mixture, symbols)
-    tables = gaussian_tables()
-    assert benchmark(lambda: RansEncoder().encode_with_indexes(values, indexes, *tables))
-    note(benchmark, len(symbols))
+    values, model = rans
+    assert benchmark(lambda: RansEncoder().encode_with_indexes(values, *model))
+    note(benchmark, len(values))
 
 
 @pytest.mark.benchmark(group="decode 200,000 symbols")
 def test_compressai_rans_decode(
-    benchmark: Benchmark, mixture: LogisticMixture, symbols: Ints
+    benchmark: Benchmark, rans: tuple[list[int], tuple[Any, ...]]
 ) -> None:
-    values, indexes = residuals(mixture, symbols)
-    tables = gaussian_tables()
-    data = RansEncoder().encode_with_indexes(values, indexes, *tables)
-    assert benchmark(lambda: RansDecoder().decode_with_indexes(data, indexes, *tables)) == values
-    note(benchmark, len(symbols))
+    values, model = rans
+    data = RansEncoder().encode_with_indexes(values, *model)
+    assert benchmark(lambda: RansDecoder().decode_with_indexes(data, *model)) == values
+    note(benchmark, len(values))

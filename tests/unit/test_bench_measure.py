@@ -13,7 +13,7 @@ from PIL import Image
 
 from noisepress.benchmarks import measure as module
 from noisepress.benchmarks.codecs import CODECS, Codec, Pixels
-from noisepress.benchmarks.measure import measure
+from noisepress.benchmarks.measure import measure, peak_in
 from noisepress.benchmarks.results import Option, Setting
 
 
@@ -59,6 +59,7 @@ def test_lossless(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (found.image, found.setting) == ("scene.png", setting)
     assert (found.width, found.height, found.size) == (24, 20, len(data))
     assert found.bits_per_pixel == 8 * len(data) / 480
+    assert found.bits_per_subpixel == 8 * len(data) / 480 / 3
     assert found.digest == hashlib.sha256(data).hexdigest()
     assert found.lossless
     assert found.quality == {}
@@ -138,6 +139,11 @@ def test_peak_memory_is_of_this_coding(image: Path, monkeypatch: pytest.MonkeyPa
     before, peak, after = (float(p or 0) for p in peaks)
     assert peak > before + 60
     assert after < peak - 50
+
+
+def test_peak_in_a_status() -> None:
+    assert peak_in("VmPeak:\t  9 kB\nVmHWM:\t  2048 kB\nVmRSS:\t 1 kB\n") == 2.0
+    assert peak_in("VmPeak:\t  9 kB\n") is None
 
 
 def test_no_peak_where_it_cannot_be_reset(
