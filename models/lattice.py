@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .exact import RESIDUAL_FRAC, RESIDUAL_LIMIT, Exact, ExactBlock, ExactConv, ExactReLU
+from .exact import RESIDUAL_FRAC, Exact, ExactBlock, ExactConv, ExactReLU, bounded
 
 PHASES = ("D", "A", "B")
 CHANNELS = 3
@@ -144,8 +144,7 @@ class PhaseNet(Exact):
         """
         hidden = self.hidden[channel](features)
         if channel:
-            bounded = hidden.clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
-            hidden = bounded + self.previous[channel - 1](residuals)
+            hidden = bounded(hidden) + self.previous[channel - 1](residuals)
         parameters: Tensor = self.heads[channel](self.rectify(hidden))
         return parameters
 

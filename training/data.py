@@ -2,8 +2,9 @@
 
 Photographs stored as JPEG are downscaled by a random factor before cropping, so that
 compression artefacts vanish and the crops hold the statistics of clean images. Every factor
-gives as many crops, so that sharp images count as much as smooth ones, and some photographs
-get grain, which downscaling has taken away.
+gives as many crops, so that sharp images count as much as smooth ones. Downscaling takes away
+two things that photographs come with, which some crops get back: grain, and colour at half the
+resolution, as JPEG, video and scanners store it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _FILTERS = (
     Image.Resampling.BICUBIC,
     Image.Resampling.LANCZOS,
 )
-_GRAINY = 1 / 3  # of the photographs
+_GRAINY = 1 / 3  # of the rescaled photographs
+_SUBSAMPLED = 1 / 3
+_MARGIN = 8  # pixels that subsampling may cost
+_ENLARGERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 
 
@@ -41,6 +45,7 @@ class CropSpec:
         passes: how often each photograph is rescaled and cut.
         crops: how many crops one pass cuts.
         grain: largest standard deviation of the grain, in levels.
+        subsampling: True halves the resolution of some photographs' colour.
     """
 
     size: int
@@ -48,6 +53,7 @@ class CropSpec:
     passes: int
     crops: int
     grain: float = 0.0
+    subsampling: bool = False
 
 
 def is_validation(name: str) -> bool:
@@ -95,6 +101,32 @@ def _grain(image: Crops, deviation: float, rng: np.random.Generator) -> Crops:
     return noisy
 
 
+def _subsample_colour(image: Crops, rng: np.random.Generator) -> Crops:
+    """Halve the resolution of the colour differences and enlarge them again (4:2:0).
+
+    A sample of colour lies between four pixels, as in JPEG, or on one of them, as in video.
+
+    Args:
+        image: (h, w, 3).
+
+    Returns:
+        The image without its outermost pixels, at most `_MARGIN` fewer each way.
+    """
+    shift = (0.0, 0.5)[rng.integers(2)]
+    enlarger = _ENLARGERS[rng.integers(len(_ENLARGERS))]
+    height, width = image.shape[:2]
+    across, down = width // 2 - 2, height // 2 - 2  # samples of colour
+    covered = (2 - shift, 2 - shift, 2 - shift + 2 * across, 2 - shift + 2 * down)
+    kept = (shift / 2, shift / 2, shift / 2 + across - 1, shift / 2 + down - 1)
+    inner = (2 * across - 2, 2 * down - 2)
+    brightness, *differences = Image.fromarray(image).convert("YCbCr").split()
+    planes = [brightness.crop((2, 2, 2 + inner[0], 2 + inner[1]))]
+    for plane in differences:
+        half = plane.resize((across, down), Image.Resampling.BOX, covered)
+        planes.append(half.resize(inner, enlarger, kept))
+    return np.asarray(Image.merge("YCbCr", planes).convert("RGB"))
+
+
 def cut(path: Path, already: int, spec: CropSpec, seed: int) -> Iterator[Crops]:
     """Rescale one photograph at random and yield crops of shape (size, size, 3)."""
     rng = np.random.default_rng([seed, zlib.crc32(path.name.encode())])
@@ -103,14 +135,16 @@ def cut(path: Path, already: int, spec: CropSpec, seed: int) -> Iterator[Crops]:
     low, high = (max(1.25, bound / already) for bound in spec.scale)
     for _ in range(spec.passes):
         factor = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-        width, height = (max(spec.size, round(side / factor)) for side in photo.size)
+        width, height = (max(spec.size + _MARGIN, round(side / factor)) for side in photo.size)
         resample = _FILTERS[rng.integers(len(_FILTERS))]
         small = np.asarray(photo.resize((width, height), resample))
         if rng.random() < _GRAINY:
             small = _grain(small, rng.uniform(0, spec.grain), rng)
+        if spec.subsampling and rng.random() < _SUBSAMPLED:
+            small = _subsample_colour(small, rng)
         for _ in range(spec.crops):
-            top = rng.integers(height - spec.size + 1)
-            left = rng.integers(width - spec.size + 1)
+            top = rng.integers(small.shape[0] - spec.size + 1)
+            left = rng.integers(small.shape[1] - spec.size + 1)
             yield small[top : top + spec.size, left : left + spec.size]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ class Recipe:
     average: float = 0.998
     validate: int = 250
 
+    def continued(self) -> Recipe:
+        """For weights that are trained already: lower rates, falling from the start."""
+        return replace(self, rate=self.rate / 2, matrix_rate=self.matrix_rate / 2, decay=1.0)
+
     def rate_at(self, step: int) -> float:
         """Fraction of the peak learning rate at a step."""
         rising = (step + 1) / max(1.0, self.warmup * self.steps)
@@ -65,7 +69,8 @@ def optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, weight in network.named_parameters():
-        hidden = weight.ndim == 4 and "heads" not in name and weight.shape[1] > 2
+        inner = not any(part in name for part in ("heads", "enter", "leave"))
+        hidden = inner and weight.ndim == 4 and weight.shape[1] > 2
         (matrices if hidden else others).append(weight)
     return [
         Muon(matrices, recipe.matrix_rate),
