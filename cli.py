@@ -168,7 +168,10 @@ def _encode(args: argparse.Namespace) -> int:
     from .codec.api import encode
     from .codec.image import open_image
 
-    names = ("order", "model", "block", "seed", "schedule", "calls")
+    names = (
+        *("model", "seed", "order", "block", "schedule", "calls"),
+        *("quality", "bpp", "bytes", "psnr", "steps", "effort", "reverse"),
+    )
     options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
     def work(job: _Job) -> None:
@@ -197,15 +200,22 @@ def _decode(args: argparse.Namespace) -> int:
     def work(job: _Job) -> None:
         data = _read(job.source)
         with _bar(job.source) as progress:
-            raster = decode_raster(data, model=args.model, progress=progress)
+            raster = decode_raster(
+                data,
+                model=args.model,
+                render=args.render,
+                detail=args.detail,
+                progress=progress,
+            )
         suffix = ".png" if job.target == STDIO else Path(job.target).suffix.lower()
         _write(job.target, save_image(raster, suffix), args.force)
         info = inspect(data)
         if info.truncated:
-            height, width = raster.samples.shape[:2]
+            there = sum(present for *_, present in info.sections)
             _complain(
-                f"{job.source}: the file was cut;"
-                f" this is {width} x {height} of {info.width} x {info.height} pixels"
+                f"{job.source}: the file was cut; this is what {there} of {len(info.sections)}"
+                f" sections hold, {raster.width} x {raster.height} pixels"
+                f" of {info.width} x {info.height}"
             )
 
     return _each(_jobs(args, frozenset({NZP}), args.to), args.force, work)
@@ -270,7 +280,8 @@ def _truncate(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from .training.command import train
 
-    return train(args.preset, Path(args.data), Path(args.out), args.until, args.start)
+    data, out = Path(args.data), Path(args.out)
+    return train(args.preset, data, out, args.until, args.start, args.steps)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -289,13 +300,13 @@ def _bench(args: argparse.Namespace) -> int:
     from .benchmarks.report import write_report
 
     texts: list[str] = list(args.codec)
-    if args.lossless or not (args.codec or args.lossy):
+    if args.lossless:
         texts += LOSSLESS
-    if args.lossy or not (args.codec or args.lossless):
+    if args.lossy:
         texts += LOSSY
     out = Path(args.output)
     images = [Path(path) for path in _expand(args.paths, IMAGES)]
-    results = run(images, parse_all(texts), out, args.jobs)
+    results = run(images, parse_all(texts or LOSSLESS + LOSSY), out, args.jobs)
     print(summary(results))
     print(f"\n{write_report(results, out)}")
     for one in results.failed():
@@ -331,19 +342,38 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    encode = add("encode", _encode, "Encode images losslessly to .nzp files.")
+    encode = add("encode", _encode, "Encode images to .nzp files, losslessly unless asked.")
     _shared(encode, "IN OUT.nzp, or images, folders and patterns; '-' is stdin or stdout")
-    encode.add_argument("--codec", default="ardm", help="ardm (default), webp or png")
-    encode.add_argument("--order", help="ardm: lattice (default) or random")
-    encode.add_argument("--block", type=int, help="lattice: block side, default 512")
-    encode.add_argument("--seed", type=int, help="random: seed of the order, default 0")
-    encode.add_argument("--schedule", help="random: dynamic (default) or equal")
-    encode.add_argument("--calls", type=int, help="random: network calls, default 64")
-    encode.add_argument("--no-fallback", action="store_true", help="do not try WebP and PNG")
+    encode.add_argument(
+        "--codec",
+        default="ardm",
+        help="ardm (default), webp or png, all lossless; diffc, lossy, with --model",
+    )
+    encode.add_argument("--seed", type=int, help="of random orders and codewords, default 0")
+    lossless = encode.add_argument_group("ardm")
+    lossless.add_argument("--order", help="lattice (default) or random")
+    lossless.add_argument("--block", type=int, help="lattice: block side, default 512")
+    lossless.add_argument("--schedule", help="random: dynamic (default) or equal")
+    lossless.add_argument("--calls", type=int, help="random: network calls, default 64")
+    lossless.add_argument("--no-fallback", action="store_true", help="do not try WebP and PNG")
+    lossy = encode.add_argument_group("diffc")
+    lossy.add_argument("--quality", type=float, help="0 to 100, default 60")
+    lossy.add_argument("--bpp", type=float, help="bits per pixel that the file may have")
+    lossy.add_argument("--bytes", type=int, help="bytes that the file may have")
+    lossy.add_argument("--psnr", type=float, help="least PSNR of the mmse picture in dB")
+    lossy.add_argument("--steps", type=int, help="of the chain, default 24")
+    lossy.add_argument("--effort", type=int, help="bits of a trellis state, default 12")
+    lossy.add_argument("--reverse", help="trellis (default) or pfr")
     encode.add_argument("-q", "--quiet", action="store_true", help="print no sizes")
 
     decode = add("decode", _decode, "Decode .nzp files to images.")
     _shared(decode, "IN.nzp OUT, or files, folders and patterns; '-' is stdin or stdout")
+    decode.add_argument(
+        "--render", default="mmse", help="lossy files: mmse (default), flow or ancestral"
+    )
+    decode.add_argument(
+        "--detail", type=float, default=1.0, help="of flow: 0 (as mmse) to 1 (default)"
+    )
     decode.add_argument("--to", default=".png", metavar="SUFFIX", help="default .png")
 
     info = add("info", _info, "Say what .nzp files hold, without decoding them.")
@@ -360,12 +390,12 @@ def _parser() -> argparse.ArgumentParser:
     cut.add_argument("-f", "--force", action="store_true", help="overwrite OUT")
 
     train = add("train", _train, "Train a model, continuing from its checkpoint.")
-    train.add_argument("preset", help="ardm-photo or ardm-small")
+    train.add_argument("preset", help="ardm-photo, ardm-small or diffc-photo")
     train.add_argument("--data", required=True, help="folder of photographs")
     train.add_argument("--out", required=True, help="folder of checkpoints and the model")
     train.add_argument("--until", type=int, help="stop at this step, to be continued")
-
     train.add_argument("--start", help="model whose weights a new run begins with")
+    train.add_argument("--steps", type=int, help="steps in all (default: the preset's)")
 
     demo = add("demo", _demo, "Encode and decode a bundled photograph.")
     demo.add_argument("-o", "--output", help="folder that receives the files")

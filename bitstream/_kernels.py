@@ -114,3 +114,37 @@ def philox(key: UInt32s, counter: UInt32s, first: np.uint64, out: UInt32s) -> No
         out[4 * block + 1] = c1
         out[4 * block + 2] = c2
         out[4 * block + 3] = c3
+
+
+@njit(cache=True)
+def extend_paths(
+    gains: Float32s, cost: Float32s, spare: Float32s, choices: NDArray[np.uint8]
+) -> None:
+    """Steps of the Viterbi algorithm on a shift register that takes one bit a branch.
+
+    gains (n, s): of every state at each branch; cost (s,): best sum of each state so far, on
+    exit behind the last branch; spare (s,); choices (n, s / 2): for each pair of states that
+    share their predecessors, 1 where the path came from the upper one.
+    """
+    half = cost.size // 2
+    for j in range(gains.shape[0]):
+        for p in range(half):
+            low, high = cost[p], cost[p + half]
+            upper = high > low
+            best = high if upper else low
+            choices[j, p] = upper
+            spare[2 * p] = best + gains[j, 2 * p]
+            spare[2 * p + 1] = best + gains[j, 2 * p + 1]
+        cost[:] = spare
+
+
+@njit(cache=True)
+def trace_path(choices: NDArray[np.uint8], last: int, states: Int64s) -> None:
+    """The states of the best path that ends in `last`; choices (n, s / 2); states (n + 1,)."""
+    half = choices.shape[1]
+    state = np.int64(last)
+    for j in range(choices.shape[0], 0, -1):
+        states[j] = state
+        pair = state >> np.int64(1)
+        state = pair + np.int64(half) * np.int64(choices[j - 1, pair])
+    states[0] = state

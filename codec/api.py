@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,22 +13,21 @@ from numpy.typing import NDArray
 from ..bitstream.container import (
     DEFAULT_LIMITS,
     Contents,
-    Header,
     Limits,
     SectionKind,
     read,
     truncate,
-    write,
 )
 from ..bitstream.errors import (
     CorruptError,
+    OptionError,
     TruncatedError,
     UnsupportedImageError,
 )
 from .ardm import Ardm
 from .image import Mode, Raster, Samples, as_raster, checksum, to_array
-from .metadata import pack_metadata, unpack_metadata
-from .protocol import Encoded
+from .metadata import unpack_metadata
+from .protocol import RENDERINGS, Decoding, Render, assemble
 from .registry import FALLBACKS, Attempt, by_id, by_name
 
 __all__ = [
@@ -41,6 +41,9 @@ __all__ = [
     "truncate",
     "verify",
 ]
+
+NO_CHECK = 0
+"""In place of the samples' checksum where they depend on the machine."""
 
 Progress = Callable[[int, int], None]
 """Called with the samples coded so far and in all."""
@@ -84,12 +87,6 @@ def _reporter(progress: Progress | None, total: int) -> Callable[[float], None]:
     return report
 
 
-def _assemble(raster: Raster, codec_id: int, encoded: Encoded) -> bytes:
-    height, width = raster.samples.shape[:2]
-    header = Header(codec_id, raster.mode, width, height, raster.check, encoded.parameters)
-    return write(header, [*encoded.sections, *pack_metadata(raster)])
-
-
 def _fallback_files(raster: Raster, tried: Attempt, own: int | None) -> list[bytes]:
     """Files through WebP and PNG.
 
@@ -105,7 +102,7 @@ def _fallback_files(raster: Raster, tried: Attempt, own: int | None) -> list[byt
             break
         codec = by_name(attempt.codec)
         if encoded := codec.encode(raster, attempt.options, lambda _: None):
-            files.append(_assemble(raster, codec.ID, encoded))
+            files.append(assemble(raster, codec.ID, raster.check, encoded))
     return files
 
 
@@ -117,20 +114,21 @@ def encode(
     progress: Progress | None = None,
     **options: Any,
 ) -> bytes:
-    """Encode an image losslessly.
+    """Encode an image.
 
     Args:
         image: path or bytes of an image file; numpy array (h, w) or (h, w, c) of uint8,
             uint16 or bool, c = 1 to 4 (grey, grey and alpha, RGB, RGBA); torch tensor (h, w)
             or (c, h, w); or Pillow image of mode 1, L, LA, P, RGB, RGBA or I;16, whose ICC
             profile, EXIF and XMP are kept.
-        codec: `ardm`, `webp` or `png`.
-        fallback: also try lossless WebP and PNG, and keep the smallest.
+        codec: `ardm`, `webp` or `png`, which are lossless, or `diffc`.
+        fallback: of a lossless codec: also try lossless WebP and PNG, and keep the smallest.
         progress: called with (samples coded, samples in all).
-        options: of the codec; see `noisepress.codec.ardm.Options`.
+        options: of the codec; see `noisepress.codec.ardm.Options` and
+            `noisepress.codec.diffc.Options`.
 
     Returns:
-        The bytes of a .nzp file, checked to decode to the same samples.
+        The bytes of a .nzp file; a lossless one was checked to decode to the same samples.
 
     Raises:
         UnsupportedImageError: the image is of another kind, or the codec does not take it and
@@ -140,25 +138,46 @@ def encode(
     raster = as_raster(image)
     wanted = by_name(codec)
     total = raster.samples.size
-    report = _reporter(progress, total)
-    files: list[bytes] = []
-    encoded = wanted.encode(raster, options, report)
-    if encoded is not None:
-        files.append(_assemble(raster, wanted.ID, encoded))
-    elif not fallback:
+    encoded = wanted.encode(raster, options, _reporter(progress, total))
+    fallback = fallback and wanted.LOSSLESS
+    if encoded is None and not fallback:
         raise UnsupportedImageError(
             f"{codec} does not code {raster.mode.name} images with these options"
         )
-    if fallback:
-        own = len(files[0]) if files and wanted.NAME == Ardm.NAME else None
-        files += _fallback_files(raster, Attempt(codec, options), own)
-    best = min(files, key=len)
-    restored = decode_raster(best, model=options.get("model"))
-    if restored != raster:
-        raise CorruptError("the encoded image does not decode to itself")
+    check = raster.check if wanted.LOSSLESS else NO_CHECK
+    file = None if encoded is None else assemble(raster, wanted.ID, check, encoded)
+    if wanted.LOSSLESS:
+        model = options.get("model")
+        tried = Attempt(codec, options)
+        file = _smallest(raster, file, tried, model) if fallback else _checked(raster, file, model)
+    assert file is not None
     if progress:
         progress(total, total)
-    return best
+    return file
+
+
+def _smallest(raster: Raster, own: bytes | None, tried: Attempt, model: str | None) -> bytes:
+    """The smallest of a file and the fallbacks, checked.
+
+    The fallbacks are made while the file is checked, for both take about as long.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        beaten = len(own) if own and tried.codec == Ardm.NAME else None
+        others = pool.submit(_fallback_files, raster, tried, beaten)
+        files = [] if own is None else [_checked(raster, own, model)]
+        best = min([*files, *others.result()], key=len)
+    return best if best is own else _checked(raster, best, model)
+
+
+def _checked(raster: Raster, file: bytes | None, model: str | None) -> bytes:
+    """The file itself.
+
+    Raises:
+        CorruptError: it does not decode to the image.
+    """
+    if file is None or decode_raster(file, model=model) != raster:
+        raise CorruptError("the encoded image does not decode to itself")
+    return file
 
 
 def estimate(image: object, **options: Any) -> float:
@@ -171,9 +190,13 @@ def estimate(image: object, **options: Any) -> float:
 
 
 def _pictures(
-    contents: Contents, model: str | None, progress: Progress | None
+    contents: Contents, decoding: Decoding, progress: Progress | None
 ) -> Iterator[Samples]:
     """The picture after each data section; the complete one is checked."""
+    if decoding.render not in RENDERINGS:
+        raise OptionError(f"render {decoding.render!r}; supported are {', '.join(RENDERINGS)}")
+    if not 0 <= decoding.detail <= 1:
+        raise OptionError(f"detail is {decoding.detail}, supported are 0 to 1")
     header = contents.header
     if header.mode not in tuple(Mode):
         raise CorruptError(f"sample layout {header.mode} is not known to this release")
@@ -185,13 +208,15 @@ def _pictures(
     codec = by_id(header.codec)
     complete = (header.height, header.width)
     latest: Samples | None = None
-    for picture in codec.decode(contents, model, _reporter(progress, samples)):
+    for picture in codec.decode(contents, decoding, _reporter(progress, samples)):
         if latest is not None:
             yield latest
         latest = picture
     if latest is None:
         raise CorruptError("the file holds no picture")
-    whole = latest.shape[:2] == complete and checksum(latest) == header.check
+    whole = latest.shape[:2] == complete
+    if codec.LOSSLESS:
+        whole = whole and checksum(latest) == header.check
     if not (whole or contents.truncated):
         raise CorruptError("the decoded samples do not match the file's checksum")
     yield latest
@@ -209,12 +234,14 @@ def decode_raster(
     data: bytes,
     *,
     model: str | None = None,
+    render: Render = "mmse",
+    detail: float = 1.0,
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
 ) -> Raster:
     """Like `decode`, with the sample layout, palette and metadata."""
     contents = read(data, limits)
-    last = deque(_pictures(contents, model, progress), maxlen=1)
+    last = deque(_pictures(contents, Decoding(model, render, detail), progress), maxlen=1)
     return _to_raster(contents, last[0])
 
 
@@ -222,6 +249,8 @@ def decode(
     data: bytes,
     *,
     model: str | None = None,
+    render: Render = "mmse",
+    detail: float = 1.0,
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
 ) -> NDArray[Any]:
@@ -230,32 +259,47 @@ def decode(
     Args:
         data: a .nzp file, complete or cut.
         model: path of a model file, for files made with a model that is not bundled.
+        render: what a lossy file's picture is: `mmse`, the mean of all images that the file
+            allows, nearest to the original but smooth; `flow`, one of those images, which looks
+            most natural; `ancestral`, another one, from shared random numbers.
+        detail: of `flow`: 0 is `mmse`, 1 all the detail, and between is between.
         limits: what to accept.
         progress: called with (samples decoded, samples in all).
 
     Returns:
-        (h, w) or (h, w, c) of uint8, uint16 or bool; palettes are applied. A file that was cut
-        gives the last whole pyramid level, which is smaller than the image.
+        (h, w) or (h, w, c) of uint8, uint16 or bool; palettes are applied. A lossless file that
+        was cut gives the last whole pyramid level, which is smaller than the image; a lossy one
+        a picture of lower quality.
 
     Raises:
+        OptionError: no such rendering.
         NoisepressError: a subclass names what is wrong with the file.
     """
-    return to_array(decode_raster(data, model=model, limits=limits, progress=progress))
+    raster = decode_raster(
+        data, model=model, render=render, detail=detail, limits=limits, progress=progress
+    )
+    return to_array(raster)
 
 
 def decode_progressive(
-    data: bytes, *, model: str | None = None, limits: Limits = DEFAULT_LIMITS
+    data: bytes,
+    *,
+    model: str | None = None,
+    render: Render = "mmse",
+    detail: float = 1.0,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[NDArray[Any]]:
-    """The picture after each section, from the coarsest to the image itself.
+    """The picture after each section, from the coarsest to the best.
 
     Yields:
-        Arrays as `decode` returns them, of growing size.
+        Arrays as `decode` returns them, of growing size or quality.
 
     Raises:
         NoisepressError: see `decode`.
     """
     contents = read(data, limits)
-    for picture in _pictures(contents, model, None):
+    decoding = Decoding(model, render, detail, previews=True)
+    for picture in _pictures(contents, decoding, None):
         yield to_array(_to_raster(contents, picture))
 
 

@@ -29,7 +29,7 @@ from ..models import registry
 from ..models.errors import ModelError as ModelFileError
 from .fallbacks import decode_plane, encode_plane
 from .image import Mode, Raster
-from .protocol import Encoded, Report, parse_options, watched
+from .protocol import Decoding, Encoded, Report, parse_options, watched
 
 if TYPE_CHECKING:
     from ..bitstream.coders import Coder
@@ -228,6 +228,7 @@ class Ardm:
 
     ID: ClassVar[int] = 1
     NAME: ClassVar[str] = "ardm"
+    LOSSLESS: ClassVar[bool] = True
 
     def encode(self, raster: Raster, options: Mapping[str, Any], report: Report) -> Encoded | None:
         """Sections of an image, or None for a layout that ardm leaves to the carriers.
@@ -266,12 +267,12 @@ class Ardm:
         _exhaust(parameters, _split(raster)[0], itertools.repeat(tally))
         return tally.bits
 
-    def decode(self, contents: Contents, model: str | None, report: Report) -> Iterator[Samples]:
+    def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
         from ..bitstream.coders import Decoder
 
         header = contents.header
         mode = Mode(header.mode)
-        parameters = Parameters.parse(header.parameters, model)
+        parameters = Parameters.parse(header.parameters, decoding.model)
         channels = mode.channels - mode.has_alpha
         if not self._takes(mode, parameters.order):
             raise CorruptError(f"ardm in {parameters.order} order has no {mode.name} images")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from io import BytesIO
@@ -39,14 +39,16 @@ class Effort(IntEnum):
 
     FAST = 0
     MEDIUM = 1
-    THOROUGH = 2
+    SLOW = 2
+    THOROUGH = 3
 
 
 # A longer search is not always a better one.
-_WEBP_OPTIONS: Final[Mapping[Effort, Sequence[Mapping[str, int]]]] = {
-    Effort.FAST: ({"method": 4, "quality": 80},),
-    Effort.MEDIUM: ({"method": 5, "quality": 80}, {"method": 5, "quality": 100}),
-    Effort.THOROUGH: ({"method": 6, "quality": 100},),
+_WEBP_OPTIONS: Final[Mapping[Effort, Mapping[str, int]]] = {
+    Effort.FAST: {"method": 4, "quality": 80},
+    Effort.MEDIUM: {"method": 5, "quality": 80},
+    Effort.SLOW: {"method": 5, "quality": 100},
+    Effort.THOROUGH: {"method": 6, "quality": 100},
 }
 
 # First byte of a PALETTE8 payload of WebP.
@@ -151,13 +153,10 @@ def _spread(samples: Samples) -> Samples:
 
 
 def _webp(pixels: Samples, effort: Effort) -> bytes:
+    out = BytesIO()
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    files = []
-    for options in _WEBP_OPTIONS[effort]:
-        out = BytesIO()
-        image.save(out, "WEBP", lossless=True, exact=True, **options)
-        files.append(out.getvalue())
-    return min(files, key=len)
+    image.save(out, "WEBP", lossless=True, exact=True, **_WEBP_OPTIONS[effort])
+    return out.getvalue()
 
 
 def _png(samples: Samples) -> bytes:

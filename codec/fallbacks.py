@@ -11,7 +11,7 @@ from ..bitstream.errors import CorruptError, OptionError, TruncatedError
 from . import carriers
 from .image import Mode, Raster, Samples
 from .metadata import unpack_metadata
-from .protocol import Encoded, Report, parse_options
+from .protocol import Decoding, Encoded, Report, parse_options
 
 _WEBP_PLANE, _PNG_PLANE = b"\0", b"\1"
 WEBP_MAX_PIXELS = 2**25
@@ -25,7 +25,7 @@ class NoOptions:
 
 @dataclass(frozen=True)
 class WebPOptions:
-    """Attributes: effort: 0, 1 or 2; a higher one searches longer for a smaller file."""
+    """Attributes: effort: 0 to 3; a higher one searches longer for a smaller file."""
 
     effort: int = carriers.Effort.FAST
 
@@ -44,6 +44,7 @@ class WebP:
 
     ID: ClassVar[int] = 2
     NAME: ClassVar[str] = "webp"
+    LOSSLESS: ClassVar[bool] = True
 
     def encode(self, raster: Raster, options: Mapping[str, Any], report: Report) -> Encoded | None:
         asked = parse_options(WebPOptions, options).effort
@@ -54,7 +55,7 @@ class WebP:
         payload = carriers.encode_webp(raster, carriers.Effort(asked))
         return None if payload is None else Encoded(b"", [Section(SectionKind.DATA, payload)])
 
-    def decode(self, contents: Contents, model: str | None, report: Report) -> Iterator[Samples]:
+    def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
         header = contents.header
         mode = Mode(header.mode)
         palette = b""
@@ -76,12 +77,13 @@ class Png:
 
     ID: ClassVar[int] = 3
     NAME: ClassVar[str] = "png"
+    LOSSLESS: ClassVar[bool] = True
 
     def encode(self, raster: Raster, options: Mapping[str, Any], report: Report) -> Encoded | None:
         parse_options(NoOptions, options)
         return Encoded(b"", [Section(SectionKind.DATA, carriers.encode_png(raster))])
 
-    def decode(self, contents: Contents, model: str | None, report: Report) -> Iterator[Samples]:
+    def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
         header = contents.header
         mode = Mode(header.mode)
         samples = carriers.decode_png(_single(contents), mode, header.width, header.height)

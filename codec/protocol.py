@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
-from ..bitstream.container import Contents, Section
+from ..bitstream.container import Contents, Header, Section, write
 from ..bitstream.errors import OptionError
 from .image import Raster, Samples
+from .metadata import pack_metadata
 
 if TYPE_CHECKING:
     from ..bitstream.coders import Coder
@@ -27,23 +28,57 @@ class Encoded:
     sections: Sequence[Section]
 
 
+Render = Literal["mmse", "flow", "ancestral"]
+RENDERINGS: tuple[Render, ...] = ("mmse", "flow", "ancestral")
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How to decode.
+
+    Attributes:
+        model: path of a model file to look at before the bundled ones.
+        render: see `noisepress.decode`. Lossless codecs have only
+            one picture.
+        detail: 0 to 1.
+        previews: False if only the last picture is wanted.
+    """
+
+    model: str | None = None
+    render: Render = "mmse"
+    detail: float = 1.0
+    previews: bool = False
+
+
 class Codec(Protocol):
     """A coder of images, with a literal id that is never used for another."""
 
     ID: ClassVar[int]
     NAME: ClassVar[str]
+    LOSSLESS: ClassVar[bool]
 
     def encode(self, raster: Raster, options: Mapping[str, Any], report: Report) -> Encoded | None:
         """Code an image; None if the codec does not take its layout."""
         ...
 
-    def decode(self, contents: Contents, model: str | None, report: Report) -> Iterator[Samples]:
+    def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
         """The picture (h', w', c) after each whole data section, the last one complete."""
         ...
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
         """The codec's header fields in words."""
         ...
+
+
+def assemble(raster: Raster, codec_id: int, check: int, encoded: Encoded) -> bytes:
+    """The file of an image's sections and metadata.
+
+    Args:
+        check: of the decoded samples; 0 where they are not the same on every machine.
+    """
+    height, width = raster.samples.shape[:2]
+    header = Header(codec_id, raster.mode, width, height, check, encoded.parameters)
+    return write(header, [*encoded.sections, *pack_metadata(raster)])
 
 
 OptionsT = TypeVar("OptionsT")

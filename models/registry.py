@@ -1,7 +1,7 @@
 """Models: bundled weights, their files, and loading by literal number and digest.
 
-A model file is safetensors: int8 weights, int32 biases and int8 shifts, with its card in the
-metadata. Reading the card needs neither torch nor the weights.
+A model file is safetensors with its card in the metadata (models/storage.py). Reading the card
+needs neither torch nor the weights.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import ModelError
 
 if TYPE_CHECKING:
-    from .exact import Exact
+    from .storage import Network
 
 _WEIGHTS = Path(__file__).parent / "weights"
 _CARD = "noisepress"
@@ -120,13 +120,13 @@ def resolve(number: int, digest: int, extra: Card | None = None) -> Card:
     raise ModelError(f"the file needs model {number}; this release has {known}")
 
 
-def load(card: Card) -> Exact:
-    """The frozen network of a card, on the CPU. Networks are cached by path and digest."""
+def load(card: Card) -> Network:
+    """The network of a card, on the CPU. Networks are cached by path and digest."""
     return _load(card.path, card.digest, card.architecture, json.dumps(dict(card.config)))
 
 
 @lru_cache(maxsize=8)
-def _load(path: Path, digest: int, architecture: str, config: str) -> Exact:
+def _load(path: Path, digest: int, architecture: str, config: str) -> Network:
     from . import storage
 
     return storage.read_network(path, architecture, json.loads(config))

@@ -1,4 +1,7 @@
-"""Model files: integer tensors and a card in safetensors; never pickle."""
+"""Model files: tensors and a card in safetensors; never pickle.
+
+Integer-exact networks are stored as the integers that they compute with, the others as float16.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .errors import ModelError
-from .exact import ExactnessError, convolutions, freeze
+from .exact import Exact, ExactnessError, convolutions, freeze
 from .lattice import LatticeConfig, LatticeNet
 from .masked import MaskedConfig, MaskedNet
+from .unet import UNet, UNetConfig
+
+Network = LatticeNet | MaskedNet | UNet
 
 _TYPES = {"weight": torch.int8, "bias": torch.int32, "shift": torch.int8}
 
 
-def build(architecture: str, config: Mapping[str, int]) -> LatticeNet | MaskedNet:
+def build(architecture: str, config: Mapping[str, int]) -> Network:
     """An untrained network.
 
     Raises:
@@ -32,13 +38,15 @@ def build(architecture: str, config: Mapping[str, int]) -> LatticeNet | MaskedNe
             return LatticeNet(LatticeConfig(**config))
         if architecture == "masked":
             return MaskedNet(MaskedConfig(**config))
-    except TypeError as error:
+        if architecture == "unet":
+            return UNet(UNetConfig(**config))
+    except (TypeError, RuntimeError) as error:
         raise ModelError(f"unsuitable {architecture} configuration {dict(config)}") from error
-    raise ModelError(f"unknown architecture {architecture!r}; known are lattice, masked")
+    raise ModelError(f"unknown architecture {architecture!r}; known are lattice, masked, unet")
 
 
 def write_network(
-    network: LatticeNet | MaskedNet,
+    network: Network,
     path: Path,
     *,
     name: str,
@@ -46,16 +54,12 @@ def write_network(
     tables: Mapping[str, Any],
     facts: Mapping[str, Any],
 ) -> None:
-    """Freeze a trained network and write it with its card.
+    """Write a trained network with its card; an integer-exact one is frozen before.
 
     Raises:
         ExactnessError: a layer's sums could leave the exact range.
     """
-    freeze(network)
-    tensors: dict[str, Tensor] = {}
-    for layer, conv in convolutions(network):
-        for part, dtype in _TYPES.items():
-            tensors[f"{layer}.{part}"] = getattr(conv, part).detach().to(dtype).contiguous()
+    tensors = _integers(network) if isinstance(network, Exact) else _halves(network)
     card = {
         "name": name,
         "number": number,
@@ -69,10 +73,21 @@ def write_network(
     path.chmod(0o644)
 
 
-def read_network(
-    path: Path, architecture: str, config: Mapping[str, int]
-) -> LatticeNet | MaskedNet:
-    """The frozen network of a model file, in channels-last layout.
+def _integers(network: Exact) -> dict[str, Tensor]:
+    freeze(network)
+    return {
+        f"{layer}.{part}": getattr(conv, part).detach().to(dtype).contiguous()
+        for layer, conv in convolutions(network)
+        for part, dtype in _TYPES.items()
+    }
+
+
+def _halves(network: UNet) -> dict[str, Tensor]:
+    return {name: value.half().contiguous() for name, value in network.state_dict().items()}
+
+
+def read_network(path: Path, architecture: str, config: Mapping[str, int]) -> Network:
+    """The network of a model file, ready to run, in channels-last layout.
 
     Raises:
         ModelError: tensors are missing, have other shapes, or could compute inexactly.
@@ -82,6 +97,23 @@ def read_network(
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot read the model: {error}") from error
     network = build(architecture, config)
+    if isinstance(network, Exact):
+        _set_integers(network, tensors, path)
+    else:
+        _set_floats(network, tensors, path)
+    return network.to(memory_format=torch.channels_last).eval()
+
+
+def _set_floats(network: UNet, tensors: Mapping[str, Tensor], path: Path) -> None:
+    try:
+        network.load_state_dict({name: value.float() for name, value in tensors.items()})
+    except RuntimeError as error:
+        raise ModelError(f"{path}: tensors are missing or have other shapes") from error
+    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+        raise ModelError(f"{path}: a tensor is not finite")
+
+
+def _set_integers(network: Exact, tensors: Mapping[str, Tensor], path: Path) -> None:
     for layer, conv in convolutions(network):
         try:
             parts = {part: tensors[f"{layer}.{part}"] for part in _TYPES}
@@ -99,4 +131,3 @@ def read_network(
             conv.prove(layer)
         except ExactnessError as error:
             raise ModelError(f"{path}: {error}") from error
-    return network.to(memory_format=torch.channels_last).eval()

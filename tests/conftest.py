@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.models.masked import MaskedConfig, MaskedNet
 from noisepress.models.storage import write_network
+from noisepress.models.unet import UNet, UNetConfig
+from noisepress.training.calibration import error_tables
 
-LATTICE_NUMBER, MASKED_NUMBER = 1024, 1025
+LATTICE_NUMBER, MASKED_NUMBER, UNET_NUMBER = 1024, 1025, 1026
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +36,22 @@ def masked_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     curves = [[2**17 // (1 + stage + i // 8) for i in range(256)] for stage in range(4)]
     tables = {"curves": curves}
     write_network(network, path, name="tiny-masked", number=MASKED_NUMBER, tables=tables, facts={})
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def unet_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Path of a tiny denoiser with the errors that it makes on a few smooth images."""
+    torch.manual_seed(3)
+    network = UNet(UNetConfig(width0=8, width1=8, width2=8, width3=8, down=1, up=1)).eval()
+    rng = np.random.default_rng(0)
+    row, column = np.mgrid[:32, :32][..., None] / 32
+    slopes, offsets = rng.normal(0, 90, (2, 4, 1, 1, 3)), rng.uniform(60, 200, (4, 1, 1, 3))
+    shades = offsets + slopes[0] * row + slopes[1] * column * row
+    crops = (shades + rng.normal(0, 8, shades.shape)).clip(0, 255).astype(np.uint8)
+    path: Path = tmp_path_factory.mktemp("unet") / "tiny-unet.safetensors"
+    tables = error_tables(network, crops)
+    write_network(network, path, name="tiny-unet", number=UNET_NUMBER, tables=tables, facts={})
     return str(path)
 
 

@@ -14,11 +14,13 @@ import torch
 
 from ..bitstream.errors import NoisepressError
 from ..models.errors import ModelError
-from ..models.exact import convolutions, set_quantise
+from ..models.exact import Exact, convolutions, set_quantise
 from ..models.lattice import LatticeNet
 from ..models.masked import STAGES, MaskedNet
-from ..models.registry import BUNDLED, find
-from ..models.storage import read_network, write_network
+from ..models.registry import BUNDLED, FIRST_CUSTOM, find
+from ..models.storage import Network, read_network, write_network
+from ..models.unet import UNet
+from .calibration import error_tables
 from .data import Crops, cache
 from .loop import Run
 from .losses import masked_digit_bits
@@ -32,7 +34,14 @@ class TrainingError(NoisepressError):
     """A run cannot start: unknown preset, or no data."""
 
 
-def train(name: str, data: Path, out: Path, until: int | None, start: str | None) -> int:
+def train(
+    name: str,
+    data: Path,
+    out: Path,
+    until: int | None = None,
+    start: str | None = None,
+    steps: int | None = None,
+) -> int:
     """Train a preset on a folder of photographs, continuing from `out`'s checkpoint.
 
     Args:
@@ -41,21 +50,26 @@ def train(name: str, data: Path, out: Path, until: int | None, start: str | None
         out: receives the crop cache, checkpoints, TensorBoard events and, after the last
             step, the model file.
         until: stop at this step; a later call continues.
-        start: a model, by name or path, whose weights a new run begins with.
+        start: a model, by name or path, whose weights a new run begins with; see
+            `Recipe.continued`.
+        steps: optimiser steps in all; the preset's by default.
 
     Returns:
         Exit status 0.
 
     Raises:
-        TrainingError: unknown preset or model, or `data` holds no images.
+        TrainingError: unknown preset or model, no steps, or `data` holds no images.
     """
     if name not in PRESETS:
         raise TrainingError(f"unknown preset {name!r}; supported are {', '.join(PRESETS)}")
+    if steps is not None and steps < 1:
+        raise TrainingError(f"--steps is {steps}, supported are 1 and above")
     preset = PRESETS[name]
     torch.set_flush_denormal(True)  # the fading momentum of idle weights is slow otherwise
     torch.manual_seed(0)
     network = preset.network() if start is None else thawed(start)
-    run = Run(network, preset.loss, preset.recipe, out)
+    recipe = preset.recipe if start is None else preset.recipe.continued()
+    run = Run(network, preset.loss, replace(recipe, steps=steps or recipe.steps), out)
     few = replace(preset.crops, crops=max(1, preset.crops.crops // 4))
     try:
         with run.accelerator.main_process_first():
@@ -65,12 +79,12 @@ def train(name: str, data: Path, out: Path, until: int | None, start: str | None
         raise TrainingError(str(error)) from error
     run.resume()
     deque(run.train(training, validation, until), maxlen=0)
-    if run.step >= preset.recipe.steps:
-        export(preset, run, validation, out / f"{name}.safetensors")
+    if run.step >= run.recipe.steps:
+        export(preset, run, validation, out / f"{name}.safetensors", start)
     return 0
 
 
-def thawed(name: str) -> LatticeNet | MaskedNet:
+def thawed(name: str) -> Network:
     """The network of a model, ready to train on.
 
     Raises:
@@ -86,40 +100,55 @@ def thawed(name: str) -> LatticeNet | MaskedNet:
     return network.train()
 
 
-def export(preset: Preset, run: Run, validation: Crops, path: Path) -> None:
-    """Freeze the averaged network and write it with its card."""
-    bits = run.validation(validation)
-    set_quantise(run.network, False)
-    float_bits = run.validation(validation)
-    set_quantise(run.network, True)
+def export(
+    preset: Preset, run: Run, validation: Crops, path: Path, start: str | None = None
+) -> None:
+    """Freeze the averaged network and write it with its card.
+
+    Args:
+        start: the model that the run began with, see `train`.
+    """
+    measured = {"validation bits per dimension": round(run.validation(validation), 4)}
+    if isinstance(run.network, Exact):
+        set_quantise(run.network, False)
+        measured["the same without rounding"] = round(run.validation(validation), 4)
+        set_quantise(run.network, True)
     if not run.main:
         return
     network = run.averaged().cpu()
-    assert isinstance(network, LatticeNet | MaskedNet)
+    assert isinstance(network, LatticeNet | MaskedNet | UNet)
     tables: dict[str, Any] = {}
     if isinstance(network, MaskedNet):
         tables["curves"] = loss_curves(network, validation)
+    if isinstance(network, UNet):
+        tables = error_tables(network, validation)
     numbers = {bundled: number for number, bundled in BUNDLED.items()}
     crops = preset.crops
     write_network(
         network,
         path,
         name=preset.model_id,
-        number=numbers[preset.model_id],
+        number=numbers.get(preset.model_id, FIRST_CUSTOM),
         tables=tables,
         facts={
             "trained": f"{run.step} steps of {preset.recipe.batch} crops of {crops.size} pixels",
+            "began with": "random weights" if start is None else origin(start),
             "hours": round(run.seconds / 3600, 2),
             "hardware": hardware(run),
             "date": date.today().isoformat(),
-            "validation bits per dimension": round(bits, 4),
-            "the same without rounding": round(float_bits, 4),
+            **measured,
             "parameters": sum(p.numel() for p in network.parameters()),
             "data": f"photographs downscaled by {crops.scale[0]} to {crops.scale[1]}",
             "licence": "MIT",
             "command": f"noisepress train {preset.model_id} --data PHOTOS --out RUN",
         },
     )
+
+
+def origin(start: str) -> str:
+    """A model that a run began with, in words."""
+    card = find(start)
+    return f"{card.name} {card.digest:08x}"
 
 
 def hardware(run: Run) -> str:

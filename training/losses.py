@@ -1,6 +1,6 @@
 """Training losses: the bits that the codecs would spend, in float and differentiable.
 
-Each loss is the float twin of an integer entropy model of the bitstream.
+For lossless codecs each loss is the float twin of an integer entropy model of the bitstream.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..models.diffusion import bits_density, noisy, sigmoid_weight, to_unit
 from ..models.lattice import (
     CHANNELS,
     CODING_ORDER,
@@ -61,6 +62,31 @@ def logistic_mixture_bits(parameters: Tensor, x: Tensor, base: Tensor, residuals
     below = torch.where((x <= 0)[:, None], 0.0, below)
     mass = (weights * (above - below)).sum(1)
     return -torch.log2(mass.clamp_min(0) * (1 - UNIFORM_SHARE) + UNIFORM_SHARE / 256)
+
+
+LEVELS = (-9.0, 8.0)
+"""Range of the log-SNRs that denoisers learn."""
+_BIAS = 4.0
+
+
+def diffusion_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Bits per dimension of a diffusion model, the faintest details weighted down.
+
+    The diffusion loss (arXiv 2107.00630, section 5) over `LEVELS`, with the sigmoid weight of
+    arXiv 2410.19324. Each image draws a noise level, stratified over the batch.
+
+    Args:
+        batch: (n, 3, h, w) float integers from 0 to 255.
+    """
+    count = len(batch)
+    low, high = LEVELS
+    jitter = torch.rand(count, generator=generator, device=batch.device)
+    logsnr = low + (high - low) * (torch.arange(count, device=batch.device) + jitter) / count
+    x = to_unit(batch)
+    noise = torch.randn(x.shape, generator=generator, device=x.device)
+    z = noisy(x, noise, logsnr).contiguous(memory_format=torch.channels_last)
+    density = bits_density(x, net(z, logsnr), logsnr) * sigmoid_weight(logsnr, _BIAS)
+    return (high - low) * density.mean()
 
 
 def masked_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:

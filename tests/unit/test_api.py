@@ -246,7 +246,7 @@ def test_every_damaged_byte_of_the_carriers_is_noticed(codec: str) -> None:
         ({"block": 4097}, "16 to 4096"),
         ({"codec": "png", "order": "lattice"}, "none"),
         ({"codec": "webp", "order": "lattice"}, "effort"),
-        ({"codec": "webp", "effort": 3}, "0 to 2"),
+        ({"codec": "webp", "effort": 4}, "0 to 3"),
     ],
 )
 @pytest.mark.parametrize("fallback", [False, True])
@@ -258,6 +258,26 @@ def test_wrong_options_name_the_supported_ones(
     assert known in one_line(error)
 
 
+def test_the_winner_is_checked(lattice_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The winner is always checked, and a damaged winner is never returned."""
+    flat = np.full((40, 40, 3), 7, np.uint8)
+    checked = []
+    original = api._checked
+
+    def spied(raster: Raster, file: bytes | None, model: str | None) -> bytes:
+        checked.append(file)
+        return original(raster, file, model)
+
+    monkeypatch.setattr(api, "_checked", spied)
+    data = noisepress.encode(flat, model=lattice_model)
+    assert noisepress.inspect(data).codec != "ardm"
+    assert checked[-1] == data
+
+    monkeypatch.setattr(api, "decode_raster", lambda *_, **__: Raster(flat[:2, :2], Mode.RGB8))
+    with pytest.raises(CorruptError, match="does not decode to itself"):
+        noisepress.encode(flat, model=lattice_model)
+
+
 def test_estimate_refuses_the_same_options() -> None:
     with pytest.raises(OptionError):
         noisepress.estimate(picture(4, 4), order="raster")
@@ -267,13 +287,13 @@ def test_estimate_refuses_the_same_options() -> None:
 
 @pytest.mark.parametrize(
     ("share", "efforts"),
-    [(0.5, [0]), (0.97, [0, 1]), (2.0, [0, 1, 2])],
-    ids=["far smaller", "a little smaller", "larger"],
+    [(0.5, [0]), (0.965, [0, 1]), (0.99, [0, 1, 2]), (2.0, [0, 1, 2, 3])],
+    ids=["far smaller", "smaller", "a little smaller", "larger"],
 )
 def test_webp_searches_as_long_as_it_may_win(
     share: float, efforts: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The three efforts give files of equal size here, so that only ardm's size decides."""
+    """The efforts give files of equal size here, so that only ardm's size decides."""
     tried = []
 
     def spied(raster: Raster, effort: int) -> bytes:
@@ -300,7 +320,7 @@ def test_a_codec_is_not_its_own_fallback(codec: str, monkeypatch: pytest.MonkeyP
 
         monkeypatch.setattr(carriers, name, spied)
     noisepress.encode(picture(9, 9), codec)
-    assert len(calls) == len(set(calls)) == 4
+    assert len(calls) == len(set(calls)) == 5
 
 
 def test_images_that_a_codec_does_not_take_are_refused_without_fallback() -> None:
@@ -487,7 +507,9 @@ def test_file_decodes_alike_everywhere(
     image = picture(19, 21) if options["order"] == "lattice" else picture(12, 11)
     data = noisepress.encode(image, **options)
     card = registry.find(options["model"])
-    network = _wide(read_network(card.path, card.architecture, card.config), dtype, layout)
+    frozen = read_network(card.path, card.architecture, card.config)
+    assert isinstance(frozen, Exact)
+    network = _wide(frozen, dtype, layout)
     monkeypatch.setattr(registry, "load", lambda card: network)
     if dtype is torch.float64:
         original = lattice_codec._to_tensor

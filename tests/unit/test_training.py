@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import accelerate
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
@@ -241,6 +243,37 @@ def test_grain_comes_on_some_photographs_within_its_bound(tmp_path: Path) -> Non
     assert 1 < deviations.max() < 4 * 2**0.5
 
 
+def test_subsampling_halves_the_colour_and_keeps_the_brightness(tmp_path: Path) -> None:
+    path = tmp_path / "colours.png"
+    noise = np.random.default_rng(0).integers(0, 256, (256, 250, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    spec = CropSpec(size=64, scale=(1.25, 1.25), passes=40, crops=1, subsampling=True)
+    plain = list(cut(path, 1, replace(spec, subsampling=False), seed=0))
+
+    def detail(crop: NDArray[np.uint8], plane: int) -> float:
+        """Of neighbouring pixels, the mean difference in brightness (0) or in blue (1)."""
+        converted = np.asarray(Image.fromarray(crop).convert("YCbCr")).astype(float)
+        return float(np.abs(np.diff(converted[:, :, plane], axis=1)).mean())
+
+    blue = np.array([detail(crop, 1) for crop in cut(path, 1, spec, seed=0)])
+    usual = np.mean([detail(crop, 1) for crop in plain])
+    halved = blue < 0.7 * usual
+    assert 0.15 < halved.mean() < 0.55
+    brightness = [detail(crop, 0) for crop, less in zip(plain, halved, strict=True) if less]
+    kept = [c for c, less in zip(cut(path, 1, spec, seed=0), halved, strict=True) if less]
+    assert np.mean([detail(crop, 0) for crop in kept]) > 0.9 * np.mean(brightness)
+    assert {crop.shape for crop in cut(path, 1, spec, seed=0)} == {(64, 64, 3)}
+
+
+def test_small_photographs_are_enlarged_enough_to_be_subsampled(tmp_path: Path) -> None:
+    path = tmp_path / "small.png"
+    Image.new("RGB", (21, 19), (10, 200, 90)).save(path)
+    spec = CropSpec(size=16, scale=(2.0, 2.0), passes=20, crops=1, subsampling=True)
+    for crop in cut(path, 1, spec, seed=0):
+        assert crop.shape == (16, 16, 3)
+        assert np.abs(crop.astype(int) - (10, 200, 90)).max() <= 2
+
+
 WORKER = """
 import sys
 from pathlib import Path
@@ -286,7 +319,7 @@ def test_two_processes_share_a_batch_and_keep_the_same_weights(
 
 
 def test_bundled_presets_make_the_bundled_models() -> None:
-    assert sorted(PRESETS) == sorted(registry.BUNDLED.values())
+    assert set(registry.BUNDLED.values()) <= set(PRESETS)
     for name, preset in PRESETS.items():
         assert preset.model_id == name
         assert preset.crops.size % 8 == 0
@@ -304,6 +337,29 @@ def test_command_trains_and_writes_the_model(
     assert card.name == "ardm-photo" and card.facts["trained"].startswith("6 steps")
 
 
+def test_a_run_from_trained_weights_begins_with_them(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", LATTICE)
+    assert train("tiny", photos, tmp_path / "first") == 0
+    first = registry.find(str(tmp_path / "first" / "tiny.safetensors"))
+    assert first.facts["began with"] == "random weights"
+    assert train("tiny", photos, tmp_path / "second", start=str(first.path), steps=2) == 0
+    second = registry.find(str(tmp_path / "second" / "tiny.safetensors"))
+    assert second.facts["trained"].startswith("2 steps")
+    assert second.facts["began with"] == f"ardm-photo {first.digest:08x}"
+    bits = "validation bits per dimension"
+    assert second.facts[bits] <= first.facts[bits] + 0.02
+
+
+def test_a_continued_recipe_starts_lower_and_only_falls() -> None:
+    recipe = Recipe(steps=100, batch=1)
+    continued = recipe.continued()
+    assert continued.rate == recipe.rate / 2 and continued.matrix_rate == recipe.matrix_rate / 2
+    rates = [continued.rate_at(step) for step in range(2, 100)]
+    assert rates == sorted(rates, reverse=True) and rates[0] > 0.9 and rates[-1] < 0.02
+
+
 def expect_error(call: Callable[[], Any], match: str) -> None:
     with pytest.raises(TrainingError, match=match) as error:
         call()
@@ -317,3 +373,4 @@ def test_wrong_presets_and_folders_are_refused(tmp_path: Path) -> None:
         lambda: train("ardm-small", tmp_path, tmp_path / "o", None, None), "no image files"
     )
     expect_error(lambda: train("ardm-small", tmp_path / "no", tmp_path / "o", None, None), "no")
+    expect_error(lambda: train("ardm-small", tmp_path, tmp_path / "o", steps=0), "--steps is 0")

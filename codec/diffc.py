@@ -1,0 +1,304 @@
+"""The diffc codec: progressive lossy coding with a diffusion model.
+
+An image is sent as a chain of ever less noisy versions of itself (codec/chain.py). Where the chain
+ends sets rate and quality; every section in between is a picture of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from ..bitstream.container import Contents, Section, SectionKind
+from ..bitstream.errors import CorruptError, ModelError, OptionError
+from ..bitstream.header import UINT32, VARINT, Field, pack, unpack
+from ..models import registry
+from ..models.errors import ModelError as ModelFileError
+from .fallbacks import decode_plane, encode_plane
+from .image import Mode, Raster, Samples
+from .protocol import Decoding, Encoded, Report, assemble, parse_options
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..bitstream.reverse import ReverseCoder
+    from .chain import Chain
+
+Reverse = Literal["trellis", "pfr"]
+
+REVERSE: tuple[Reverse, ...] = ("trellis", "pfr")
+OCTAVE = 32
+"""Units of noise levels in an octave; as in bitstream/information.py, which needs numpy only."""
+LOWEST = -13 * OCTAVE
+HIGHEST = 11 * OCTAVE
+"""Range of the noise levels that a chain can end at."""
+
+FIELDS = (
+    Field("model", VARINT, 0, 2**31, "model number"),
+    Field("digest", UINT32, 0, 2**32 - 1, "first 4 bytes of the SHA-256 of the model file"),
+    Field("reverse", VARINT, 0, len(REVERSE) - 1, "0 trellis, 1 pfr"),
+    Field("states", VARINT, 1, 16, "trellis: bits of a state"),
+    Field("seed", VARINT, 0, 2**32 - 1, "seed of the shared random numbers"),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of an encode. At most one of `bpp`, `bytes` and `psnr`.
+
+    Attributes:
+        quality: 0 to 100: where the chain ends, on a scale linear in the logarithm of the noise.
+        bpp: bits per pixel that the file may have.
+        bytes: bytes that the file may have.
+        psnr: dB that the mmse picture has at least.
+        steps: of the whole chain, 10 to 1000; more make smaller files and take longer.
+        effort: bits of a trellis state, 6 to 16; more make smaller files and take longer.
+        reverse: see `REVERSE`; pfr is slow, and there for comparison.
+        seed: 0 to 2^32 - 1.
+        model: path of a model file, such as `noisepress train diffc-photo` makes; it must be
+            given, as none is bundled.
+    """
+
+    quality: float = 60
+    bpp: float | None = None
+    bytes: int | None = None
+    psnr: float | None = None
+    steps: int = 24
+    effort: int = 12
+    reverse: Reverse = "trellis"
+    seed: int = 0
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Everything that a decoder needs to know, as stored in the header."""
+
+    card: registry.Card
+    values: Mapping[str, int]
+
+    @classmethod
+    def choose(cls, options: Options) -> Parameters:
+        """Parameters for an encode.
+
+        Raises:
+            OptionError: an option is not supported.
+            ModelError: there is no such model, or it is made for another codec.
+        """
+        if options.reverse not in REVERSE:
+            raise OptionError(f"reverse {options.reverse!r}; supported are {', '.join(REVERSE)}")
+        limits = (
+            ("quality", options.quality, 0, 100),
+            ("steps", options.steps, 10, 1000),
+            ("effort", options.effort, 6, 16),
+            ("seed", options.seed, 0, 2**32 - 1),
+            ("bpp", options.bpp, 0, 2**40),
+            ("bytes", options.bytes, 0, 2**40),
+            ("psnr", options.psnr, 0, math.inf),
+        )
+        for name, value, low, high in limits:
+            if value is not None and not low <= value <= high:
+                raise OptionError(f"{name} is {value}, supported are {low} to {high}")
+        if sum(wish is not None for wish in (options.bpp, options.bytes, options.psnr)) > 1:
+            raise OptionError("bpp, bytes and psnr exclude each other")
+        if options.model is None:
+            raise OptionError(
+                "diffc needs a model file, which `noisepress train diffc-photo` makes"
+            )
+        try:
+            card = registry.find(options.model)
+        except ModelFileError as error:
+            raise ModelError(str(error)) from error
+        values = {
+            "reverse": REVERSE.index(options.reverse),
+            "states": options.effort,
+            "seed": options.seed,
+        }
+        return cls(card, values)
+
+    @classmethod
+    def parse(cls, data: bytes, extra: str | None = None) -> Parameters:
+        """Parameters from a header.
+
+        Args:
+            extra: path of a model file to look at before the bundled ones.
+
+        Raises:
+            CorruptError: values out of range, or bytes left over.
+            ModelError: the model is not there or has another digest.
+        """
+        values = unpack_fields(data)
+        model, digest = values.pop("model"), values.pop("digest")
+        try:
+            mine = registry.find(extra) if extra else None
+            card = registry.resolve(model, digest, mine)
+        except ModelFileError as error:
+            raise ModelError(str(error)) from error
+        return cls(card, values)
+
+    def pack(self) -> bytes:
+        """Header bytes."""
+        model = {"model": self.card.number, "digest": self.card.digest}
+        return pack(FIELDS, model | dict(self.values))
+
+    def reverse(self) -> ReverseCoder:
+        """The reverse channel coder."""
+        from ..bitstream.reverse import Pfr, Trellis
+
+        if REVERSE[self.values["reverse"]] == "pfr":
+            return Pfr()
+        return Trellis(self.values["states"])
+
+    def chain(self, height: int, width: int) -> Chain:
+        """A chain of images of a size, both sides rounded up to what the network takes.
+
+        Raises:
+            ModelError: the model is made for another codec.
+        """
+
+        from ..models.tiling import estimate
+        from ..models.unet import UNet
+        from .chain import Chain, Errors
+
+        try:
+            network = registry.load(self.card)
+            if not isinstance(network, UNet):
+                raise ModelError(f"model {self.card.name} is not made for diffc")
+            errors = Errors.parse(self.card.tables)
+        except ModelFileError as error:
+            raise ModelError(str(error)) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"model {self.card.name} has no table of errors") from error
+        unit = UNet.MULTIPLE
+
+        def denoise(z: torch.Tensor, logsnr: float) -> torch.Tensor:
+            return estimate(network, z, logsnr)
+
+        seed = self.values["seed"]
+        padded = -(-height // unit) * unit, -(-width // unit) * unit
+        return Chain(denoise, errors, *padded, self.reverse(), seed)
+
+
+def unpack_fields(data: bytes) -> dict[str, int]:
+    """The codec's header fields.
+
+    Raises:
+        CorruptError: values out of range, or bytes left over.
+    """
+    values, position = unpack(FIELDS, data, 0)
+    if position != len(data):
+        raise CorruptError("the diffc header has bytes left over")
+    return values
+
+
+def lowest_level(height: int, width: int) -> int:
+    """Where a chain starts: a step from pure noise to it takes some 15 bytes."""
+    return max(LOWEST, min(-4 * OCTAVE, OCTAVE * (8 - (height * width).bit_length())))
+
+
+class Diffc:
+    """The codec behind the common protocol (codec/protocol.py)."""
+
+    ID: ClassVar[int] = 4
+    NAME: ClassVar[str] = "diffc"
+    LOSSLESS: ClassVar[bool] = False
+
+    def encode(self, raster: Raster, options: Mapping[str, Any], report: Report) -> Encoded | None:
+        """Sections of an image, or None for a layout that diffc does not take.
+
+        Raises:
+            OptionError, ModelError: see `Parameters.choose`; OptionError also if the file cannot
+                be as small as asked for.
+        """
+        from .sending import Wish, send
+
+        chosen = parse_options(Options, options)
+        parameters = Parameters.choose(chosen)
+        if raster.mode not in _MODES:
+            return None
+        height, width, channels = raster.samples.shape
+        beside = []
+        if raster.mode.has_alpha:
+            channels -= 1
+            beside.append(Section(SectionKind.ALPHA, encode_plane(raster.samples[..., channels:])))
+
+        def size(payloads: Sequence[bytes]) -> int:
+            return len(assemble(raster, self.ID, 0, encoded(payloads)))
+
+        def encoded(payloads: Sequence[bytes]) -> Encoded:
+            data = [Section(SectionKind.DATA, payload) for payload in payloads]
+            return Encoded(parameters.pack(), [*data, *beside])
+
+        allowed = chosen.bytes
+        if chosen.bpp is not None:
+            allowed = int(chosen.bpp * height * width / 8)
+        wish = Wish(quality_level(chosen.quality), allowed, chosen.psnr, chosen.steps)
+        pixels = raster.samples[..., :channels]
+        first = lowest_level(height, width)
+        return encoded(
+            send(pixels, lambda: parameters.chain(height, width), first, wish, size, report)
+        )
+
+    def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
+        from .sending import receive
+
+        header = contents.header
+        mode = Mode(header.mode)
+        if mode not in _MODES:
+            raise CorruptError(f"diffc has no {mode.name} images")
+        parameters = Parameters.parse(header.parameters, decoding.model)
+        height, width = header.height, header.width
+        payloads = contents.payloads(SectionKind.DATA)
+        chain = parameters.chain(height, width)
+        alphas = contents.payloads(SectionKind.ALPHA)
+        chains = receive(chain, payloads, lowest_level(height, width))
+        share = height * width * mode.channels / len(payloads)
+        for done, _ in enumerate(chains, 1):
+            report(share)
+            if done < len(payloads) and not decoding.previews:
+                continue
+            picture = render(chain, decoding)[:height, :width]
+            if mode.channels - mode.has_alpha == 1:
+                picture = np.rint(picture.mean(2, keepdims=True)).astype(np.uint8)
+            if mode.has_alpha:
+                plane = np.full((height, width, 1), 255, np.uint8)
+                if alphas and done == len(payloads):
+                    plane = decode_plane(alphas[0], height, width)
+                picture = np.concatenate([picture, plane], 2)
+            yield picture
+
+    def describe(self, parameters: bytes) -> dict[str, int | str]:
+        values = unpack_fields(parameters)
+        number = values["model"]
+        return {
+            **values,
+            "model": registry.BUNDLED.get(number, f"number {number}"),
+            "digest": f"{values['digest']:08x}",
+            "reverse": REVERSE[values["reverse"]],
+        }
+
+
+_MODES = (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8)
+
+
+def quality_level(quality: float) -> int:
+    """The noise level that a chain of a quality ends at: 0.15 octaves a point."""
+    return round((0.15 * quality - 4) * OCTAVE)
+
+
+def render(chain: Chain, decoding: Decoding) -> Samples:
+    """A picture of what was received, uint8 (h, w, 3)."""
+    import torch
+
+    from ..models.diffusion import to_samples
+
+    with torch.inference_mode():
+        if decoding.render == "mmse":
+            x = chain.estimate()
+        else:
+            x = chain.imagine(decoding.render, decoding.detail)
+        return to_samples(x)[0].permute(1, 2, 0).numpy()

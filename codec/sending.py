@@ -1,0 +1,220 @@
+"""Sending an image by a chain: how far it goes, and which steps share a section."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ..bitstream.coders import Coder, Decoder, Encoder
+from ..bitstream.entropy import Categorical
+from ..bitstream.errors import CorruptError, OptionError
+from ..bitstream.information import OCTAVE
+from ..models.diffusion import to_samples, to_unit
+from .chain import LONGEST_STEP, Chain
+from .diffc import HIGHEST
+from .protocol import Report
+
+Samples = NDArray[np.uint8]
+Size = Callable[[Sequence[bytes]], int]
+"""Bytes of the file with the given data sections."""
+
+_SECTION_GROWTH = 0.5
+"""A section ends when it has this share of all before it."""
+_LEAST_STEP = OCTAVE // 8
+_SPARE_BITS = 48
+"""At most what a step's level, its flag and the one before take, with the coder's rounding."""
+_OPENING = -6 * OCTAVE
+"""Below this level little is sent, and steps are long."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Where a chain should end.
+
+    Attributes:
+        level: if nothing else is given.
+        size: bytes that the file may have, or None.
+        psnr: dB that the estimate must have, or None.
+        steps: in all.
+    """
+
+    level: int
+    size: int | None
+    psnr: float | None
+    steps: int
+
+
+def levels(first: int, last: int, steps: int) -> list[int]:
+    """The levels of a chain: long steps where little is sent, then equal ones."""
+    opening = list(range(first, min(_OPENING, last), LONGEST_STEP))
+    start = opening[-1] if opening else first - 1
+    count = max(steps - len(opening), -(-(last - start) // LONGEST_STEP), 1)
+    rest = np.rint(np.linspace(start, last, count + 1)).astype(int)
+    return [*opening, *np.unique(rest[rest > start]).tolist()]
+
+
+@torch.inference_mode()
+def send(
+    samples: Samples,
+    new_chain: Callable[[], Chain],
+    first: int,
+    wish: Wish,
+    size: Size,
+    report: Report,
+) -> list[bytes]:
+    """The data sections of an image.
+
+    Args:
+        samples: (h, w, 1 or 3).
+        new_chain: makes a chain at its start.
+        first: level that the first step leads to.
+
+    Raises:
+        OptionError: the file cannot be as small as wished.
+    """
+    chain = new_chain()
+    image = _padded(samples, *chain.z.shape[2:])
+    last = wish.level
+    if wish.size is not None or wish.psnr is not None:
+        last = _forecast(new_chain(), image, samples, first, wish, size)
+    planned = levels(first, last, wish.steps)
+    share = samples.size / len(planned)
+    done: list[bytes] = []
+    encoder, before = Encoder(), 0
+    upcoming = _next(chain, image, samples, planned, wish, size, done, 0)
+    if upcoming is None:
+        raise OptionError(f"{wish.size} bytes are too few for any picture of this image")
+    while upcoming is not None:
+        chain.advance(image, upcoming, first - 1, encoder)
+        report(share)
+        held = len(encoder.finish())
+        ends = held >= _SECTION_GROWTH * before
+        if ends:
+            done.append(_end(encoder))
+            encoder, before, held = Encoder(), before + len(done[-1]), 0
+        upcoming = _next(chain, image, samples, planned, wish, size, done, held)
+        if not ends and upcoming is None:
+            done.append(_end(encoder))
+        elif not ends:
+            _code_flag(False, encoder)
+    return done
+
+
+def _end(encoder: Encoder) -> bytes:
+    """The section that an encoder holds."""
+    _code_flag(True, encoder)
+    return encoder.finish()
+
+
+def _next(
+    chain: Chain,
+    image: Tensor,
+    samples: Samples,
+    planned: Sequence[int],
+    wish: Wish,
+    size: Size,
+    done: Sequence[bytes],
+    held: int,
+) -> int | None:
+    """The level that the next step leads to; None when the chain ends.
+
+    Args:
+        done: the sections so far.
+        held: bytes of the section that the step comes into.
+    """
+    at = -(10**9) if chain.level is None else chain.level
+    ahead = [level for level in planned if level > at]
+    if wish.psnr is not None and not ahead and psnr(samples, chain.estimate()) < wish.psnr:
+        ahead = [at + OCTAVE // 4]
+    if wish.size is not None and not ahead:
+        ahead = [at + OCTAVE]
+    if not ahead or ahead[0] > HIGHEST:
+        return None
+    allowed = wish.size
+    if allowed is None:
+        return ahead[0]
+    gains = chain.gains(image)
+    low = planned[0] - 1 if chain.level is None else at
+
+    def fits(level: int) -> bool:
+        bits = chain.price(gains, level) + _SPARE_BITS
+        return size([*done, bytes(held + bits // 8 + 1)]) <= allowed
+
+    high = ahead[0]
+    if fits(high):
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    start = planned[0] - 1 if chain.level is None else at
+    return low if low - start >= (1 if chain.level is None else _LEAST_STEP) else None
+
+
+def receive(chain: Chain, payloads: Sequence[bytes], first: int) -> Iterator[Chain]:
+    """The chain after each data section.
+
+    Raises:
+        CorruptError: a section leads beyond the range of levels.
+    """
+    for payload in payloads:
+        coder = Decoder(payload)
+        ends = False
+        while not ends:
+            with torch.inference_mode():
+                chain.advance(None, None, first - 1, coder)
+            if chain.level is None or chain.level > HIGHEST:
+                raise CorruptError("a step leads beyond the range of noise levels")
+            ends = bool(_code_flag(None, coder))
+        yield chain
+
+
+def _code_flag(ends: bool | None, coder: Coder) -> int:
+    """Whether a section ends behind a step."""
+    given = None if ends is None else np.array([int(ends)], np.int32)
+    return int(coder.code(given, Categorical(np.ones((1, 2), np.float32)))[0])
+
+
+def _forecast(
+    chain: Chain, image: Tensor, samples: Samples, first: int, wish: Wish, size: Size
+) -> int:
+    """About the level at which the wish comes true, from long steps with an ideal coder."""
+    level, bits = first, 0.0
+    points: list[tuple[float, float]] = []
+    while level <= HIGHEST:
+        bits += chain.skip(image, level)
+        if wish.size is not None:
+            goal, reached = math.log(max(wish.size, 64)), math.log(size([bytes(int(bits / 8))]))
+        else:
+            assert wish.psnr is not None
+            goal, reached = wish.psnr, psnr(samples, chain.estimate())
+        points.append((reached, level))
+        if reached >= goal:
+            break
+        level += 3 * OCTAVE // 2
+    values, at = zip(*points, strict=True)
+    return max(first, round(float(np.interp(goal, values, at))))
+
+
+def psnr(samples: Samples, estimate: Tensor) -> float:
+    """Of the picture that an estimate makes, in dB."""
+    height, width = samples.shape[:2]
+    shown = to_samples(estimate)[0, :, :height, :width].permute(1, 2, 0).numpy()
+    if samples.shape[2] == 1:
+        shown = np.rint(shown.mean(2, keepdims=True))
+    error = np.mean((shown.astype(np.float64) - samples) ** 2)
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def _padded(samples: Samples, height: int, width: int) -> Tensor:
+    """(1, 3, height, width) of -SPAN to SPAN, the last row and column repeated."""
+    colours = np.repeat(samples, 3, 2) if samples.shape[2] == 1 else samples
+    x = to_unit(torch.from_numpy(np.ascontiguousarray(colours)).permute(2, 0, 1)[None])
+    below, right = height - x.shape[2], width - x.shape[3]
+    return functional.pad(x, (0, right, 0, below), mode="replicate")

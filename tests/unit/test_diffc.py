@@ -1,0 +1,685 @@
+"""diffc files: pictures, prefixes, sizes, options, damage, and other machines' floats."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import noisepress
+from noisepress.bitstream import reverse
+from noisepress.bitstream.container import Header, Section, SectionKind, read, write
+from noisepress.bitstream.errors import (
+    CorruptError,
+    ModelError,
+    NoisepressError,
+    OptionError,
+    TruncatedError,
+    UnsupportedImageError,
+)
+from noisepress.codec import sending
+from noisepress.codec.chain import LONGEST_STEP
+from noisepress.codec.diffc import HIGHEST, LOWEST, Diffc, lowest_level, quality_level
+from noisepress.codec.image import Mode, Palette, Raster
+from noisepress.models import registry, tiling
+from noisepress.models.storage import read_network, write_network
+
+Picture = NDArray[np.uint8]
+OCTAVE = 32
+
+
+def smooth(height: int, width: int, channels: int = 3, seed: int = 0) -> Picture:
+    """Slopes of shade with a little noise."""
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[:height, :width][..., None] / 32
+    (down, along), base = rng.normal(0, 60, (2, channels)), rng.uniform(60, 200, channels)
+    shades = base + down * row + along * column
+    noise = rng.normal(0, 6, (height, width, channels))
+    picture: Picture = (shades + noise).clip(0, 255).astype(np.uint8)
+    return picture
+
+
+def psnr(picture: NDArray[Any], image: NDArray[Any]) -> float:
+    error = np.mean((picture.astype(float) - image) ** 2)
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
+    text = str(error.value)
+    assert text and "\n" not in text
+    return text
+
+
+class Codec:
+    """diffc with a tiny model and little effort."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def encode(self, image: object, **options: Any) -> bytes:
+        given: dict[str, Any] = {"model": self.model, "effort": 6, **options}
+        return noisepress.encode(image, "diffc", **given)
+
+    def decode(self, data: bytes, **options: Any) -> NDArray[Any]:
+        return noisepress.decode(data, model=self.model, **options)
+
+    def pictures(self, data: bytes, **options: Any) -> list[NDArray[Any]]:
+        return list(noisepress.decode_progressive(data, model=self.model, **options))
+
+
+@pytest.fixture
+def codec(unet_model: str) -> Codec:
+    return Codec(unet_model)
+
+
+# Pictures ------------------------------------------------------------------------------------
+
+SHAPES = [(1, 1), (1, 40), (40, 1), (16, 16), (33, 17)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mode", [Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8])
+def test_images_of_all_layouts_and_sizes(shape: tuple[int, int], mode: Mode, codec: Codec) -> None:
+    image = smooth(*shape, mode.channels)
+    data = codec.encode(Raster(image, mode), quality=80)
+    raster = noisepress.decode_raster(data, model=codec.model)
+    assert raster.mode is mode
+    assert (raster.samples.shape, raster.samples.dtype) == (image.shape, image.dtype)
+    colours = mode.channels - mode.has_alpha
+    assert psnr(raster.samples[..., :colours], image[..., :colours]) > 28
+    np.testing.assert_array_equal(raster.samples[..., colours:], image[..., colours:])
+    info = noisepress.inspect(data)
+    assert (info.codec, info.mode, info.height, info.width) == ("diffc", mode.name, *shape)
+
+
+def test_alpha_is_exact_however_rough(codec: Codec) -> None:
+    image = smooth(19, 23, 4)
+    image[..., 3] = np.random.default_rng(1).integers(0, 256, (19, 23))
+    found = codec.decode(codec.encode(image, quality=10))
+    np.testing.assert_array_equal(found[..., 3], image[..., 3])
+    assert psnr(found[..., :3], image[..., :3]) < 30
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_quality_buys_nearness(channels: int, codec: Codec) -> None:
+    image = smooth(33, 17, channels).squeeze()
+    files = [codec.encode(image, quality=quality) for quality in (50, 65, 80, 100)]
+    found = [psnr(codec.decode(data), image) for data in files]
+    assert [len(data) for data in files] == sorted(len(data) for data in files)
+    assert found == sorted(found)
+    assert found[-1] > 36
+
+
+def test_extreme_images(codec: Codec) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
+    flat = [np.full((20, 20, 3), shade, np.uint8) for shade in (100, 0, 255)]
+    # Black and white are far from the images that the tiny model was made for.
+    for image, least in zip((noise, *flat), (30, 40, 15, 15), strict=True):
+        found = codec.decode(codec.encode(image, quality=100))
+        assert found.shape == image.shape and psnr(found, image) > least
+
+
+def test_file_is_deterministic_and_options_change_it(codec: Codec) -> None:
+    image = smooth(20, 18)
+    plain = codec.encode(image)
+    assert codec.encode(image) == plain
+    for change in ({"seed": 1}, {"effort": 7}, {"steps": 30}, {"quality": 61}):
+        other = codec.encode(image, **change)
+        assert other != plain
+        assert psnr(codec.decode(other), image) == pytest.approx(
+            psnr(codec.decode(plain), image), abs=2.5
+        )
+
+
+def test_info_names_the_parameters(codec: Codec) -> None:
+    info = noisepress.inspect(codec.encode(smooth(9, 9), seed=2**32 - 1))
+    digest = registry.find(codec.model).digest
+    assert info.parameters == {
+        "model": "number 1026",
+        "digest": f"{digest:08x}",
+        "reverse": "trellis",
+        "states": 6,
+        "seed": 2**32 - 1,
+    }
+
+
+def test_pfr_is_a_codec_too(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reverse, "LONGEST", 16)  # less memory
+    image = smooth(17, 20)
+    data = codec.encode(image, reverse="pfr", quality=80)
+    assert noisepress.inspect(data).parameters["reverse"] == "pfr"
+    pictures = codec.pictures(data)
+    np.testing.assert_array_equal(pictures[-1], codec.decode(data))
+    assert psnr(pictures[-1], image) > 28
+    assert len(codec.encode(image, reverse="pfr", bytes=500)) <= 500
+
+
+def test_metadata_comes_back_byte_for_byte(codec: Codec) -> None:
+    beside = {"icc": bytes(range(256)) * 2, "exif": b"II*\0abc", "xmp": b"<x/>"}
+    raster = Raster(smooth(12, 9, 4), Mode.RGBA8, **beside)
+    data = codec.encode(raster)
+    found = noisepress.decode_raster(data, model=codec.model)
+    assert {name: getattr(found, name) for name in beside} == beside
+    kinds = [kind for kind, *_ in noisepress.inspect(data).sections]
+    assert kinds[-5:] == ["data", "alpha", "icc", "exif", "xmp"]
+
+
+def test_progress_rises_to_the_total(codec: Codec) -> None:
+    image = smooth(20, 20, 4)
+    seen: list[tuple[int, int]] = []
+    data = codec.encode(image, progress=lambda *at: seen.append(at))
+    assert len(seen) > 10 and seen[-1] == (image.size, image.size)
+    assert all(a[0] <= b[0] for a, b in itertools.pairwise(seen))
+    seen.clear()
+    codec.decode(data, progress=lambda *at: seen.append(at))
+    assert len(seen) > 3 and seen[-1] == (image.size, image.size)
+
+
+# Prefixes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("render", ["mmse", "flow", "ancestral"])
+def test_prefixes_decode_to_the_pictures_on_the_way(
+    channels: int, render: str, codec: Codec
+) -> None:
+    data = codec.encode(smooth(16, 31, channels), quality=20)
+    pictures = codec.pictures(data, render=render)
+    ends = read(data).ends()[1:]
+    assert len(pictures) == len(read(data).payloads(SectionKind.DATA)) > 4
+    for end, shown in zip(ends[: len(pictures) - 1], pictures, strict=False):
+        np.testing.assert_array_equal(codec.decode(data[:end], render=render), shown)
+    np.testing.assert_array_equal(codec.decode(data, render=render), pictures[-1])
+    early = codec.pictures(data[: ends[2]], render=render)
+    np.testing.assert_array_equal(early, pictures[:3])
+
+
+def test_cut_anywhere_decodes_to_the_last_whole_section(codec: Codec) -> None:
+    image = smooth(18, 20, 4)
+    data = codec.encode(image, quality=30)
+    pictures = codec.pictures(data)
+    contents = read(data)
+    ends = contents.ends()[1:]
+    near = {end + by for end in ends for by in (-1, 0, 1)}
+    for size in sorted((near | set(range(0, 60, 7))) - {len(data), len(data) + 1}):
+        whole = sum(end <= size for end in ends)
+        if whole == 0:
+            with pytest.raises(TruncatedError) as error:
+                codec.decode(data[:size])
+            one_line(error)
+            continue
+        found = codec.decode(data[:size])
+        shown = pictures[min(whole, len(pictures)) - 1]
+        np.testing.assert_array_equal(found[..., :3], shown[..., :3])
+        assert (found[..., 3] == 255).all()
+        assert noisepress.inspect(data[:size]).truncated
+    np.testing.assert_array_equal(pictures[-1][..., 3], image[..., 3])
+    assert all((shown[..., 3] == 255).all() for shown in pictures[:-1])
+
+
+def test_truncated_files_are_files(codec: Codec) -> None:
+    image = smooth(30, 30)
+    data = codec.encode(image)
+    for size in (100, 200, 400):
+        part = noisepress.truncate(data, size)
+        assert len(part) <= size
+        assert codec.decode(part).shape == image.shape
+
+
+def test_sections_grow(codec: Codec) -> None:
+    """Each but the last has half of what is before it, so that there are few."""
+    data = codec.encode(smooth(40, 40), quality=90)
+    sizes = [len(payload) for payload in read(data).payloads(SectionKind.DATA)]
+    assert len(sizes) < 20
+    for index in range(1, len(sizes) - 1):
+        assert sizes[index] >= 0.5 * sum(sizes[:index])
+
+
+# Sizes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_bytes_are_used_and_never_exceeded(seed: int, codec: Codec) -> None:
+    rng = np.random.default_rng(seed)
+    height, width, channels = (int(rng.integers(*ends)) for ends in ((20, 48), (20, 48), (1, 4)))
+    image = smooth(height, width, channels if channels != 2 else 4, seed)
+    if seed % 3 == 0:
+        image = rng.integers(0, 256, image.shape, np.uint8)
+        image[..., 3:] = 255
+    fixed = len(codec.encode(image, quality=0))
+    for extra in (20, 60, 150, 400):
+        data = codec.encode(image, bytes=fixed + extra, seed=seed)
+        assert 0.85 * (fixed + extra) <= len(data) <= fixed + extra
+        codec.decode(data)
+
+
+@pytest.mark.parametrize("level", [-128, HIGHEST])
+def test_bytes_are_used_whatever_the_forecast(
+    level: int, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_forecast", lambda *args: level)
+    data = codec.encode(smooth(33, 17), bytes=900)
+    assert 0.9 * 900 <= len(data) <= 900
+
+
+def test_psnr_is_met_whatever_the_forecast(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "_forecast", lambda *args: -100)
+    image = smooth(33, 17)
+    assert 30 <= psnr(codec.decode(codec.encode(image, psnr=30)), image) < 33
+
+
+def test_bytes_count_everything_in_the_file(codec: Codec) -> None:
+    raster = Raster(smooth(30, 30, 4), Mode.RGBA8, icc=np.random.default_rng(0).bytes(500))
+    data = codec.encode(raster, bytes=1500)
+    assert 0.9 * 1500 <= len(data) <= 1500
+    assert noisepress.decode_raster(data, model=codec.model).icc == raster.icc
+
+
+@pytest.mark.parametrize("bpp", [3, 5.5, 8])
+def test_bpp_is_used_and_never_exceeded(bpp: float, codec: Codec) -> None:
+    image = smooth(33, 17)
+    data = codec.encode(image, bpp=bpp)
+    assert 0.85 * bpp <= 8 * len(data) / (33 * 17) <= bpp
+    assert data == codec.encode(image, bytes=int(bpp * 33 * 17 / 8))
+
+
+@pytest.mark.parametrize(
+    "given", [{"bytes": 10**6}, {"bpp": 10**5}, {"psnr": 99}, {"psnr": math.inf}]
+)
+def test_wishes_out_of_reach_end_at_the_highest_level(given: dict[str, Any], codec: Codec) -> None:
+    image = smooth(16, 16)
+    found = codec.decode(codec.encode(image, **given))
+    assert psnr(found, image) > 38
+
+
+def wild_model(model: str, path: Path) -> str:
+    """The same network with a table of errors that makes gains jump at every step."""
+    card = registry.find(model)
+    errors = np.array(card.tables["errors"])
+    jumps = np.where(np.arange(len(errors)) % 2, 128, -128)[:, None]
+    tables = {**card.tables, "errors": (errors + jumps).tolist()}
+    network = read_network(card.path, card.architecture, card.config)
+    write_network(network, path, name="wild", number=1040, tables=tables, facts={})
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["trellis", "pfr"])
+def test_bytes_are_not_exceeded_with_a_table_that_is_wrong(
+    kind: str, codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reverse, "LONGEST", 16)  # less memory for pfr
+    model = wild_model(codec.model, tmp_path / "wild.safetensors")
+    image = smooth(21, 30)
+    for size in range(150, 700, 25 if kind == "trellis" else 110):
+        data = codec.encode(image, model=model, reverse=kind, bytes=size)
+        assert len(data) <= size
+    assert noisepress.decode(data, model=model).shape == image.shape
+
+
+@pytest.mark.parametrize(
+    ("shape", "wished"), [((33, 17, 3), 20), ((33, 17, 3), 32.5), ((9, 30, 1), 36)]
+)
+def test_psnr_is_met_by_the_mmse_picture(
+    shape: tuple[int, int, int], wished: float, codec: Codec
+) -> None:
+    image = smooth(*shape).squeeze()
+    data = codec.encode(image, psnr=wished)
+    assert wished <= psnr(codec.decode(data), image) < wished + 5
+    assert len(data) < len(codec.encode(image, psnr=wished + 6))
+
+
+def test_psnr_is_of_the_colours_alone(codec: Codec) -> None:
+    image = smooth(20, 20, 4)
+    found = codec.decode(codec.encode(image, psnr=30))
+    assert 30 <= psnr(found[..., :3], image[..., :3]) < 35
+
+
+@pytest.mark.parametrize(
+    "given", [{"bytes": 0}, {"bytes": 40}, {"bpp": 0}, {"bpp": 0.01}, {"bytes": 52}]
+)
+def test_too_few_bytes_are_an_error(given: dict[str, Any], codec: Codec) -> None:
+    with pytest.raises(OptionError, match="too few") as error:
+        codec.encode(smooth(20, 20, 4), **given)
+    one_line(error)
+
+
+# Options -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ({"quality": -1}, "0 to 100"),
+        ({"quality": 100.1}, "0 to 100"),
+        ({"quality": math.nan}, "0 to 100"),
+        ({"steps": 9}, "10 to 1000"),
+        ({"steps": 1001}, "10 to 1000"),
+        ({"effort": 5}, "6 to 16"),
+        ({"effort": 17}, "6 to 16"),
+        ({"seed": -1}, "0 to 4294967295"),
+        ({"seed": 2**32}, "0 to 4294967295"),
+        ({"bpp": -0.1}, "bpp is -0.1"),
+        ({"bpp": math.nan}, "bpp is nan"),
+        ({"bpp": math.inf}, "bpp is inf"),
+        ({"bytes": -1}, "bytes is -1"),
+        ({"psnr": -1}, "psnr is -1"),
+        ({"reverse": "viterbi"}, "trellis, pfr"),
+        ({"colour": 3}, "quality, bpp, bytes, psnr, steps, effort, reverse, seed, model"),
+        ({"bpp": 1, "bytes": 100}, "exclude each other"),
+        ({"bpp": 1, "psnr": 30}, "exclude each other"),
+        ({"bytes": 100, "psnr": 30}, "exclude each other"),
+    ],
+)
+def test_wrong_options_name_the_supported_ones(
+    given: dict[str, Any], known: str, codec: Codec
+) -> None:
+    with pytest.raises(OptionError) as error:
+        codec.encode(smooth(4, 4), **given)
+    assert known in one_line(error)
+
+
+@pytest.mark.parametrize("quality", [0, 0.5, 1, 2, 100])
+@pytest.mark.parametrize("steps", [10, 1000])
+def test_options_at_their_limits(quality: float, steps: int, codec: Codec) -> None:
+    image = smooth(5, 5)
+    assert codec.decode(codec.encode(image, quality=quality, steps=steps)).shape == image.shape
+
+
+@pytest.mark.parametrize("mode", [Mode.BILEVEL, Mode.PALETTE8, Mode.L16, Mode.RGB16, Mode.RGBA16])
+@pytest.mark.parametrize("fallback", [False, True])
+def test_other_layouts_are_refused(mode: Mode, fallback: bool, codec: Codec) -> None:
+    palette = Palette(np.zeros((2, 3), np.uint8), b"").pack() if mode is Mode.PALETTE8 else b""
+    raster = Raster(np.zeros((4, 4, mode.channels), mode.dtype), mode, palette)
+    with pytest.raises(UnsupportedImageError, match=f"diffc does not code {mode.name}") as error:
+        codec.encode(raster, fallback=fallback)
+    one_line(error)
+
+
+def test_models_of_other_codecs_are_refused(
+    codec: Codec, lattice_model: str, tmp_path: Path
+) -> None:
+    image = smooth(4, 4)
+    with pytest.raises(ModelError, match="tiny-lattice is not made for diffc") as error:
+        codec.encode(image, model=lattice_model)
+    one_line(error)
+    with pytest.raises(ModelError, match="not made for the order"):
+        noisepress.encode(image, model=codec.model)
+    card = registry.find(codec.model)
+    network = read_network(card.path, card.architecture, card.config)
+    bare = tmp_path / "bare.safetensors"
+    write_network(network, bare, name="bare", number=1041, tables={}, facts={})
+    with pytest.raises(ModelError, match="bare has no table of errors") as error:
+        codec.encode(image, model=str(bare))
+    one_line(error)
+    with pytest.raises(ModelError, match="unknown model"):
+        codec.encode(image, model="diffc-huge")
+
+
+def test_missing_and_changed_models_are_refused(codec: Codec, tmp_path: Path) -> None:
+    data = codec.encode(smooth(4, 4))
+    with pytest.raises(ModelError, match="needs model 1026") as error:
+        noisepress.decode(data)
+    one_line(error)
+    card = registry.find(codec.model)
+    network = read_network(card.path, card.architecture, card.config)
+    other = tmp_path / "other.safetensors"
+    write_network(network, other, name="other", number=1026, tables=card.tables, facts={"a": 1})
+    with pytest.raises(ModelError, match=f"{card.digest:08x}") as error:
+        noisepress.decode(data, model=str(other))
+    one_line(error)
+
+
+# Renderings ----------------------------------------------------------------------------------
+
+
+def test_renderings_are_deterministic_and_differ(codec: Codec) -> None:
+    image = smooth(33, 17)
+    data = codec.encode(image, quality=20)
+    found = {}
+    for render in ("mmse", "flow", "ancestral"):
+        found[render] = codec.decode(data, render=render)
+        np.testing.assert_array_equal(codec.decode(data, render=render), found[render])
+        assert found[render].shape == image.shape
+    for one, other in itertools.combinations(found.values(), 2):
+        assert np.abs(one.astype(int) - other).mean() > 2
+    np.testing.assert_array_equal(found["mmse"], codec.decode(data))
+    assert psnr(found["mmse"], image) > max(
+        psnr(found[name], image) for name in found if name != "mmse"
+    )
+
+
+def test_detail_leads_from_the_mean_to_one_image(codec: Codec) -> None:
+    data = codec.encode(smooth(33, 17), quality=20)
+    mean = codec.decode(data)
+    pictures = [codec.decode(data, render="flow", detail=detail) for detail in (0, 0.25, 0.5, 1)]
+    apart = [float(np.abs(picture.astype(int) - mean).mean()) for picture in pictures]
+    assert np.abs(pictures[0].astype(int) - mean).max() <= 1
+    assert apart == sorted(apart) and apart[1] > 0.1
+    np.testing.assert_array_equal(pictures[-1], codec.decode(data, render="flow"))
+    for render in ("mmse", "ancestral"):
+        np.testing.assert_array_equal(
+            codec.decode(data, render=render, detail=0.25), codec.decode(data, render=render)
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ({"render": "best"}, "mmse, flow, ancestral"),
+        ({"render": ""}, "mmse, flow, ancestral"),
+        ({"detail": -0.1}, "0 to 1"),
+        ({"detail": 1.1}, "0 to 1"),
+        ({"detail": math.nan, "render": "flow"}, "0 to 1"),
+    ],
+)
+def test_wrong_renderings_are_errors(given: dict[str, Any], known: str, codec: Codec) -> None:
+    data = codec.encode(smooth(4, 4), quality=0)
+    for call in (codec.decode, codec.pictures):
+        with pytest.raises(OptionError) as error:
+            call(data, **given)
+        assert known in one_line(error)
+
+
+# Damage --------------------------------------------------------------------------------------
+
+
+def test_every_damaged_byte_is_noticed(codec: Codec) -> None:
+    raster = Raster(smooth(5, 6, 4), Mode.RGBA8, icc=b"profile")
+    data = codec.encode(raster, quality=5)
+    for position, byte in enumerate(data):
+        for change in (1, 0x10, 0x80, 0xFF):
+            bad = data[:position] + bytes([byte ^ change]) + data[position + 1 :]
+            with pytest.raises(NoisepressError) as error:
+                codec.decode(bad)
+            one_line(error)
+        with pytest.raises(NoisepressError):
+            codec.decode(data[:position] + bytes([byte]) + data[position:])
+
+
+Change = Callable[[Header, list[Section]], tuple[Header, list[Section]]]
+
+
+def _with(h: Header, position: int, value: int) -> Header:
+    """One byte of the codec's parameters set."""
+    parameters = bytearray(h.parameters)
+    parameters[position] = value
+    return replace(h, parameters=bytes(parameters))
+
+
+FORGERIES: dict[str, Change] = {
+    "palette layout": lambda h, s: (replace(h, mode=Mode.PALETTE8), s),
+    "16-bit layout": lambda h, s: (replace(h, mode=Mode.RGBA16), s),
+    "unknown layout": lambda h, s: (replace(h, mode=40), s),
+    "unknown codec": lambda h, s: (replace(h, codec=99), s),
+    "another codec": lambda h, s: (replace(h, codec=1), s),
+    "no parameters": lambda h, s: (replace(h, parameters=b""), s),
+    "cut parameters": lambda h, s: (replace(h, parameters=h.parameters[:-1]), s),
+    "more parameters": lambda h, s: (replace(h, parameters=h.parameters + b"\0"), s),
+    "other digest": lambda h, s: (_with(h, 3, h.parameters[3] ^ 1), s),
+    "other model": lambda h, s: (_with(h, 0, h.parameters[0] ^ 1), s),
+    "other reverse coder": lambda h, s: (_with(h, 6, 2), s),
+    "no states": lambda h, s: (_with(h, 7, 0), s),
+    "too many states": lambda h, s: (_with(h, 7, 17), s),
+    "no data": lambda h, s: (h, s[-1:]),
+    "ones for data": lambda h, s: (h, [Section(0, b"\xff" * 500), *s[1:]]),
+    "empty opacity": lambda h, s: (h, [*s[:-1], Section(1, b"")]),
+    "strange opacity": lambda h, s: (h, [*s[:-1], Section(1, b"\1" + bytes(90))]),
+    "wider": lambda h, s: (replace(h, width=h.width + 1), s),
+    "damaged profile": lambda h, s: (h, [*s, Section(64, b"\1damaged")]),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forged_files_with_good_checksums_are_refused(name: str, codec: Codec) -> None:
+    contents = read(codec.encode(smooth(7, 9, 4), quality=5))
+    assert codec.decode(write(contents.header, contents.sections)).shape == (7, 9, 4)
+    forged = write(*FORGERIES[name](contents.header, list(contents.sections)))
+    with pytest.raises(NoisepressError) as error:
+        codec.decode(forged)
+    one_line(error)
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["trellis", "pfr"])
+def test_random_data_with_good_checksums_is_a_picture_or_an_error(
+    kind: int, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reverse, "LONGEST", 16)  # less memory for pfr
+    contents = read(codec.encode(smooth(6, 5), quality=20))
+    header = _with(contents.header, 6, kind)
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for size in (0, 1, 2, 3, 5, 9, 20, 50, 100, 200):
+        forged = write(header, [Section(0, rng.bytes(size))])
+        try:
+            assert codec.decode(forged).shape == (6, 5, 3)
+        except CorruptError as error:
+            assert "\n" not in str(error)
+            outcomes.add("error")
+        else:
+            outcomes.add("picture")
+    assert outcomes == {"error", "picture"}
+
+
+def test_steps_beyond_the_highest_level_are_refused(codec: Codec) -> None:
+    data = codec.encode(smooth(6, 5), quality=100)
+    contents = read(data)
+    more = Section(0, contents.sections[0].payload)
+    for count in range(1, 8):
+        forged = write(contents.header, [*contents.sections, *[more] * count])
+        try:
+            codec.decode(forged)
+        except CorruptError as error:
+            assert "beyond the range of noise levels" in str(error)
+            return
+    raise AssertionError("no step was refused")
+
+
+# Other machines ------------------------------------------------------------------------------
+
+
+def shake(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
+    """Make the denoiser's output differ as that of another machine does."""
+    exact, generator = tiling.estimate, torch.Generator().manual_seed(0)
+
+    def shaken(*args: Any, **kwargs: Any) -> Tensor:
+        found = exact(*args, **kwargs)
+        return found * (1 + size * torch.randn(found.shape, generator=generator))
+
+    monkeypatch.setattr(tiling, "estimate", shaken)
+
+
+@pytest.mark.parametrize("render", ["mmse", "flow", "ancestral"])
+@pytest.mark.parametrize(("size", "most", "mean"), [(1e-6, 1, 0.02), (1e-2, 60, 4)])
+def test_other_floats_cost_a_few_levels_and_never_the_picture(
+    size: float,
+    most: int,
+    mean: float,
+    render: str,
+    codec: Codec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = codec.encode(smooth(33, 17), quality=70)
+    expected = codec.pictures(data, render=render)
+    shake(monkeypatch, size)
+    found = codec.pictures(data, render=render)
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        apart = np.abs(one.astype(int) - other)
+        assert apart.max() <= most and apart.mean() <= mean
+    assert size < 1e-3 or any((a != b).any() for a, b in zip(found, expected, strict=True))
+
+
+def test_other_convolutions_give_the_same_picture_but_for_rounding(codec: Codec) -> None:
+    image = smooth(40, 33)
+    data = codec.encode(image)
+    expected = codec.decode(data)
+    with torch.backends.mkldnn.flags(enabled=False):
+        found = codec.decode(data)
+        again = codec.encode(image)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert abs(len(again) - len(data)) < 0.05 * len(data)
+
+
+# Levels --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", [LOWEST, -352, -193, -192, -191, -128])
+@pytest.mark.parametrize("last", [-128, -127, -120, -64, 0, 160, HIGHEST])
+@pytest.mark.parametrize("steps", [10, 24, 1000])
+def test_levels_rise_to_the_wished_one(first: int, last: int, steps: int) -> None:
+    levels = sending.levels(first, last, steps)
+    assert levels[-1] == last
+    lengths = np.diff([first - 1, *levels])
+    assert lengths.min() >= 1 and lengths.max() <= LONGEST_STEP
+    assert len(levels) <= max(steps, 13)
+    assert len(levels) >= min(steps, last - first + 1, 10)
+
+
+def test_levels_are_equally_far_apart_where_much_is_sent() -> None:
+    levels = sending.levels(-352, 160, 24)
+    assert levels[:3] == [-352, -288, -224]
+    lengths = np.diff(levels[2:])
+    assert lengths.max() - lengths.min() <= 1
+    assert len(levels) == 24
+
+
+def test_lowest_level_falls_with_the_size() -> None:
+    assert lowest_level(512, 768) == -11 * OCTAVE
+    assert lowest_level(1024, 768) == -12 * OCTAVE
+    assert lowest_level(2**12, 2**12) == LOWEST
+    assert lowest_level(1, 1) == -4 * OCTAVE
+    falling = [lowest_level(1, 2**exponent) for exponent in range(25)]
+    assert falling == sorted(falling, reverse=True)
+    assert lowest_level(100, 7) == lowest_level(7, 100)
+
+
+def test_quality_is_linear_in_the_level() -> None:
+    levels = [quality_level(quality) for quality in range(101)]
+    assert (levels[0], levels[100]) == (-4 * OCTAVE, HIGHEST)
+    assert {round(step * 10) for step in np.diff(levels)} <= {40, 50}
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 1), (5, 7, 3), (16, 16, 3)])
+def test_padding_repeats_the_last_row_and_column(shape: tuple[int, int, int]) -> None:
+    samples = smooth(*shape)
+    padded = sending._padded(samples, 16, 16)
+    assert padded.shape == (1, 3, 16, 16)
+    shown = ((padded[0] + 2) * 255 / 4).round().permute(1, 2, 0).numpy()
+    rows = np.minimum(np.arange(16), shape[0] - 1)[:, None]
+    columns = np.minimum(np.arange(16), shape[1] - 1)
+    np.testing.assert_array_equal(shown, np.broadcast_to(samples[rows, columns], (16, 16, 3)))
+    assert sending.psnr(samples, padded) == math.inf
+    assert sending.psnr(samples, padded + 4 / 255) == pytest.approx(20 * math.log10(255), abs=0.1)
+
+
+def test_codec_is_lossy_and_has_an_id_of_its_own() -> None:
+    assert (Diffc.ID, Diffc.NAME, Diffc.LOSSLESS) == (4, "diffc", False)

@@ -1,0 +1,293 @@
+"""Gaussian diffusion: posteriors by Bayes' rule, and the bits of images whose rate is known."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scipy.fft
+import torch
+from torch import Tensor
+from torch.distributions import Normal, kl_divergence
+
+from noisepress.models.blocks import CLASSES, from_blocks, to_blocks
+from noisepress.models.diffusion import (
+    SPAN,
+    alpha_sigma,
+    bits_density,
+    cosine,
+    diffusion_bits,
+    noise_from_x,
+    noisy,
+    posterior,
+    shifted,
+    sigmoid_weight,
+    to_samples,
+    to_unit,
+    x_from_noise,
+    x_from_v,
+)
+from noisepress.models.gaussian import GaussianDenoiser
+
+STEPS = [(-9.0, -8.5), (-3.0, 2.0), (0.0, 0.25), (1.0, 9.0), (6.0, 6.5)]
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def normals(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def amplitudes(logsnr: float) -> tuple[float, float]:
+    """alpha and sigma from the ratio and the sum of their squares."""
+    snr = math.exp(logsnr)
+    return math.sqrt(snr / (1 + snr)), math.sqrt(1 / (1 + snr))
+
+
+@pytest.mark.parametrize(("noisier", "cleaner"), STEPS)
+def test_posterior_follows_bayes_rule(noisier: float, cleaner: float) -> None:
+    alpha_t, sigma_t = amplitudes(noisier)
+    alpha_s, sigma_s = amplitudes(cleaner)
+    kept = alpha_t / alpha_s  # z_t = kept z_s + added noise
+    added = sigma_t**2 - kept**2 * sigma_s**2
+    precision = 1 / sigma_s**2 + kept**2 / added
+    step = posterior(noisier, cleaner)
+    assert step.variance == pytest.approx(1 / precision, rel=1e-9)
+    assert step.of_z == pytest.approx(kept / added / precision, rel=1e-9)
+    assert step.of_x == pytest.approx(alpha_s / sigma_s**2 / precision, rel=1e-9)
+
+
+@pytest.mark.parametrize(("noisier", "cleaner"), STEPS)
+def test_information_of_a_step_is_the_difference_of_the_snrs(
+    noisier: float, cleaner: float
+) -> None:
+    step = posterior(noisier, cleaner)
+    difference = math.exp(cleaner) - math.exp(noisier)
+    assert step.of_x**2 / step.variance == pytest.approx(difference, rel=1e-9)
+
+
+@pytest.mark.parametrize("level", [-5.0, 0.0, 5.0])
+def test_posterior_from_pure_noise_and_to_the_image(level: float) -> None:
+    alpha, sigma = amplitudes(level)
+    first, last = posterior(-math.inf, level), posterior(level, math.inf)
+    assert first.of_z == 0
+    assert first.of_x == pytest.approx(alpha)
+    assert first.variance == pytest.approx(sigma**2)
+    assert (last.of_z, last.of_x, last.variance) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(("noisier", "cleaner"), [(1.0, 1.0), (2.0, 1.0), (math.nan, 1.0)])
+def test_steps_that_do_not_rise_are_refused(noisier: float, cleaner: float) -> None:
+    with pytest.raises(ValueError, match="higher log-SNR") as error:
+        posterior(noisier, cleaner)
+    assert "\n" not in str(error.value)
+
+
+def test_amplitudes_keep_the_variance_and_make_the_snr() -> None:
+    logsnr = torch.tensor([-12.0, -1.0, 0.0, 3.0, 12.0], dtype=torch.float64)
+    alpha, sigma = alpha_sigma(logsnr)
+    assert alpha.shape == sigma.shape == (5, 1, 1, 1)
+    assert torch.allclose(alpha**2 + sigma**2, torch.ones(1, dtype=torch.float64))
+    assert torch.allclose((alpha**2 / sigma**2).log().flatten(), logsnr)
+
+
+def test_parameterisations_mean_the_same_image(generator: torch.Generator) -> None:
+    logsnr = torch.tensor([-8.0, -1.0, 0.0, 2.0, 8.0], dtype=torch.float64)
+    x, noise = normals(generator, 5, 3, 4, 4), normals(generator, 5, 3, 4, 4)
+    z = noisy(x, noise, logsnr)
+    for index, level in enumerate(logsnr.tolist()):
+        signal, rest = amplitudes(level)
+        assert torch.allclose(z[index], signal * x[index] + rest * noise[index])
+    alpha, sigma = alpha_sigma(logsnr)
+    assert torch.allclose(x_from_v(z, alpha * noise - sigma * x, logsnr), x)
+    assert torch.allclose(x_from_noise(z, noise, logsnr), x)
+    assert torch.allclose(noise_from_x(z, x, logsnr), noise)
+
+
+def test_samples_survive_scaling() -> None:
+    samples = torch.arange(256, dtype=torch.uint8)
+    x = to_unit(samples)
+    assert x.dtype == torch.float32
+    assert x[[0, -1]].tolist() == [-SPAN, SPAN]
+    assert torch.equal(to_samples(x), samples)
+    assert to_samples(torch.tensor([-9.0, 9.0])).tolist() == [0, 255]
+
+
+def test_cosine_schedule() -> None:
+    times = np.linspace(0.01, 0.99, 99)
+    levels = np.array([cosine(time) for time in times])
+    assert np.all(np.diff(levels) < 0)
+    assert np.allclose(1 / (1 + np.exp(-levels)), np.cos(np.pi * times / 2) ** 2)
+    assert cosine(0.5) == pytest.approx(0)
+
+
+def test_schedule_of_a_larger_image_has_the_noise_of_the_smaller_one_when_shrunk() -> None:
+    schedule = shifted(cosine, side=256, base=64)
+    for time in (0.1, 0.5, 0.9):
+        averaged = schedule(time) + math.log(4 * 4)  # 16 samples have a sixteenth of the noise
+        assert averaged == pytest.approx(cosine(time))
+
+
+def test_sigmoid_weight_falls_as_the_snr_rises_beyond_the_bias() -> None:
+    weight = sigmoid_weight(torch.tensor([-20.0, 2.0, 12.0, 13.0]), 2.0)
+    assert weight[0] == 1 and weight[1] == 0.5
+    assert weight[2] / weight[3] == pytest.approx(math.e, rel=1e-3)
+
+
+def test_bits_density_is_half_the_snr_times_the_error(generator: torch.Generator) -> None:
+    x = normals(generator, 2, 3, 8, 8)
+    shift = torch.tensor([0.1, 0.3], dtype=torch.float64)
+    logsnr = torch.tensor([4.0, -1.0], dtype=torch.float64)
+    nats = bits_density(x, x + shift[:, None, None, None], logsnr) * math.log(2)
+    assert nats.tolist() == pytest.approx([0.005 * math.exp(4), 0.045 * math.exp(-1)])
+
+
+# Coefficients of blocks
+
+
+def test_block_coefficients_are_the_dct_of_each_colour_plane(generator: torch.Generator) -> None:
+    x = normals(generator, 1, 3, 16, 24)
+    coefficients = to_blocks(x)
+    assert coefficients.shape == (1, CLASSES, 6)
+    red, green, blue = x[0].numpy()
+    planes = [
+        (red + green + blue) / math.sqrt(3),
+        (red - blue) / math.sqrt(2),
+        (red - 2 * green + blue) / math.sqrt(6),
+    ]
+    for colour, plane in enumerate(planes):
+        for index, (top, left) in enumerate((i, j) for i in (0, 8) for j in (0, 8, 16)):
+            wanted = scipy.fft.dctn(plane[top : top + 8, left : left + 8], norm="ortho")
+            found = coefficients[0, 64 * colour : 64 * (colour + 1), index].reshape(8, 8)
+            assert np.allclose(found.numpy(), wanted)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
+def test_blocks_are_orthonormal_and_come_back(
+    dtype: torch.dtype, tolerance: float, generator: torch.Generator
+) -> None:
+    x = normals(generator, 2, 3, 16, 40).to(dtype)
+    coefficients = to_blocks(x)
+    assert coefficients.dtype == dtype
+    energies = coefficients.square().sum((1, 2)), x.square().sum((1, 2, 3))
+    assert torch.allclose(*energies, rtol=tolerance)
+    assert torch.allclose(from_blocks(coefficients, 16, 40), x, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(("h", "w"), [(12, 16), (16, 12), (4, 4)])
+def test_sides_that_are_no_multiples_of_blocks_are_refused(h: int, w: int) -> None:
+    with pytest.raises(ValueError, match=f"multiples of 8, not {h} and {w}"):
+        to_blocks(torch.zeros(1, 3, h, w))
+    with pytest.raises(ValueError, match=f"multiples of 8, not {h} and {w}"):
+        from_blocks(torch.zeros(1, CLASSES, 4), h, w)
+
+
+# Images whose rate is known
+
+
+@pytest.fixture(scope="module")
+def gaussian() -> GaussianDenoiser:
+    """Variances that fall with frequency as those of photographs do."""
+    frequency = torch.arange(8, dtype=torch.float64)
+    energy = 20 / (1 + frequency[:, None] ** 2 + 2 * frequency**2)
+    colours = torch.tensor([1, 0.1, 0.02], dtype=torch.float64)
+    mean = torch.tensor([0.3, -0.1, 0.2], dtype=torch.float64)
+    return GaussianDenoiser(mean, colours[:, None, None] * energy)
+
+
+def test_gaussian_images_have_the_mean_and_variances_of_the_model(
+    gaussian: GaussianDenoiser, generator: torch.Generator
+) -> None:
+    x = gaussian.sample(64, 32, 64, generator)
+    assert x.shape == (64, 3, 32, 64) and x.dtype == torch.float64
+    mean = gaussian.mean[:, None, None].expand(3, 32, 64)
+    found = to_blocks(x - mean).square().mean((0, 2)).reshape(3, 8, 8)
+    assert torch.allclose(found, gaussian.variances, rtol=0.15)
+    assert torch.allclose(x.mean((0, 2, 3)), gaussian.mean, atol=0.05)
+
+
+@pytest.mark.parametrize("level", [-6.0, 0.0, 5.0])
+def test_gaussian_denoiser_is_the_conditional_mean(
+    gaussian: GaussianDenoiser, level: float, generator: torch.Generator
+) -> None:
+    alpha, sigma = amplitudes(level)
+    z = normals(generator, 1, 3, 8, 8)
+    basis = from_blocks(torch.eye(CLASSES, dtype=torch.float64)[:, :, None], 8, 8).flatten(1)
+    covariance = basis.T @ (gaussian.variances.reshape(-1, 1) * basis)
+    mean = gaussian.mean.repeat_interleave(64)
+    total = alpha**2 * covariance + sigma**2 * torch.eye(192, dtype=torch.float64)
+    surprise = torch.linalg.solve(total, z.flatten() - alpha * mean)
+    wanted = mean + alpha * covariance @ surprise
+    found = gaussian(z, torch.tensor([level], dtype=torch.float64))
+    assert torch.allclose(found.flatten(), wanted)
+
+
+def test_gaussian_denoiser_takes_a_level_for_each_image(gaussian: GaussianDenoiser) -> None:
+    z = torch.randn(2, 3, 16, 8, generator=torch.Generator().manual_seed(1))
+    levels = torch.tensor([-2.0, 3.0])
+    both = gaussian(z, levels)
+    assert both.dtype == torch.float32
+    for index in range(2):
+        alone = gaussian(z[index : index + 1], levels[index : index + 1])
+        assert torch.allclose(both[index], alone[0], atol=1e-6)
+
+
+def linear(low: float, high: float, steps: int) -> list[float]:
+    return torch.linspace(low, high, steps + 1, dtype=torch.float64).tolist()
+
+
+def expected_bits(gaussian: GaussianDenoiser, levels: list[float]) -> float:
+    """The mean of the bound over images of the model, by its error at each level."""
+    variances = gaussian.variances.numpy()
+    snr = np.exp(levels)
+    errors = [(variances / (1 + one * variances)).mean() for one in snr]
+    alpha, sigma = amplitudes(levels[0])
+    energy = variances.mean() + gaussian.mean.square().mean().item()
+    prior = (alpha**2 * energy + sigma**2 - 1) / 2 - math.log(sigma)
+    return float(prior + np.sum(np.diff(snr) * errors[:-1]) / 2) / math.log(2)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 12])
+def test_bits_of_gaussian_images_are_those_of_the_ideal_error(
+    gaussian: GaussianDenoiser, steps: int, generator: torch.Generator
+) -> None:
+    x = gaussian.sample(32, 64, 64, generator).float()
+    levels = linear(-7, 6, steps)
+    bits = diffusion_bits(gaussian, x, levels, generator)
+    assert bits.shape == (32,)
+    assert bits.mean().item() == pytest.approx(expected_bits(gaussian, levels), rel=0.02)
+
+
+def test_bits_of_a_single_level_are_its_divergence_from_noise(generator: torch.Generator) -> None:
+    x = normals(generator, 2, 3, 8, 8)
+    alpha, sigma = amplitudes(-1.5)
+    scale = torch.tensor(sigma, dtype=torch.float64)
+    nats = kl_divergence(Normal(alpha * x, scale), Normal(0.0, 1.0)).mean((1, 2, 3))
+
+    def never(z: Tensor, logsnr: Tensor) -> Tensor:
+        raise AssertionError("a single level needs no estimate")
+
+    bits = diffusion_bits(never, x, [-1.5], generator)
+    assert torch.allclose(bits * math.log(2), nats)
+
+
+def test_bits_fall_towards_the_mutual_information_as_levels_are_added(
+    gaussian: GaussianDenoiser,
+) -> None:
+    x = gaussian.sample(32, 32, 32, torch.Generator().manual_seed(2)).float()
+    variances = gaussian.variances.numpy()
+    information = np.log2(1 + math.exp(6) * variances).mean() / 2
+    bits = [
+        diffusion_bits(gaussian, x, linear(-9, 6, steps), torch.Generator().manual_seed(3))
+        .mean()
+        .item()
+        for steps in (8, 16, 32, 64, 128, 256)
+    ]
+    assert all(more < 1.005 * fewer for fewer, more in pairwise(bits))
+    assert bits[0] > 1.3 * information
+    assert bits[-1] == pytest.approx(information, rel=0.03)
