@@ -228,7 +228,7 @@ def test_truncate_then_decode_gives_the_thumbnail(
     assert "truncated" in passed("info", small).decode()
     done = run("decode", small, shown, "--model", lattice_model)
     assert done.returncode == 0
-    assert b"25 x 20 of 50 x 40" in done.stderr
+    assert b"25 x 20 pixels of 50 x 40" in done.stderr
     assert np.array_equal(pixels(shown), picture(40, 50)[::2, ::2])
     assert "hold no section" in failed("truncate", file, tmp_path / "no.nzp", "--bytes", "50")
     assert not (tmp_path / "no.nzp").exists()
