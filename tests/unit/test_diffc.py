@@ -373,6 +373,7 @@ def test_too_few_bytes_are_an_error(given: dict[str, Any], codec: Codec) -> None
         ({"bytes": -1}, "bytes is -1"),
         ({"psnr": -1}, "psnr is -1"),
         ({"reverse": "viterbi"}, "trellis, pfr"),
+        ({"model": None}, "needs a model file"),
         ({"colour": 3}, "quality, bpp, bytes, psnr, steps, effort, reverse, seed, model"),
         ({"bpp": 1, "bytes": 100}, "exclude each other"),
         ({"bpp": 1, "psnr": 30}, "exclude each other"),
@@ -455,6 +456,27 @@ def test_renderings_are_deterministic_and_differ(codec: Codec) -> None:
     assert psnr(found["mmse"], image) > max(
         psnr(found[name], image) for name in found if name != "mmse"
     )
+
+
+def test_only_pictures_that_are_asked_for_are_rendered(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = codec.encode(smooth(9, 9), quality=20)
+    calls = []
+    exact = tiling.estimate
+
+    def spied(*args: Any) -> Tensor:
+        calls.append(args[2])
+        return exact(*args)
+
+    monkeypatch.setattr(tiling, "estimate", spied)
+    counts = []
+    for decode, render in itertools.product((codec.decode, codec.pictures), ("mmse", "flow")):
+        calls.clear()
+        decode(data, render=render)
+        counts.append(len(calls))
+    # The estimates that the chain needs are mmse pictures; one flow takes some ten calls.
+    assert counts[0] == counts[2] < counts[1] < counts[0] + 14 < counts[3]
 
 
 def test_detail_leads_from_the_mean_to_one_image(codec: Codec) -> None:
