@@ -54,7 +54,7 @@ class FileInfo:
     """What a file says of itself, without decoding it.
 
     Attributes:
-        codec: which coder won: `ardm`, `webp` or `png`.
+        codec: which coder won: `ardm`, `webp` or `png`; or `diffc`.
         mode: sample layout, such as `RGB8`.
         width, height: in pixels.
         size: bytes of the data at hand.
