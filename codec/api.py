@@ -27,7 +27,7 @@ from ..bitstream.errors import (
 from .ardm import Ardm
 from .image import Mode, Raster, Samples, as_raster, checksum, to_array
 from .metadata import unpack_metadata
-from .protocol import RENDERINGS, Decoding, Render, assemble
+from .protocol import NO_CHECK, RENDERINGS, Decoding, Render, assemble
 from .registry import FALLBACKS, Attempt, by_id, by_name
 
 __all__ = [
@@ -41,9 +41,6 @@ __all__ = [
     "truncate",
     "verify",
 ]
-
-NO_CHECK = 0
-"""In place of the samples' checksum where they depend on the machine."""
 
 Progress = Callable[[int, int], None]
 """Called with the samples coded so far and in all."""
@@ -144,13 +141,16 @@ def encode(
         raise UnsupportedImageError(
             f"{codec} does not code {raster.mode.name} images with these options"
         )
-    check = raster.check if wanted.LOSSLESS else NO_CHECK
-    file = None if encoded is None else assemble(raster, wanted.ID, check, encoded)
-    if wanted.LOSSLESS:
-        model = options.get("model")
-        tried = Attempt(codec, options)
-        file = _smallest(raster, file, tried, model) if fallback else _checked(raster, file, model)
-    assert file is not None
+    own: bytes | None = None
+    if encoded is not None:
+        check = raster.check if wanted.LOSSLESS else NO_CHECK
+        own = assemble(raster, wanted.ID, check, encoded)
+    model = options.get("model")
+    if fallback:
+        file = _smallest(raster, own, Attempt(codec, options), model)
+    else:
+        assert own is not None
+        file = _checked(raster, own, model) if wanted.LOSSLESS else own
     if progress:
         progress(total, total)
     return file
@@ -169,13 +169,13 @@ def _smallest(raster: Raster, own: bytes | None, tried: Attempt, model: str | No
     return best if best is own else _checked(raster, best, model)
 
 
-def _checked(raster: Raster, file: bytes | None, model: str | None) -> bytes:
+def _checked(raster: Raster, file: bytes, model: str | None) -> bytes:
     """The file itself.
 
     Raises:
         CorruptError: it does not decode to the image.
     """
-    if file is None or decode_raster(file, model=model) != raster:
+    if decode_raster(file, model=model) != raster:
         raise CorruptError("the encoded image does not decode to itself")
     return file
 

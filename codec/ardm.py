@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -24,11 +24,18 @@ from ..bitstream.errors import (
     OptionError,
     UnsupportedImageError,
 )
-from ..bitstream.header import UINT32, VARINT, Field, pack, unpack
+from ..bitstream.header import VARINT, Field, pack, unpack
 from ..models import registry
-from ..models.errors import ModelError as ModelFileError
-from .fallbacks import decode_plane, encode_plane
+from .fallbacks import encode_plane, join_alpha, split_alpha
 from .image import Mode, Raster
+from .model_fields import (
+    MODEL_FIELDS,
+    chosen_model,
+    describe_model,
+    load_network,
+    record,
+    recorded_model,
+)
 from .protocol import Decoding, Encoded, Report, parse_options, watched
 
 if TYPE_CHECKING:
@@ -47,11 +54,7 @@ ARCHITECTURES = {"lattice": "lattice", "random": "masked"}
 STAGES = 4
 MAX_CALLS = 1024
 
-COMMON = (
-    Field("order", VARINT, 0, len(ORDERS) - 1, "0 lattice, 1 random"),
-    Field("model", VARINT, 0, 2**31, "model number"),
-    Field("digest", UINT32, 0, 2**32 - 1, "first 4 bytes of the SHA-256 of the model file"),
-)
+COMMON = (Field("order", VARINT, 0, len(ORDERS) - 1, "0 lattice, 1 random"), *MODEL_FIELDS)
 OF_ORDER = {
     "lattice": (
         Field("block", VARINT, 16, 4096, "side of a coding block in pixels of a sub-lattice"),
@@ -86,11 +89,7 @@ class Options:
     calls: int = 64
 
 
-def _find(wanted: Callable[[], registry.Card], order: Order) -> registry.Card:
-    try:
-        card = wanted()
-    except ModelFileError as error:
-        raise ModelError(str(error)) from error
+def _made_for(order: Order, card: registry.Card) -> registry.Card:
     if card.architecture != ARCHITECTURES[order]:
         raise ModelError(f"model {card.name} is not made for the order {order!r}")
     return card
@@ -127,7 +126,7 @@ class Parameters:
             known = ", ".join(SCHEDULES)
             raise OptionError(f"schedule {options.schedule!r}; supported are {known}")
         name = options.model or DEFAULT_MODELS[options.order]
-        card = _find(lambda: registry.find(name), options.order)
+        card = _made_for(options.order, chosen_model(name))
         schedule = SCHEDULES.index(options.schedule)
         given = {
             "block": options.block,
@@ -156,28 +155,16 @@ class Parameters:
         """
         common, values = unpack_fields(data)
         order = ORDERS[common["order"]]
-
-        def wanted() -> registry.Card:
-            mine = registry.find(extra) if extra else None
-            return registry.resolve(common["model"], common["digest"], mine)
-
-        return cls(order, _find(wanted, order), values)
+        return cls(order, _made_for(order, recorded_model(common, extra)), values)
 
     def pack(self) -> bytes:
         """Header bytes."""
-        common = {
-            "order": ORDERS.index(self.order),
-            "model": self.card.number,
-            "digest": self.card.digest,
-        }
+        common = {"order": ORDERS.index(self.order), **record(self.card)}
         return pack(COMMON, common) + pack(OF_ORDER[self.order], self.values)
 
     def coder(self) -> Lattice | RandomOrder:
         """The loop that codes with these parameters."""
-        try:
-            network = registry.load(self.card)
-        except ModelFileError as error:
-            raise ModelError(str(error)) from error
+        network = load_network(self.card)
         if self.order == "lattice":
             from ..models.lattice import LatticeNet
             from .lattice import Lattice
@@ -241,7 +228,7 @@ class Ardm:
         parameters = Parameters.choose(parse_options(Options, options))
         if not self._takes(raster.mode, parameters.order):
             return None
-        colour, alpha = _split(raster)
+        colour, alpha = split_alpha(raster)
         count = parameters.sections(*colour.shape[:2])
         encoders = [Encoder() for _ in range(count)]
         _exhaust(parameters, colour, watched(encoders, report, parameters.share))
@@ -264,7 +251,7 @@ class Ardm:
                 f"ardm in {parameters.order} order does not code {raster.mode.name} images"
             )
         tally = Tally()
-        _exhaust(parameters, _split(raster)[0], itertools.repeat(tally))
+        _exhaust(parameters, split_alpha(raster)[0], itertools.repeat(tally))
         return tally.bits
 
     def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
@@ -284,24 +271,12 @@ class Ardm:
         alphas = contents.payloads(SectionKind.ALPHA)
         pictures = parameters.coder().run(None, shape, watched(decoders, report, parameters.share))
         for done, picture in zip(range(1, len(decoders) + 1), pictures, strict=False):
-            if mode.has_alpha and done == planned and alphas:
-                plane = decode_plane(alphas[0], header.height, header.width)
-                yield np.concatenate([picture, plane], 2)
-            elif mode.has_alpha:
-                opaque = np.full((*picture.shape[:2], 1), 255, np.uint8)
-                yield np.concatenate([picture, opaque], 2)
-            else:
-                yield picture
+            plane = alphas[0] if alphas and done == planned else None
+            yield join_alpha(picture, plane) if mode.has_alpha else picture
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
         common, values = unpack_fields(parameters)
-        number = common["model"]
-        described: dict[str, int | str] = {
-            "order": ORDERS[common["order"]],
-            "model": registry.BUNDLED.get(number, f"number {number}"),
-            "digest": f"{common['digest']:08x}",
-            **values,
-        }
+        described = {"order": ORDERS[common["order"]], **describe_model(common), **values}
         if "schedule" in values:
             described["schedule"] = SCHEDULES[values["schedule"]]
         return described
@@ -311,13 +286,6 @@ class Ardm:
         colour = mode.channels - mode.has_alpha
         wide = colour == 3 or order == "lattice"
         return wide and mode in (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8)
-
-
-def _split(raster: Raster) -> tuple[Samples, Samples | None]:
-    """Colour (h, w, 1 or 3) and alpha (h, w, 1) or None."""
-    if raster.mode.has_alpha:
-        return raster.samples[..., :-1], raster.samples[..., -1:]
-    return raster.samples, None
 
 
 def _exhaust(parameters: Parameters, samples: Samples, coders: Iterator[Coder]) -> None:

@@ -27,7 +27,7 @@ from ..bitstream.noise import normals
 from ..bitstream.reverse import Plan, ReverseCoder, Target
 from ..models import samplers
 from ..models.blocks import BLOCK, CLASSES, from_blocks, to_blocks
-from ..models.diffusion import posterior
+from ..models.diffusion import Posterior, posterior
 from .protocol import Render
 
 Estimate = Callable[[Tensor, float], Tensor]
@@ -170,6 +170,9 @@ class Chain:
         header = math.ceil(-float(np.log2(shares).sum()))
         return header + self._reverse.price(self.plan(gains, level))
 
+    def _posterior(self, level: int) -> Posterior:
+        return posterior(-math.inf if self.level is None else self.level * _NATS, level * _NATS)
+
     def _log_variance(self, gains: Ints) -> Int64s:
         scaled: Int64s = self._errors.at(self.level) + gains[_BANDS].astype(np.int64) * _GAIN_UNITS
         return scaled
@@ -187,7 +190,7 @@ class Chain:
         level = before + 1 + int(coder.code(rise, Uniform(1, _STEP_DIGITS))[0])
         gains = self._code_gains(None if image is None else self.gains(image), coder)
         plan = self.plan(gains, level)
-        step = posterior(-math.inf if self.level is None else self.level * _NATS, level * _NATS)
+        step = self._posterior(level)
         estimate = self.estimate()
         error_variance = np.exp2(self._log_variance(gains) / OCTAVE).astype(np.float32)
         variance = step.variance + step.of_x**2 * error_variance
@@ -216,14 +219,15 @@ class Chain:
         distance = np.abs(values - self._gains[:, None])
         return (1 + (2**12 >> np.minimum(2 * distance, 12))).astype(np.float32)
 
-    def imagine(self, render: Render, detail: float) -> Tensor:
-        """An image that z may come from, instead of the mean of all: (1, 3, h, w).
+    @torch.inference_mode()
+    def picture(self, render: Render, detail: float) -> Tensor:
+        """The estimate, or another image that z may come from: (1, 3, h, w).
 
         Args:
-            render: `flow` or `ancestral`; see `noisepress.decode`.
+            render: see `noisepress.decode`.
             detail: of `flow`: how far its path is followed before the mean is taken.
         """
-        if self.level is None:
+        if render == "mmse" or self.level is None:
             return self.estimate()
         top = max(_TOP, self.level)
         if render == "flow":
@@ -248,7 +252,7 @@ class Chain:
         Returns:
             Bits.
         """
-        step = posterior(-math.inf if self.level is None else self.level * _NATS, level * _NATS)
+        step = self._posterior(level)
         bits = self.plan(self.gains(image), level).bits / BIT
         noise = normals(self._seed, self.steps + 1, _INITIAL, n=self.z.numel())
         mean = step.of_z * self.z + step.of_x * image

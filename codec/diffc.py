@@ -11,16 +11,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-
 from ..bitstream.container import Contents, Section, SectionKind
 from ..bitstream.errors import CorruptError, ModelError, OptionError
-from ..bitstream.header import UINT32, VARINT, Field, pack, unpack
+from ..bitstream.header import VARINT, Field, pack, unpack
+from ..bitstream.information import OCTAVE
 from ..models import registry
-from ..models.errors import ModelError as ModelFileError
-from .fallbacks import decode_plane, encode_plane
+from .fallbacks import encode_plane, join_alpha, split_alpha
 from .image import Mode, Raster, Samples
-from .protocol import Decoding, Encoded, Report, assemble, parse_options
+from .model_fields import (
+    MODEL_FIELDS,
+    chosen_model,
+    describe_model,
+    load_network,
+    record,
+    recorded_model,
+)
+from .protocol import NO_CHECK, Decoding, Encoded, Report, assemble, parse_options
 
 if TYPE_CHECKING:
     import torch
@@ -31,15 +37,12 @@ if TYPE_CHECKING:
 Reverse = Literal["trellis", "pfr"]
 
 REVERSE: tuple[Reverse, ...] = ("trellis", "pfr")
-OCTAVE = 32
-"""Units of noise levels in an octave; as in bitstream/information.py, which needs numpy only."""
 LOWEST = -13 * OCTAVE
 HIGHEST = 11 * OCTAVE
 """Range of the noise levels that a chain can end at."""
 
 FIELDS = (
-    Field("model", VARINT, 0, 2**31, "model number"),
-    Field("digest", UINT32, 0, 2**32 - 1, "first 4 bytes of the SHA-256 of the model file"),
+    *MODEL_FIELDS,
     Field("reverse", VARINT, 0, len(REVERSE) - 1, "0 trellis, 1 pfr"),
     Field("states", VARINT, 1, 16, "trellis: bits of a state"),
     Field("seed", VARINT, 0, 2**32 - 1, "seed of the shared random numbers"),
@@ -109,10 +112,7 @@ class Parameters:
             raise OptionError(
                 "diffc needs a model file, which `noisepress train diffc-photo` makes"
             )
-        try:
-            card = registry.find(options.model)
-        except ModelFileError as error:
-            raise ModelError(str(error)) from error
+        card = chosen_model(options.model)
         values = {
             "reverse": REVERSE.index(options.reverse),
             "states": options.effort,
@@ -132,18 +132,11 @@ class Parameters:
             ModelError: the model is not there or has another digest.
         """
         values = unpack_fields(data)
-        model, digest = values.pop("model"), values.pop("digest")
-        try:
-            mine = registry.find(extra) if extra else None
-            card = registry.resolve(model, digest, mine)
-        except ModelFileError as error:
-            raise ModelError(str(error)) from error
-        return cls(card, values)
+        return cls(recorded_model(values, extra), values)
 
     def pack(self) -> bytes:
         """Header bytes."""
-        model = {"model": self.card.number, "digest": self.card.digest}
-        return pack(FIELDS, model | dict(self.values))
+        return pack(FIELDS, {**self.values, **record(self.card)})
 
     def reverse(self) -> ReverseCoder:
         """The reverse channel coder."""
@@ -159,18 +152,15 @@ class Parameters:
         Raises:
             ModelError: the model is made for another codec.
         """
-
         from ..models.tiling import estimate
         from ..models.unet import UNet
         from .chain import Chain, Errors
 
+        network = load_network(self.card)
+        if not isinstance(network, UNet):
+            raise ModelError(f"model {self.card.name} is not made for diffc")
         try:
-            network = registry.load(self.card)
-            if not isinstance(network, UNet):
-                raise ModelError(f"model {self.card.name} is not made for diffc")
             errors = Errors.parse(self.card.tables)
-        except ModelFileError as error:
-            raise ModelError(str(error)) from error
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"model {self.card.name} has no table of errors") from error
         unit = UNet.MULTIPLE
@@ -220,14 +210,14 @@ class Diffc:
         parameters = Parameters.choose(chosen)
         if raster.mode not in _MODES:
             return None
-        height, width, channels = raster.samples.shape
+        height, width = raster.height, raster.width
+        colour, alpha = split_alpha(raster)
         beside = []
-        if raster.mode.has_alpha:
-            channels -= 1
-            beside.append(Section(SectionKind.ALPHA, encode_plane(raster.samples[..., channels:])))
+        if alpha is not None:
+            beside.append(Section(SectionKind.ALPHA, encode_plane(alpha)))
 
         def size(payloads: Sequence[bytes]) -> int:
-            return len(assemble(raster, self.ID, 0, encoded(payloads)))
+            return len(assemble(raster, self.ID, NO_CHECK, encoded(payloads)))
 
         def encoded(payloads: Sequence[bytes]) -> Encoded:
             data = [Section(SectionKind.DATA, payload) for payload in payloads]
@@ -237,14 +227,13 @@ class Diffc:
         if chosen.bpp is not None:
             allowed = int(chosen.bpp * height * width / 8)
         wish = Wish(quality_level(chosen.quality), allowed, chosen.psnr, chosen.steps)
-        pixels = raster.samples[..., :channels]
         first = lowest_level(height, width)
         return encoded(
-            send(pixels, lambda: parameters.chain(height, width), first, wish, size, report)
+            send(colour, lambda: parameters.chain(height, width), first, wish, size, report)
         )
 
     def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
-        from .sending import receive
+        from .sending import receive, shown
 
         header = contents.header
         mode = Mode(header.mode)
@@ -252,6 +241,7 @@ class Diffc:
             raise CorruptError(f"diffc has no {mode.name} images")
         parameters = Parameters.parse(header.parameters, decoding.model)
         height, width = header.height, header.width
+        colours = mode.channels - mode.has_alpha
         payloads = contents.payloads(SectionKind.DATA)
         chain = parameters.chain(height, width)
         alphas = contents.payloads(SectionKind.ALPHA)
@@ -261,25 +251,14 @@ class Diffc:
             report(share)
             if done < len(payloads) and not decoding.previews:
                 continue
-            picture = render(chain, decoding)[:height, :width]
-            if mode.channels - mode.has_alpha == 1:
-                picture = np.rint(picture.mean(2, keepdims=True)).astype(np.uint8)
-            if mode.has_alpha:
-                plane = np.full((height, width, 1), 255, np.uint8)
-                if alphas and done == len(payloads):
-                    plane = decode_plane(alphas[0], height, width)
-                picture = np.concatenate([picture, plane], 2)
-            yield picture
+            estimate = chain.picture(decoding.render, decoding.detail)
+            picture = shown(estimate, height, width, colours)
+            plane = alphas[0] if alphas and done == len(payloads) else None
+            yield join_alpha(picture, plane) if mode.has_alpha else picture
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
         values = unpack_fields(parameters)
-        number = values["model"]
-        return {
-            **values,
-            "model": registry.BUNDLED.get(number, f"number {number}"),
-            "digest": f"{values['digest']:08x}",
-            "reverse": REVERSE[values["reverse"]],
-        }
+        return {**values, **describe_model(values), "reverse": REVERSE[values["reverse"]]}
 
 
 _MODES = (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8)
@@ -288,17 +267,3 @@ _MODES = (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8)
 def quality_level(quality: float) -> int:
     """The noise level that a chain of a quality ends at: 0.15 octaves a point."""
     return round((0.15 * quality - 4) * OCTAVE)
-
-
-def render(chain: Chain, decoding: Decoding) -> Samples:
-    """A picture of what was received, uint8 (h, w, 3)."""
-    import torch
-
-    from ..models.diffusion import to_samples
-
-    with torch.inference_mode():
-        if decoding.render == "mmse":
-            x = chain.estimate()
-        else:
-            x = chain.imagine(decoding.render, decoding.detail)
-        return to_samples(x)[0].permute(1, 2, 0).numpy()

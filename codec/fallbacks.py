@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..bitstream.container import Contents, Section, SectionKind
 from ..bitstream.errors import CorruptError, OptionError, TruncatedError
 from . import carriers
@@ -101,6 +103,27 @@ def encode_plane(plane: Samples) -> bytes:
     if plane.size <= WEBP_MAX_PIXELS and (webp := carriers.encode_webp(raster)) is not None:
         payloads.append(_WEBP_PLANE + webp)
     return min(payloads, key=len)
+
+
+def split_alpha(raster: Raster) -> tuple[Samples, Samples | None]:
+    """Colour (h, w, 1 or 3) and opacity (h, w, 1) or None."""
+    if raster.mode.has_alpha:
+        return raster.samples[..., :-1], raster.samples[..., -1:]
+    return raster.samples, None
+
+
+def join_alpha(colour: Samples, payload: bytes | None) -> Samples:
+    """Colour (h, w, c) with the opacity of `encode_plane`; opaque while that is not there.
+
+    Raises:
+        CorruptError: see `decode_plane`.
+    """
+    height, width = colour.shape[:2]
+    if payload is None:
+        plane: Samples = np.full((height, width, 1), 255, np.uint8)
+    else:
+        plane = decode_plane(payload, height, width)
+    return np.concatenate([colour, plane], 2)
 
 
 def decode_plane(payload: bytes, height: int, width: int) -> Samples:

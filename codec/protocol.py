@@ -70,11 +70,15 @@ class Codec(Protocol):
         ...
 
 
+NO_CHECK = 0
+"""In place of the samples' checksum where they depend on the machine."""
+
+
 def assemble(raster: Raster, codec_id: int, check: int, encoded: Encoded) -> bytes:
     """The file of an image's sections and metadata.
 
     Args:
-        check: of the decoded samples; 0 where they are not the same on every machine.
+        check: of the decoded samples, or `NO_CHECK`.
     """
     height, width = raster.samples.shape[:2]
     header = Header(codec_id, raster.mode, width, height, check, encoded.parameters)

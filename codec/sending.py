@@ -129,32 +129,33 @@ def _next(
         done: the sections so far.
         held: bytes of the section that the step comes into.
     """
-    at = -(10**9) if chain.level is None else chain.level
-    ahead = [level for level in planned if level > at]
-    if wish.psnr is not None and not ahead and psnr(samples, chain.estimate()) < wish.psnr:
-        ahead = [at + OCTAVE // 4]
-    if wish.size is not None and not ahead:
-        ahead = [at + OCTAVE]
+    at = chain.level
+    ahead = [level for level in planned if at is None or level > at]
+    if at is not None and not ahead:
+        if wish.size is not None:
+            ahead = [at + OCTAVE]
+        elif wish.psnr is not None and psnr(samples, chain.estimate()) < wish.psnr:
+            ahead = [at + OCTAVE // 4]
     if not ahead or ahead[0] > HIGHEST:
         return None
-    allowed = wish.size
+    high, allowed = ahead[0], wish.size
     if allowed is None:
-        return ahead[0]
+        return high
     gains = chain.gains(image)
-    low = planned[0] - 1 if chain.level is None else at
 
     def fits(level: int) -> bool:
         bits = chain.price(gains, level) + _SPARE_BITS
         return size([*done, bytes(held + bits // 8 + 1)]) <= allowed
 
-    high = ahead[0]
     if fits(high):
         return high
+    if at is None:
+        return None
+    low = at
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
-    start = planned[0] - 1 if chain.level is None else at
-    return low if low - start >= (1 if chain.level is None else _LEAST_STEP) else None
+    return low if low - at >= _LEAST_STEP else None
 
 
 def receive(chain: Chain, payloads: Sequence[bytes], first: int) -> Iterator[Chain]:
@@ -204,12 +205,17 @@ def _forecast(
 
 def psnr(samples: Samples, estimate: Tensor) -> float:
     """Of the picture that an estimate makes, in dB."""
-    height, width = samples.shape[:2]
-    shown = to_samples(estimate)[0, :, :height, :width].permute(1, 2, 0).numpy()
-    if samples.shape[2] == 1:
-        shown = np.rint(shown.mean(2, keepdims=True))
-    error = np.mean((shown.astype(np.float64) - samples) ** 2)
+    picture = shown(estimate, *samples.shape)
+    error = np.mean((picture.astype(np.float64) - samples) ** 2)
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def shown(estimate: Tensor, height: int, width: int, channels: int) -> Samples:
+    """The picture (height, width, channels) of 1 or 3 channels that an estimate makes."""
+    picture: Samples = to_samples(estimate)[0, :, :height, :width].permute(1, 2, 0).numpy()
+    if channels == 1:
+        picture = np.rint(picture.mean(2, keepdims=True)).astype(np.uint8)
+    return picture
 
 
 def _padded(samples: Samples, height: int, width: int) -> Tensor:

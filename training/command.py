@@ -15,7 +15,6 @@ import torch
 from ..bitstream.errors import NoisepressError
 from ..models.errors import ModelError
 from ..models.exact import Exact, convolutions, set_quantise
-from ..models.lattice import LatticeNet
 from ..models.masked import STAGES, MaskedNet
 from ..models.registry import BUNDLED, FIRST_CUSTOM, find
 from ..models.storage import Network, read_network, write_network
@@ -116,7 +115,7 @@ def export(
     if not run.main:
         return
     network = run.averaged().cpu()
-    assert isinstance(network, LatticeNet | MaskedNet | UNet)
+    assert isinstance(network, Network)
     tables: dict[str, Any] = {}
     if isinstance(network, MaskedNet):
         tables["curves"] = loss_curves(network, validation)

@@ -377,7 +377,7 @@ def image_from(render: Any, detail: float = 1, last: int = -OCTAVE) -> tuple[Ten
     for level in LEVELS:
         if level <= last:
             chain.skip(IMAGE, level)
-    return chain.imagine(render, detail), chain
+    return chain.picture(render, detail), chain
 
 
 def test_flow_without_detail_is_the_estimate() -> None:
@@ -411,7 +411,7 @@ def test_renderings_are_deterministic_and_leave_the_chain_alone() -> None:
     for render in ("flow", "ancestral"):
         found, chain = image_from(render)
         before = chain.z.clone()
-        assert torch.equal(chain.imagine(render, 1), found)
+        assert torch.equal(chain.picture(render, 1), found)
         assert torch.equal(chain.z, before) and chain.level == -OCTAVE
         images[render] = found
     assert not torch.allclose(images["flow"], images["ancestral"], atol=0.1)
@@ -419,11 +419,11 @@ def test_renderings_are_deterministic_and_leave_the_chain_alone() -> None:
 
 @pytest.mark.parametrize("render", ["flow", "ancestral"])
 def test_renderings_of_pure_noise_and_of_clean_images_are_the_estimate(render: Any) -> None:
-    assert not chain_of().imagine(render, 1).any()
+    assert not chain_of().picture(render, 1).any()
     chain = chain_of()
     level = torch.tensor([11 * OCTAVE * NATS])
     chain.z, chain.level = noisy(IMAGE, chain.z, level), 11 * OCTAVE
-    torch.testing.assert_close(chain.imagine(render, 1), chain.estimate(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(chain.picture(render, 1), chain.estimate(), rtol=0, atol=1e-5)
 
 
 def test_renderings_call_the_denoiser_once_an_octave() -> None:
@@ -434,9 +434,9 @@ def test_renderings_call_the_denoiser_once_an_octave() -> None:
         return ideal(z, logsnr)
 
     renders: list[tuple[Callable[[Chain], Tensor], int]] = [
-        (lambda chain: chain.imagine("flow", 1), 11),
-        (lambda chain: chain.imagine("ancestral", 0), 11),
-        (lambda chain: chain.imagine("flow", 0.5), 6),
+        (lambda chain: chain.picture("flow", 1), 11),
+        (lambda chain: chain.picture("ancestral", 0), 11),
+        (lambda chain: chain.picture("flow", 0.5), 6),
     ]
     for render, count in renders:
         chain = chain_of(spied, side=16)
