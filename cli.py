@@ -347,7 +347,7 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--codec",
         default="ardm",
-        help="ardm (default), webp or png, all lossless; diffc, lossy, with --model",
+        help="ardm (default), webp or png, all lossless; diffc, lossy",
     )
     encode.add_argument("--seed", type=int, help="of random orders and codewords, default 0")
     lossless = encode.add_argument_group("ardm")
@@ -361,7 +361,7 @@ def _parser() -> argparse.ArgumentParser:
     lossy.add_argument("--bpp", type=float, help="bits per pixel that the file may have")
     lossy.add_argument("--bytes", type=int, help="bytes that the file may have")
     lossy.add_argument("--psnr", type=float, help="least PSNR of the mmse picture in dB")
-    lossy.add_argument("--steps", type=int, help="of the chain, default 24")
+    lossy.add_argument("--steps", type=int, help="of the chain, default 12")
     lossy.add_argument("--effort", type=int, help="bits of a trellis state, default 12")
     lossy.add_argument("--reverse", help="trellis (default) or pfr")
     encode.add_argument("-q", "--quiet", action="store_true", help="print no sizes")
@@ -390,7 +390,7 @@ def _parser() -> argparse.ArgumentParser:
     cut.add_argument("-f", "--force", action="store_true", help="overwrite OUT")
 
     train = add("train", _train, "Train a model, continuing from its checkpoint.")
-    train.add_argument("preset", help="ardm-photo, ardm-small or diffc-photo")
+    train.add_argument("preset", help="ardm-photo, ardm-small, diffc-photo or diffc-photo-gpu")
     train.add_argument("--data", required=True, help="folder of photographs")
     train.add_argument("--out", required=True, help="folder of checkpoints and the model")
     train.add_argument("--until", type=int, help="stop at this step, to be continued")

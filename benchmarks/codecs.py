@@ -14,7 +14,7 @@ from importlib import metadata
 from io import BytesIO
 from itertools import product
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import imagecodecs
 import numpy as np
@@ -122,9 +122,11 @@ class Codec:
         return {name: parameter.default for name, parameter in self.options.items()} | dict(given)
 
 
-def _encode_ours(pixels: Pixels, options: Mapping[str, Option], *, fallback: bool) -> bytes:
+def _encode_ours(
+    pixels: Pixels, options: Mapping[str, Option], *, codec: str, fallback: bool = False
+) -> bytes:
     chosen: dict[str, Any] = dict(options)
-    return noisepress.encode(pixels, fallback=fallback, **chosen)
+    return noisepress.encode(pixels, codec, fallback=fallback, **chosen)
 
 
 def _decode_pillow(data: bytes) -> Pixels:
@@ -186,15 +188,27 @@ def _decode_jpegxl(data: bytes) -> Pixels:
     return pixels
 
 
-def _ours(name: str, fallback: bool) -> Codec:
+def _ardm(name: str, fallback: bool) -> Codec:
     options: dict[str, Parameter] = {
         "order": Choice(("lattice", "random")),
         "block": Number(512, 16, 4096),
         "calls": Number(64, 4, 1024),
         "schedule": Choice(("dynamic", "equal")),
     }
-    encode = partial(_encode_ours, fallback=fallback)
+    encode = partial(_encode_ours, codec="ardm", fallback=fallback)
     return Codec(name, True, encode, noisepress.decode, _VERSION, options, ours=True)
+
+
+def _diffc(name: str, render: Literal["mmse", "flow", "ancestral"]) -> Codec:
+    options: dict[str, Parameter] = {
+        "quality": Number(60.0, 0, 100),
+        "steps": Number(12, 10, 1000),
+        "effort": Number(12, 6, 16),
+        "reverse": Choice(("trellis", "pfr")),
+    }
+    encode = partial(_encode_ours, codec="diffc")
+    decode = partial(noisepress.decode, render=render)
+    return Codec(name, False, encode, decode, _VERSION, options, ours=True)
 
 
 def _pillow(
@@ -233,12 +247,15 @@ _RATIO = {"ratio": Number(24.0, 1.0, 10000.0)}
 CODECS: dict[str, Codec] = {
     codec.name: codec
     for codec in (
-        _ours("ardm", fallback=True),
-        _ours("ardm-alone", fallback=False),
+        _ardm("ardm", fallback=True),
+        _ardm("ardm-alone", fallback=False),
         _pillow("png", True, _encode_png, "zlib", {}),
         _pillow("webp-lossless", True, _encode_webp_lossless, "webp", {}),
         _pillow("jpeg2000-lossless", True, _encode_jpeg2000_lossless, "jpg_2000", {}),
         _jpegxl("jpegxl-lossless", True, _encode_jpegxl_lossless, _EFFORT),
+        _diffc("diffc", "mmse"),
+        _diffc("diffc-flow", "flow"),
+        _diffc("diffc-ancestral", "ancestral"),
         _pillow("jpeg", False, _encode_jpeg, "libjpeg_turbo", _QUALITY),
         _pillow("webp", False, _encode_webp, "webp", _QUALITY),
         _pillow("avif", False, _encode_avif, "avif", _QUALITY | _SPEED),
@@ -316,6 +333,8 @@ LOSSLESS = (
 """What `noisepress bench --lossless` measures."""
 
 LOSSY = (
+    "diffc:quality=25/40/55/70",
+    "diffc-flow:quality=25",
     "jpeg:quality=5/12/25/45/70/88",
     "webp:quality=0/12/35/60/80/92",
     "avif:quality=8/20/35/50/65/85",

@@ -3,7 +3,8 @@
     python -m noisepress.benchmarks.document
 
 `measured/kodak.json` and `measured/cifar10.json` are the `results.json` of `noisepress bench` and
-of `python -m noisepress.benchmarks.small_images`.
+of `python -m noisepress.benchmarks.small_images`, `measured/chains.json` the output of
+`python -m noisepress.benchmarks.chains`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 import noisepress
 
+from .chains import LEVELS, Point, summaries
+from .chains import read as read_points
 from .codecs import LOSSLESS, LOSSY, parse, parse_all
 from .report.page import progressive
 from .report.tables import ANCHOR, Mean, bd_rates, lossless_rows, means, metric, metric_names
@@ -114,6 +117,23 @@ def delta_table(results: Results) -> str:
     return _markdown(("codec", *(metric(name).label for name in names)), rows)
 
 
+def chains_table(points: Sequence[Point]) -> str:
+    """What diffc's coders, step counts and error tables cost."""
+    rates = [f"bits per pixel at {level:.0f} dB" for level in LEVELS]
+    header = ("coder", "steps", "variances", "file against divergence", *rates)
+    rows = [
+        (
+            one.variant.coder,
+            str(one.variant.steps),
+            "by frequency" if one.variant.spectrum else "one",
+            f"{100 * one.overhead:+.1f} %",
+            *(f"{rate:.3f}" for rate in one.rates),
+        )
+        for one in summaries(points)
+    ]
+    return _markdown(header, rows)
+
+
 def _text(settings: Sequence[Setting]) -> str:
     """What `codecs.parse` reads, for settings of one codec with the same options."""
     codec, names = settings[0].codec, list(settings[0].options)
@@ -156,6 +176,7 @@ def _machine(results: Results) -> str:
 def document() -> str:
     """The text of docs/results.md."""
     kodak, cifar = read("kodak"), read("cifar10")
+    chains = read_points(MEASURED / "chains.json")
     images = len({one.image for one in kodak.measurements})
     small = len({one.image for one in cifar.measurements})
     parts = [
@@ -176,6 +197,12 @@ def document() -> str:
             delta_table(kodak),
         ]
     parts += [
+        "## diffc: coders and steps\n",
+        f"The middles of {len({one.image for one in chains})} images, "
+        "`python -m noisepress.benchmarks.chains PHOTO... -o OUT.json`. The divergence is what "
+        "the steps would cost with a perfect code. `ideal` sends exact samples of q at that price, "
+        "which no code does; `trellis12` has 2^12 states.\n",
+        chains_table(chains),
         f"## CIFAR-10, random order\n\n{small} images of 32 x 32, each a file of its own, "
         f"`python -m noisepress.benchmarks.small_images ARCHIVE --images {small} -o OUT`. Every "
         "file holds its header; `calls` is how often the network runs.\n",
@@ -188,7 +215,9 @@ def document() -> str:
 
 def readme(text: str) -> str:
     """The README with its measured blocks brought up to date."""
-    return _BLOCK.sub(lambda m: f"{m[1]}{sizes_table(read(m[2]))}{m[3]}", text)
+    kodak = read("kodak")
+    tables = {"lossless": sizes_table, "lossy": delta_table}
+    return _BLOCK.sub(lambda m: f"{m[1]}{tables[m[2]](kodak)}{m[3]}", text)
 
 
 def film_strip(pixels: NDArray[np.uint8], count: int = 4) -> Image.Image:

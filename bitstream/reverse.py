@@ -60,7 +60,7 @@ class Plan:
         information: (c,), of a sample of each class, in 1/BIT bit.
         count: samples of a class.
         seed, step: name the shared random numbers.
-        branch: information of a branch in bits.
+        branch: expected information of a branch, in 1/BIT bit.
     """
 
     information: Int64s
@@ -86,7 +86,7 @@ class Plan:
         """The first sample of each branch and the end of the last, in coding order, (b + 1,)."""
         each = np.repeat(self.information[self.classes], self.count)
         before = np.cumsum(each) - each
-        branch = before // (self.branch * BIT)
+        branch = before // self.branch
         first = np.flatnonzero(np.diff(branch, prepend=-1))
         return np.append(first, len(each))
 
@@ -144,19 +144,20 @@ def _shared_signs(plan: Plan, purpose: int, count: int) -> Float32s:
 
 def _mix(rows: Float32s) -> Float32s:
     """The discrete Hartley transform of each row, orthonormal and its own inverse."""
-    spectrum = np.fft.fft(rows, axis=1, norm="ortho")
-    mixed: Float32s = (spectrum.real - spectrum.imag).astype(np.float32)
+    mixed = np.empty_like(rows)
+    for index, row in enumerate(rows):  # one by one: a spectrum takes four times a row's memory
+        spectrum = np.fft.fft(row, norm="ortho")
+        mixed[index] = spectrum.real - spectrum.imag
     return mixed
 
 
 class ReverseCoder(Protocol):
-    """Sends samples by their branches.
+    """Sends samples by their branches."""
 
-    Attributes:
-        BRANCH: bits of information that a branch should have.
-    """
-
-    BRANCH: int
+    @property
+    def branch(self) -> int:
+        """Expected information that a branch should have, in 1/BIT bit."""
+        ...
 
     def code(self, target: Target | None, plan: Plan, coder: Coder) -> Float32s:
         """The sample, in coding order (n,), after it was sent or received.
@@ -185,9 +186,14 @@ def _energies(seed: int, size: int, length: int) -> Float32s:
     return np.insert(squares, 0, 0, 1).T.astype(np.float32)
 
 
+def _longest(plan: Plan) -> int:
+    """Samples that a branch has at most."""
+    return -(-plan.branch * LONGEST // BIT)
+
+
 def _codewords(numbers: Int64s, plan: Plan, size: int) -> Float32s:
     """The samples of the codeword chosen for each branch, in coding order."""
-    book = _book(plan.seed, size, plan.branch * LONGEST)
+    book = _book(plan.seed, size, _longest(plan))
     chosen: Float32s = book[numbers[plan.branches], plan.offsets] * plan.signs
     return chosen
 
@@ -201,7 +207,7 @@ class _Gains:
 
     def __init__(self, target: Target, plan: Plan, size: int, product: Product) -> None:
         self._plan, self._product = plan, product
-        book = plan.seed, size, plan.branch * LONGEST
+        book = plan.seed, size, _longest(plan)
         self._book, self._energies = _book(*book), _energies(*book)
         self._pull = target.mean / target.variance * plan.signs
         self._curvature = (1 / target.variance[plan.starts[:-1]] - 1) / 2
@@ -223,14 +229,14 @@ class Trellis:
 
     A branch costs one bit, which is shifted into the register; the register's state numbers its
     codeword. The path with the largest likelihood ratio of all branches together is a far better
-    sample than branches chosen one by one.
+    sample than branches chosen one by one. It is not quite as good as a sample of q for that bit:
+    a branch has as much expected information as the search was measured to get across, so that
+    what arrives has the mean and the variance of q.
 
     Args:
         state_bits: bits of the register, 1 to 16.
         product: see `Product`.
     """
-
-    BRANCH = 1
 
     _SEGMENT = 8192
     """Branches that share a path; bounds the memory of the search."""
@@ -240,6 +246,10 @@ class Trellis:
     def __init__(self, state_bits: int, product: Product | None = None) -> None:
         self.state_bits = state_bits
         self._product = product or (lambda a, b: a @ b.T)
+
+    @property
+    def branch(self) -> int:
+        return BIT * 5 * self.state_bits**2 // (5 * self.state_bits**2 + 63)
 
     def code(self, target: Target | None, plan: Plan, coder: Coder) -> Float32s:
         size, branches = 2**self.state_bits, len(plan.starts) - 1
@@ -316,13 +326,16 @@ class Pfr:
     INDEX_BITS.
     """
 
-    BRANCH = 8
     INDEX_BITS = 14
 
     _SLICE = 256
 
     def __init__(self, product: Product | None = None) -> None:
         self._product = product or (lambda a, b: a @ b.T)
+
+    @property
+    def branch(self) -> int:
+        return 8 * BIT
 
     def code(self, target: Target | None, plan: Plan, coder: Coder) -> Float32s:
         branches = len(plan.starts) - 1

@@ -337,11 +337,15 @@ def verify(data: bytes, image: object = None, *, model: str | None = None) -> No
     """Check that a file is complete and decodes, and that it holds `image` if one is given.
 
     Raises:
+        OptionError: `image` is given, and the file's codec is lossy.
         TruncatedError: the file was cut.
         CorruptError: a checksum or the samples differ.
         NoisepressError: see `decode`.
     """
     contents = read(data)
+    codec = by_id(contents.header.codec)
+    if image is not None and not codec.LOSSLESS:
+        raise OptionError(f"{codec.NAME} is lossy: its files do not hold the samples of an image")
     if contents.truncated:
         raise TruncatedError(
             f"the file was cut: {len(contents.sections)} of {len(contents.table)} sections"

@@ -37,8 +37,10 @@ LONGEST_STEP = 2 * OCTAVE
 """A sample then never has more information than the bit of a branch."""
 
 _NATS = math.log(2) / OCTAVE
-_GAIN_UNITS = OCTAVE // 2
-_GAIN_REACH = 8
+GAIN_UNITS = OCTAVE // 4
+"""A gain of one is this much of an octave of variance."""
+GAIN_REACH = 16
+"""Gains are at most this large, either way."""
 _STEP_DIGITS = 3  # 4^3 = LONGEST_STEP
 _TOP = 10 * OCTAVE
 """Where a rendering has found its image."""
@@ -99,6 +101,10 @@ class Errors:
         interpolated: Int64s = low + (high - low) * between // OCTAVE
         return interpolated
 
+    def density(self, level: int) -> float:
+        """Information that a short step from a level has, for its length, but for a constant."""
+        return float(np.exp2((self.at(level) + level) / OCTAVE).sum())
+
 
 class Chain:
     """A noisy image on its way to a clean one, at the sender or the receiver.
@@ -111,6 +117,7 @@ class Chain:
         seed: of the shared random numbers.
 
     Attributes:
+        errors: as given.
         z: (1, 3, h, w), the noisy image.
         level: log2 of its signal-to-noise ratio in 1/OCTAVE; None while it is pure noise.
         steps: done so far.
@@ -125,7 +132,7 @@ class Chain:
         reverse: ReverseCoder,
         seed: int,
     ) -> None:
-        self._denoise, self._errors, self._reverse, self._seed = estimate, errors, reverse, seed
+        self._denoise, self.errors, self._reverse, self._seed = estimate, errors, reverse, seed
         noise = normals(seed, 0, _INITIAL, n=3 * height * width)
         self.z = torch.from_numpy(noise).view(1, 3, height, width)
         self.level: int | None = None
@@ -143,28 +150,28 @@ class Chain:
         return self._estimate
 
     def gains(self, image: Tensor) -> Ints:
-        """How much larger than tabulated the errors are in each band, in 1/_GAIN_UNITS octave."""
-        table = np.exp2(self._errors.at(self.level) / OCTAVE)
+        """How much larger than tabulated the errors are in each band, in 1/GAIN_UNITS octave."""
+        table = np.exp2(self.errors.at(self.level) / OCTAVE)
         energy = to_blocks(image - self.estimate())[0].square().mean(1).numpy()
         found = np.bincount(_BANDS, energy) / np.bincount(_BANDS, table)
-        steps = np.rint(np.log2(np.maximum(found, 1e-9)) * OCTAVE / _GAIN_UNITS)
-        gains: Ints = np.clip(steps, -_GAIN_REACH, _GAIN_REACH).astype(np.int32)
+        steps = np.rint(np.log2(np.maximum(found, 1e-9)) * OCTAVE / GAIN_UNITS)
+        gains: Ints = np.clip(steps, -GAIN_REACH, GAIN_REACH).astype(np.int32)
         return gains
 
     def plan(self, gains: Ints, level: int) -> Plan:
         """The plan of a step to a higher level."""
         rise = level if self.level is None else snr_rise(self.level, level)
         return Plan(
-            information(self._log_variance(gains), rise),
+            information(self._log_variance(gains, self.level), rise),
             self.z[0, 0].numel() // BLOCK**2,
             self._seed,
             self.steps + 1,
-            self._reverse.BRANCH,
+            self._reverse.branch,
         )
 
     def price(self, gains: Ints, level: int) -> int:
         """Bits of a step to a higher level, at most, but for the level's own."""
-        given = gains[:, None] + _GAIN_REACH
+        given = gains[:, None] + GAIN_REACH
         frequencies = self._gain_frequencies()
         shares = np.take_along_axis(frequencies, given, 1)[:, 0] / frequencies.sum(1)
         header = math.ceil(-float(np.log2(shares).sum()))
@@ -173,8 +180,8 @@ class Chain:
     def _posterior(self, level: int) -> Posterior:
         return posterior(-math.inf if self.level is None else self.level * _NATS, level * _NATS)
 
-    def _log_variance(self, gains: Ints) -> Int64s:
-        scaled: Int64s = self._errors.at(self.level) + gains[_BANDS].astype(np.int64) * _GAIN_UNITS
+    def _log_variance(self, gains: Ints, level: int | None) -> Int64s:
+        scaled: Int64s = self.errors.at(level) + gains[_BANDS].astype(np.int64) * GAIN_UNITS
         return scaled
 
     def advance(self, image: Tensor | None, level: int | None, lowest: int, coder: Coder) -> None:
@@ -192,7 +199,7 @@ class Chain:
         plan = self.plan(gains, level)
         step = self._posterior(level)
         estimate = self.estimate()
-        error_variance = np.exp2(self._log_variance(gains) / OCTAVE).astype(np.float32)
+        error_variance = np.exp2(self._log_variance(gains, self.level) / OCTAVE).astype(np.float32)
         variance = step.variance + step.of_x**2 * error_variance
         deviation = np.sqrt(variance)[:, None]
         target = None
@@ -209,13 +216,13 @@ class Chain:
 
     def _code_gains(self, given: Ints | None, coder: Coder) -> Ints:
         """Send or receive gains, which change little from step to step."""
-        symbols = None if given is None else given + np.int32(_GAIN_REACH)
+        symbols = None if given is None else given + np.int32(GAIN_REACH)
         model = Categorical(self._gain_frequencies())
-        gains: Ints = coder.code(symbols, model) - np.int32(_GAIN_REACH)
+        gains: Ints = coder.code(symbols, model) - np.int32(GAIN_REACH)
         return gains
 
     def _gain_frequencies(self) -> Frequencies:
-        values = np.arange(-_GAIN_REACH, _GAIN_REACH + 1)
+        values = np.arange(-GAIN_REACH, GAIN_REACH + 1)
         distance = np.abs(values - self._gains[:, None])
         return (1 + (2**12 >> np.minimum(2 * distance, 12))).astype(np.float32)
 
@@ -233,14 +240,21 @@ class Chain:
         if render == "flow":
             top = self.level + round(detail * (top - self.level))
         count = -(-(top - self.level) // _STRIDE)
-        levels = [level * _NATS for level in np.linspace(self.level, top, count + 1)]
+        ats = np.rint(np.linspace(self.level, top, count + 1)).astype(int).tolist()
+        levels = [at * _NATS for at in ats]
 
         def denoise(z: Tensor, logsnr: Tensor) -> Tensor:
             return self._denoise(z, float(logsnr[0]))
 
         def noise(index: int) -> Tensor:
+            """As wide as p is: of q's variance and that of the denoiser's errors."""
+            noisier, cleaner = ats[index : index + 2]
+            step = posterior(noisier * _NATS, cleaner * _NATS)
+            errors = np.exp2(self._log_variance(self._gains, noisier) / OCTAVE)
+            widths = np.sqrt(1 + step.of_x**2 / step.variance * errors).astype(np.float32)
             drawn = normals(self._seed, index, _IMAGINED, n=self.z.numel())
-            return torch.from_numpy(drawn).view_as(self.z)
+            coefficients = drawn.reshape(CLASSES, -1) * widths[:, None]
+            return from_blocks(torch.from_numpy(coefficients)[None], *self.z.shape[2:])
 
         if render == "flow":
             return samplers.dpm_solver(denoise, self.z, [*levels, math.inf])

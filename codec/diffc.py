@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..bitstream.container import Contents, Section, SectionKind
@@ -32,11 +33,12 @@ if TYPE_CHECKING:
     import torch
 
     from ..bitstream.reverse import ReverseCoder
-    from .chain import Chain
+    from .chain import Chain, Errors, Estimate
 
 Reverse = Literal["trellis", "pfr"]
 
 REVERSE: tuple[Reverse, ...] = ("trellis", "pfr")
+_WISHES = ("bpp", "bytes", "psnr")
 LOWEST = -13 * OCTAVE
 HIGHEST = 11 * OCTAVE
 """Range of the noise levels that a chain can end at."""
@@ -58,23 +60,25 @@ class Options:
         bpp: bits per pixel that the file may have.
         bytes: bytes that the file may have.
         psnr: dB that the mmse picture has at least.
-        steps: of the whole chain, 10 to 1000; more make smaller files and take longer.
+        steps: of the whole chain, 10 to 1000; up to about 30 make smaller files, all take longer.
         effort: bits of a trellis state, 6 to 16; more make smaller files and take longer.
         reverse: see `REVERSE`; pfr is slow, and there for comparison.
         seed: 0 to 2^32 - 1.
-        model: path of a model file, such as `noisepress train diffc-photo` makes; it must be
-            given, as none is bundled.
+        model: name of a bundled model, or path of a model file.
     """
 
     quality: float = 60
     bpp: float | None = None
     bytes: int | None = None
     psnr: float | None = None
-    steps: int = 24
+    steps: int = 12
     effort: int = 12
     reverse: Reverse = "trellis"
     seed: int = 0
     model: str | None = None
+
+
+DEFAULT_MODEL = "diffc-photo"
 
 
 @dataclass(frozen=True)
@@ -94,25 +98,24 @@ class Parameters:
         """
         if options.reverse not in REVERSE:
             raise OptionError(f"reverse {options.reverse!r}; supported are {', '.join(REVERSE)}")
-        limits = (
-            ("quality", options.quality, 0, 100),
-            ("steps", options.steps, 10, 1000),
-            ("effort", options.effort, 6, 16),
-            ("seed", options.seed, 0, 2**32 - 1),
-            ("bpp", options.bpp, 0, 2**40),
-            ("bytes", options.bytes, 0, 2**40),
-            ("psnr", options.psnr, 0, math.inf),
+        limits: tuple[tuple[str, type[Any], Any, float, float], ...] = (
+            ("quality", Real, options.quality, 0, 100),
+            ("steps", Integral, options.steps, 10, 1000),
+            ("effort", Integral, options.effort, 6, 16),
+            ("seed", Integral, options.seed, 0, 2**32 - 1),
+            ("bpp", Real, options.bpp, 0, 2**40),
+            ("bytes", Integral, options.bytes, 0, 2**40),
+            ("psnr", Real, options.psnr, 0, math.inf),
         )
-        for name, value, low, high in limits:
-            if value is not None and not low <= value <= high:
-                raise OptionError(f"{name} is {value}, supported are {low} to {high}")
-        if sum(wish is not None for wish in (options.bpp, options.bytes, options.psnr)) > 1:
-            raise OptionError("bpp, bytes and psnr exclude each other")
-        if options.model is None:
-            raise OptionError(
-                "diffc needs a model file, which `noisepress train diffc-photo` makes"
-            )
-        card = chosen_model(options.model)
+        for name, kind, value, low, high in limits:
+            if value is None and name in _WISHES:
+                continue
+            if not (isinstance(value, kind) and low <= value <= high):
+                whole = "whole numbers from " if kind is Integral else ""
+                raise OptionError(f"{name} is {value!r}, supported are {whole}{low} to {high}")
+        if sum(getattr(options, wish) is not None for wish in _WISHES) > 1:
+            raise OptionError(f"{', '.join(_WISHES[:-1])} and {_WISHES[-1]} exclude each other")
+        card = chosen_model(options.model or DEFAULT_MODEL)
         values = {
             "reverse": REVERSE.index(options.reverse),
             "states": options.effort,
@@ -146,15 +149,15 @@ class Parameters:
             return Pfr()
         return Trellis(self.values["states"])
 
-    def chain(self, height: int, width: int) -> Chain:
-        """A chain of images of a size, both sides rounded up to what the network takes.
+    def denoiser(self) -> tuple[Estimate, Errors]:
+        """The network, which takes images of any size, and how large its errors are.
 
         Raises:
             ModelError: the model is made for another codec.
         """
         from ..models.tiling import estimate
         from ..models.unet import UNet
-        from .chain import Chain, Errors
+        from .chain import Errors
 
         network = load_network(self.card)
         if not isinstance(network, UNet):
@@ -163,14 +166,29 @@ class Parameters:
             errors = Errors.parse(self.card.tables)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"model {self.card.name} has no table of errors") from error
-        unit = UNet.MULTIPLE
 
         def denoise(z: torch.Tensor, logsnr: float) -> torch.Tensor:
             return estimate(network, z, logsnr)
 
-        seed = self.values["seed"]
-        padded = -(-height // unit) * unit, -(-width // unit) * unit
-        return Chain(denoise, errors, *padded, self.reverse(), seed)
+        return denoise, errors
+
+    def chain(self, height: int, width: int) -> Chain:
+        """A chain of images of a size.
+
+        Raises:
+            ModelError: see `denoiser`.
+        """
+        from .chain import Chain
+
+        return Chain(*self.denoiser(), *padded(height, width), self.reverse(), self.values["seed"])
+
+
+def padded(height: int, width: int) -> tuple[int, int]:
+    """The sides of an image rounded up to what networks take."""
+    from ..models.unet import UNet
+
+    unit = UNet.MULTIPLE
+    return -(-height // unit) * unit, -(-width // unit) * unit
 
 
 def unpack_fields(data: bytes) -> dict[str, int]:
@@ -187,7 +205,7 @@ def unpack_fields(data: bytes) -> dict[str, int]:
 
 def lowest_level(height: int, width: int) -> int:
     """Where a chain starts: a step from pure noise to it takes some 15 bytes."""
-    return max(LOWEST, min(-4 * OCTAVE, OCTAVE * (8 - (height * width).bit_length())))
+    return max(LOWEST, min(-4 * OCTAVE, OCTAVE * (6 - (height * width).bit_length())))
 
 
 class Diffc:

@@ -17,7 +17,7 @@ from ..bitstream.entropy import Categorical
 from ..bitstream.errors import CorruptError, OptionError
 from ..bitstream.information import OCTAVE
 from ..models.diffusion import to_samples, to_unit
-from .chain import LONGEST_STEP, Chain
+from .chain import LONGEST_STEP, Chain, Errors
 from .diffc import HIGHEST
 from .protocol import Report
 
@@ -30,8 +30,6 @@ _SECTION_GROWTH = 0.5
 _LEAST_STEP = OCTAVE // 8
 _SPARE_BITS = 48
 """At most what a step's level, its flag and the one before take, with the coder's rounding."""
-_OPENING = -6 * OCTAVE
-"""Below this level little is sent, and steps are long."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,21 @@ class Wish:
     steps: int
 
 
-def levels(first: int, last: int, steps: int) -> list[int]:
-    """The levels of a chain: long steps where little is sent, then equal ones."""
-    opening = list(range(first, min(_OPENING, last), LONGEST_STEP))
-    start = opening[-1] if opening else first - 1
-    count = max(steps - len(opening), -(-(last - start) // LONGEST_STEP), 1)
-    rest = np.rint(np.linspace(start, last, count + 1)).astype(int)
-    return [*opening, *np.unique(rest[rest > start]).tolist()]
+def levels(errors: Errors, first: int, last: int, steps: int) -> list[int]:
+    """The levels of a chain: steps of equal information, as far as none gets too long.
+
+    That makes the whole information least: what a step costs above many short ones grows with its
+    information times its length.
+    """
+    at = np.arange(first, last + 1)
+    sent = np.cumsum([errors.density(level) for level in at])
+    found = [first]
+    while found[-1] < last:
+        so_far = sent[found[-1] - first]
+        share = (sent[-1] - so_far) / max(1, steps - len(found))
+        fair = round(float(np.interp(so_far + share, sent, at)))
+        found.append(min(max(fair, found[-1] + 1), found[-1] + LONGEST_STEP))
+    return found
 
 
 @torch.inference_mode()
@@ -77,14 +83,14 @@ def send(
         first: level that the first step leads to.
 
     Raises:
-        OptionError: the file cannot be as small as wished.
+        OptionError: the file cannot be as small as wished, or the picture as good.
     """
     chain = new_chain()
     image = _padded(samples, *chain.z.shape[2:])
     last = wish.level
     if wish.size is not None or wish.psnr is not None:
         last = _forecast(new_chain(), image, samples, first, wish, size)
-    planned = levels(first, last, wish.steps)
+    planned = levels(chain.errors, first, last, wish.steps)
     share = samples.size / len(planned)
     done: list[bytes] = []
     encoder, before = Encoder(), 0
@@ -134,8 +140,10 @@ def _next(
     if at is not None and not ahead:
         if wish.size is not None:
             ahead = [at + OCTAVE]
-        elif wish.psnr is not None and psnr(samples, chain.estimate()) < wish.psnr:
-            ahead = [at + OCTAVE // 4]
+        elif wish.psnr is not None and (reached := psnr(samples, chain.estimate())) < wish.psnr:
+            if at >= HIGHEST:
+                raise OptionError(f"{wish.psnr} dB are out of reach, {reached:.2f} dB are not")
+            ahead = [min(at + OCTAVE // 4, HIGHEST)]
     if not ahead or ahead[0] > HIGHEST:
         return None
     high, allowed = ahead[0], wish.size
@@ -221,6 +229,6 @@ def shown(estimate: Tensor, height: int, width: int, channels: int) -> Samples:
 def _padded(samples: Samples, height: int, width: int) -> Tensor:
     """(1, 3, height, width) of -SPAN to SPAN, the last row and column repeated."""
     colours = np.repeat(samples, 3, 2) if samples.shape[2] == 1 else samples
-    x = to_unit(torch.from_numpy(np.ascontiguousarray(colours)).permute(2, 0, 1)[None])
+    x = to_unit(torch.tensor(colours).permute(2, 0, 1)[None])
     below, right = height - x.shape[2], width - x.shape[3]
     return functional.pad(x, (0, right, 0, below), mode="replicate")

@@ -86,6 +86,7 @@ def _halves(network: UNet) -> dict[str, Tensor]:
     return {name: value.half().contiguous() for name, value in network.state_dict().items()}
 
 
+@torch.inference_mode(False)  # tensors made in that mode could not be changed outside of it
 def read_network(path: Path, architecture: str, config: Mapping[str, int]) -> Network:
     """The network of a model file, ready to run, in channels-last layout.
 

@@ -27,6 +27,7 @@ from .presets import PRESETS, Preset
 
 CURVE_POINTS = 256
 CURVE_UNITS = 2**16
+CALIBRATION_CROPS = 256
 
 
 class TrainingError(NoisepressError):
@@ -120,7 +121,7 @@ def export(
     if isinstance(network, MaskedNet):
         tables["curves"] = loss_curves(network, validation)
     if isinstance(network, UNet):
-        tables = error_tables(network, validation)
+        tables = error_tables(network, validation[:CALIBRATION_CROPS])
     numbers = {bundled: number for number, bundled in BUNDLED.items()}
     crops = preset.crops
     write_network(

@@ -59,6 +59,16 @@ PRESETS = {
         recipe=Recipe(steps=20000, batch=8, rate=2e-3, matrix_rate=2e-3, average=0.998),
         summary="diffusion model for lossy coding of photographs, 61 kMAC a pixel and call",
     ),
+    "diffc-photo-gpu": Preset(
+        model_id="diffc-photo-gpu",
+        network=lambda: UNet(
+            UNetConfig(width0=144, width1=256, width2=448, width3=896, down=2, up=2)
+        ),
+        loss=diffusion_loss,
+        crops=_PHOTOS,
+        recipe=Recipe(steps=200000, batch=64, rate=1e-3, matrix_rate=1e-3, average=0.9995),
+        summary="the same, ten times as large, for a GPU",
+    ),
     "ardm-small": Preset(
         model_id="ardm-small",
         network=lambda: MaskedNet(MaskedConfig(width=64, blocks=9, components=4)),

@@ -29,7 +29,7 @@ class ShortTrellis(Trellis):
 class ShortPfr(Pfr):
     """Few codewords, which take little time."""
 
-    BRANCH = 2
+    branch = 2 * BIT
     INDEX_BITS = 6
     _SLICE = 3
 
@@ -68,7 +68,7 @@ def targets(draw: st.DrawFn, size: int) -> Target:
 @quick
 @given(st.data(), coders)
 def test_receivers_get_what_senders_chose(data: st.DataObject, coder: Trellis | Pfr) -> None:
-    plan = data.draw(plans(coder.BRANCH))
+    plan = data.draw(plans(coder.branch))
     target = data.draw(targets(int(plan.starts[-1])))
     encoder = Encoder()
     sample = coder.code(target, plan, encoder)
@@ -84,7 +84,7 @@ def test_receivers_get_what_senders_chose(data: st.DataObject, coder: Trellis | 
 @quick
 @given(st.data(), trellises)
 def test_price_of_a_trellis_is_exact(data: st.DataObject, coder: Trellis) -> None:
-    plan = data.draw(plans(coder.BRANCH))
+    plan = data.draw(plans(coder.branch))
     tally = Tally()
     coder.code(data.draw(targets(int(plan.starts[-1]))), plan, tally)
     assert tally.bits == coder.price(plan)
@@ -93,7 +93,7 @@ def test_price_of_a_trellis_is_exact(data: st.DataObject, coder: Trellis) -> Non
 @quick
 @given(st.data())
 def test_price_of_pfr_is_never_exceeded(data: st.DataObject) -> None:
-    plan = data.draw(plans(ShortPfr.BRANCH))
+    plan = data.draw(plans(ShortPfr().branch))
     tally = Tally()
     ShortPfr().code(data.draw(targets(int(plan.starts[-1]))), plan, tally)
     assert tally.bits <= ShortPfr().price(plan)
@@ -104,7 +104,7 @@ def test_price_of_pfr_is_never_exceeded(data: st.DataObject) -> None:
 def test_any_bytes_are_a_sample_or_an_error(
     data: st.DataObject, coder: Trellis | Pfr, received: bytes
 ) -> None:
-    plan = data.draw(plans(coder.BRANCH))
+    plan = data.draw(plans(coder.branch))
     try:
         sample = coder.code(None, plan, Decoder(received))
     except CorruptError:
@@ -113,16 +113,16 @@ def test_any_bytes_are_a_sample_or_an_error(
 
 
 @quick
-@given(st.data(), st.sampled_from([1, 2, 8]))
+@given(st.data(), st.sampled_from([BIT // 2, 58_982, BIT, 8 * BIT]))
 def test_branches_hold_every_coded_sample_once(data: st.DataObject, branch: int) -> None:
     plan = data.draw(plans(branch))
     lengths = np.diff(plan.starts)
     assert plan.starts[0] == 0 and (lengths > 0).all()
     assert plan.starts[-1] == (plan.information >= THRESHOLD).sum() * plan.count
-    assert lengths.max(initial=0) <= branch * LONGEST
+    assert lengths.max(initial=0) <= -(-branch * LONGEST // BIT)
     each = plan.spread(plan.information.astype(np.float32)).astype(np.int64)
     assert plan.bits == each.sum()
-    number = (np.cumsum(each) - each) // (branch * BIT)
+    number = (np.cumsum(each) - each) // branch
     for first, last in zip(plan.starts[:-1], plan.starts[1:], strict=True):
         assert number[first] == number[last - 1]
 

@@ -194,12 +194,12 @@ def test_rate_is_near_the_rate_distortion_function(last: int) -> None:
     assert 0.9 * ideal_error < error < 1.25 * ideal_error
 
 
-def test_more_state_bits_come_nearer_to_the_image() -> None:
-    found = [
-        float((send(chain_of(coder=Trellis(n)), IMAGE, LEVELS).chain.estimate() - IMAGE).var())
-        for n in (2, 6, 10)
-    ]
-    assert found == sorted(found, reverse=True)
+def test_more_state_bits_take_fewer_bytes_to_the_same_error() -> None:
+    sent = [send(chain_of(coder=Trellis(n)), IMAGE, LEVELS) for n in (6, 8, 10)]
+    sizes = [len(one.data) for one in sent]
+    assert sizes == sorted(sizes, reverse=True)
+    errors = [float((one.chain.estimate() - IMAGE).var()) for one in sent]
+    assert max(errors) < 1.15 * min(errors)
 
 
 @pytest.mark.parametrize("start", [None, -3 * OCTAVE])
@@ -214,7 +214,7 @@ def test_skip_is_a_step_with_an_ideal_coder(start: int | None) -> None:
     assert skipped.skip(IMAGE, level) == expected
     tally = Tally()
     sent.advance(IMAGE, level, LOWEST - 1, tally)
-    assert expected < tally.bits < 1.05 * expected + 40
+    assert expected < tally.bits < 1.25 * expected + 40
     assert (skipped.level, skipped.steps) == (sent.level, sent.steps)
     snr = 2 ** (level / OCTAVE)
     noise = (skipped.z - math.sqrt(snr / (1 + snr)) * IMAGE) * math.sqrt(1 + snr)
@@ -256,13 +256,15 @@ def test_gains_of_the_right_table_are_small() -> None:
         chain.skip(IMAGE, level)
 
 
-@pytest.mark.parametrize(("factor", "gain"), [(0.25, 4), (0.5, 2), (8, -6), (2**-9, 8), (2**9, -8)])
+@pytest.mark.parametrize(
+    ("factor", "gain"), [(0.25, 8), (0.5, 4), (8, -12), (2**-9, 16), (2**9, -16)]
+)
 def test_gains_say_how_far_off_the_table_is(factor: float, gain: int) -> None:
-    """In half octaves, up to four octaves."""
+    """In quarters of octaves, up to four octaves."""
     right, wrong = chain_of(), chain_of(errors=errors_of(factor))
     for level in LEVELS[:4]:
-        expected = np.clip(right.gains(IMAGE) + gain, -8, 8)
-        assert np.abs(wrong.gains(IMAGE) - expected).max() <= (1 if abs(gain) == 8 else 0)
+        expected = np.clip(right.gains(IMAGE) + gain, -16, 16)
+        assert np.abs(wrong.gains(IMAGE) - expected).max() <= (2 if abs(gain) == 16 else 0)
         for chain in (right, wrong):
             chain.skip(IMAGE, level)
 
@@ -270,7 +272,7 @@ def test_gains_say_how_far_off_the_table_is(factor: float, gain: int) -> None:
 def test_gains_of_a_perfect_estimate_are_the_least() -> None:
     chain = chain_of(lambda z, logsnr: IMAGE)
     chain.skip(IMAGE, LOWEST)
-    assert set(chain.gains(IMAGE).tolist()) == {-8}
+    assert set(chain.gains(IMAGE).tolist()) == {-16}
 
 
 def test_gains_that_stay_take_few_bits() -> None:
@@ -335,7 +337,7 @@ def test_plan_depends_on_integers_alone() -> None:
         plans = [chain.plan(gains, level) for chain in (sender, receiver)]
         assert plans[0].information.tolist() == plans[1].information.tolist()
         for plan in plans:
-            expected = ((SIDE // BLOCK) ** 2, 5, sender.steps + 1, 1)
+            expected = ((SIDE // BLOCK) ** 2, 5, sender.steps + 1, Trellis(8).branch)
             assert (plan.count, plan.seed, plan.step, plan.branch) == expected
         sender.advance(IMAGE, level, LOWEST - 1, Tally())
         receiver.advance(None, None, LOWEST - 1, decoder)

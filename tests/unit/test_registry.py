@@ -44,10 +44,15 @@ def test_bundled_cards_agree_with_the_table() -> None:
 
 
 @pytest.mark.parametrize("number", sorted(registry.BUNDLED))
-def test_bundled_models_load_and_are_proven_exact(number: int) -> None:
+def test_bundled_models_load(number: int) -> None:
     card = registry.find(registry.BUNDLED[number])
     network = registry.load(registry.resolve(number, card.digest))
     assert registry.load(card) is network, "loaded once"
+
+
+@pytest.mark.parametrize("name", ["ardm-photo", "ardm-small"])
+def test_bundled_models_of_lossless_codecs_are_proven_exact(name: str) -> None:
+    network = registry.load(registry.find(name))
     layers = list(convolutions(network))
     assert layers
     for name, conv in layers:

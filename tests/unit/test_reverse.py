@@ -37,18 +37,24 @@ def both(kernel: Any) -> list[Any]:
     return [pytest.param(kernel, id="compiled"), pytest.param(kernel.py_func, id="python")]
 
 
+class BitTrellis(Trellis):
+    """Branches of one bit, which are easy to count."""
+
+    branch = BIT
+
+
 class ShortPfr(Pfr):
     """Short branches and, for them, far more codewords than the divergence asks for."""
 
-    BRANCH = 2
+    branch = 2 * BIT
     INDEX_BITS = 12
 
 
-CODERS: list[Any] = [pytest.param(Trellis(5), id="trellis"), pytest.param(ShortPfr(), id="pfr")]
+CODERS: list[Any] = [pytest.param(BitTrellis(5), id="trellis"), pytest.param(ShortPfr(), id="pfr")]
 
 
 def plan_of(informations: list[int], count: int, coder: ReverseCoder, seed: int = 7) -> Plan:
-    return Plan(np.array(informations, np.int64), count, seed, 3, coder.BRANCH)
+    return Plan(np.array(informations, np.int64), count, seed, 3, coder.branch)
 
 
 def target_of(plan: Plan, seed: int = 0) -> Target:
@@ -144,7 +150,7 @@ def best_sample(target: Target, plan: Plan, state_bits: int, first: int, last: i
 @pytest.mark.parametrize("state_bits", [1, 2, 3, 4])
 @pytest.mark.parametrize("count", [1, 30, 70])
 def test_trellis_sends_the_best_of_all_paths(state_bits: int, count: int) -> None:
-    coder = Trellis(state_bits)
+    coder = BitTrellis(state_bits)
     plan = plan_of([BIT // 10], count, coder)
     target = target_of(plan)
     sample, _ = send(coder, target, plan)
@@ -154,7 +160,7 @@ def test_trellis_sends_the_best_of_all_paths(state_bits: int, count: int) -> Non
 
 
 def test_path_is_the_same_in_slices() -> None:
-    class Sliced(Trellis):
+    class Sliced(BitTrellis):
         _SLICE = 3
 
     plan = plan_of([BIT // 3, BIT // 40], 100, Sliced(4))
@@ -165,12 +171,12 @@ def test_path_is_the_same_in_slices() -> None:
         short.__dict__["starts"] = plan.starts[: count + 1]
         part = Target(target.mean[:size], target.variance[:size])
         sample, data = send(Sliced(4), part, short)
-        whole, same = send(Trellis(4), part, short)
+        whole, same = send(BitTrellis(4), part, short)
         np.testing.assert_array_equal(sample, whole)
         assert data == same
 
 
-class Segmented(Trellis):
+class Segmented(BitTrellis):
     """Paths of a few branches."""
 
     _SEGMENT = 5
@@ -199,7 +205,7 @@ def test_pfr_sends_the_codeword_of_the_smallest_time_by_ratio() -> None:
     target = target_of(plan)
     sample, _ = send(coder, target, plan)
     size = 2**coder.INDEX_BITS
-    length = plan.branch * LONGEST
+    length = -(-plan.branch * LONGEST // BIT)
     book = normals(plan.seed, 0, reverse._BOOK, n=size * length).reshape(size, length)
     branches = len(plan.starts) - 1
     assert branches == 5
@@ -229,7 +235,7 @@ def test_arrivals_are_poisson_processes_of_their_own() -> None:
         assert np.abs(at_all_shifts).max() < 0.25
 
 
-@pytest.mark.parametrize("coder", [Trellis(4), ShortPfr()])
+@pytest.mark.parametrize("coder", [BitTrellis(4), ShortPfr()])
 def test_only_a_sender_multiplies(coder: Trellis | Pfr) -> None:
     calls = []
 
@@ -238,7 +244,7 @@ def test_only_a_sender_multiplies(coder: Trellis | Pfr) -> None:
         exact: Float32s = (a.astype(float) @ b.T).astype(np.float32)
         return exact
 
-    given = Trellis(4, product) if isinstance(coder, Trellis) else ShortPfr(product)
+    given = BitTrellis(4, product) if isinstance(coder, Trellis) else ShortPfr(product)
     plan = plan_of([BIT // 5], 60, coder)
     sample, data = send(given, target_of(plan), plan)
     assert calls
@@ -327,7 +333,7 @@ def starts_of(plan: Plan) -> list[int]:
     coded = [int(value) for value in plan.information if value >= BIT // LONGEST]
     starts, before, latest = [], 0, -1
     for index in range(len(coded) * plan.count):
-        branch = before // (plan.branch * BIT)
+        branch = before // plan.branch
         if branch > latest:
             starts.append(index)
             latest = branch
@@ -346,16 +352,16 @@ def test_every_sample_is_in_one_branch(name: str, coder: ReverseCoder) -> None:
         for offset in range(length)
     ]
     assert list(zip(plan.branches.tolist(), plan.offsets.tolist(), strict=True)) == places
-    assert plan.offsets.max(initial=0) < plan.branch * LONGEST
+    assert plan.offsets.max(initial=0) < -(-plan.branch * LONGEST // BIT)
     assert plan.signs.shape == (len(places),)
     assert set(np.abs(plan.signs).tolist()) <= {1.0}
 
 
 def test_branches_of_the_least_information_are_the_longest() -> None:
     for informations, length in (([256], 256), ([257], 256), ([512], 128)):
-        plan = plan_of(informations, 2000, Trellis(5))
+        plan = plan_of(informations, 2000, BitTrellis(5))
         assert np.diff(plan.starts)[:-1].max() == length
-    assert plan_of([255], 2000, Trellis(5)).starts.tolist() == [0]
+    assert plan_of([255], 2000, BitTrellis(5)).starts.tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -368,7 +374,7 @@ def test_long_plans_are_indexed_right(information: int, count: int, branch: int)
     assert information * count > 2**31
     assert plan.bits == information * count
     assert plan.starts.tolist() == starts_of(plan)
-    coder = Trellis(2)
+    coder = BitTrellis(2)
     target = target_of(plan)
     if branch == 1:
         sample, data = send(coder, target, plan)
@@ -379,7 +385,7 @@ def test_long_plans_are_indexed_right(information: int, count: int, branch: int)
 
 
 def test_classes_of_most_information_come_first() -> None:
-    plan = plan_of([300, 9000, 255, 9000, 0, 256], 4, Trellis(5))
+    plan = plan_of([300, 9000, 255, 9000, 0, 256], 4, BitTrellis(5))
     assert plan.classes.tolist() == [1, 3, 0, 5]
     assert plan.bits == (300 + 18_000 + 256) * 4
     values = np.arange(6, dtype=np.float32)
@@ -388,7 +394,7 @@ def test_classes_of_most_information_come_first() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 16, 97])
 def test_restore_undoes_arrange(count: int) -> None:
-    plan = plan_of([0, BIT, 300, 255], count, Trellis(5))
+    plan = plan_of([0, BIT, 300, 255], count, BitTrellis(5))
     values = np.random.default_rng(count).normal(0, 3, (4, count)).astype(np.float32)
     coded = plan.arrange(values)
     assert coded.shape == (2 * count,) and coded.dtype == np.float32
@@ -402,7 +408,7 @@ def test_restore_undoes_arrange(count: int) -> None:
 
 def test_a_mixed_sample_comes_from_all_of_its_class() -> None:
     count = 32
-    plan = plan_of([BIT, 0, BIT], count, Trellis(5))
+    plan = plan_of([BIT, 0, BIT], count, BitTrellis(5))
     columns = []
     for place in range(count):
         values = np.zeros((3, count), np.float32)
@@ -420,7 +426,7 @@ def test_a_mixed_sample_comes_from_all_of_its_class() -> None:
 
 
 def test_signs_are_shared_fair_and_of_their_own() -> None:
-    plan = plan_of([BIT, BIT], 500, Trellis(5))
+    plan = plan_of([BIT, BIT], 500, BitTrellis(5))
     rows = [plan.flips, plan.signs[:500], plan.signs[500:]]
     rows += [replace(plan, step=4).flips, replace(plan, seed=8).flips]
     for row in rows:
@@ -431,7 +437,7 @@ def test_signs_are_shared_fair_and_of_their_own() -> None:
 
 
 def test_classes_that_are_not_coded_are_shared_normals() -> None:
-    plan = plan_of([0, BIT, 255], 400, Trellis(5))
+    plan = plan_of([0, BIT, 255], 400, BitTrellis(5))
     one, other = (plan.restore(np.full(400, value, np.float32)) for value in (0, 1))
     assert not np.array_equal(one[1], other[1])
     drawn = one[[0, 2]]
@@ -443,11 +449,11 @@ def test_classes_that_are_not_coded_are_shared_normals() -> None:
 
 
 def test_plans_without_classes() -> None:
-    plan = plan_of([], 5, Trellis(5))
+    plan = plan_of([], 5, BitTrellis(5))
     empty = np.zeros((0, 5), np.float32)
     assert plan.arrange(empty).shape == (0,)
     assert plan.restore(np.zeros(0, np.float32)).shape == (0, 5)
-    assert (plan.bits, Trellis(5).price(plan)) == (0, 0)
+    assert (plan.bits, BitTrellis(5).price(plan)) == (0, 0)
 
 
 # The law of the samples ----------------------------------------------------------------------
@@ -471,17 +477,14 @@ def slope_of(sample: Float32s, target: Target) -> float:
     return float(np.dot(sample, target.mean) / np.dot(target.mean, target.mean))
 
 
+@pytest.mark.parametrize("state_bits", [8, 10, 12])
 @pytest.mark.parametrize(
-    ("information", "count", "spread"), [(0.02, 50_000, 0.03), (0.1, 20_000, 0.04), (1, 4000, 0.2)]
+    ("information", "count", "spread"),
+    [(0.02, 50_000, 0.04), (0.1, 20_000, 0.04), (0.5, 8000, 0.15)],
 )
-def test_law_of_the_trellis(information: float, count: int, spread: float) -> None:
-    """A register of 10 bits finds a path that is a little less likely than a sample of q.
-
-    That shows as a sample that holds some 5 % less of the mean than it should and, where a
-    sample takes much information so that the loss is large beside q's variance, as a residual
-    that is some 10 % too large. All of it vanishes as the register grows.
-    """
-    coder = Trellis(10)
+def test_law_of_the_trellis(information: float, count: int, spread: float, state_bits: int) -> None:
+    """Branches carry a little less than a bit, so that what arrives is as good as a sample of q."""
+    coder = Trellis(state_bits)
     plan = plan_of([round(information * BIT)], count, coder)
     target = target_of(plan)
     sample, _ = send(coder, target, plan)
@@ -491,14 +494,16 @@ def test_law_of_the_trellis(information: float, count: int, spread: float) -> No
     assert distance(residual) < 1.95 / math.sqrt(count)
     assert abs(sample.mean()) < 4 / math.sqrt(count)
     assert abs(sample.var() - 1) < 0.15
-    assert 0.9 < slope_of(sample, target) < 1
+    assert 0.97 < slope_of(sample, target) < 1.03
 
 
 def test_longer_registers_find_likelier_samples() -> None:
-    plan = plan_of([BIT // 10], 20_000, Trellis(5))
+    plan = plan_of([BIT // 10], 20_000, BitTrellis(5))
     target = target_of(plan)
-    gains = [float(log_ratio(send(Trellis(n), target, plan)[0], target).sum()) for n in (5, 7, 9)]
-    slopes = [slope_of(send(Trellis(n), target, plan)[0], target) for n in (5, 7, 9)]
+    gains = [
+        float(log_ratio(send(BitTrellis(n), target, plan)[0], target).sum()) for n in (5, 7, 9)
+    ]
+    slopes = [slope_of(send(BitTrellis(n), target, plan)[0], target) for n in (5, 7, 9)]
     assert gains == sorted(gains)
     assert slopes == sorted(slopes)
     assert slopes[-1] - slopes[0] > 0.03
@@ -536,7 +541,7 @@ def test_law_of_pfr(information: float, count: int, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("state_bits", [1, 4, 5, 12])
 @pytest.mark.parametrize("branches", [0, 1, 2, 4, 5, 6, 60])
 def test_a_trellis_takes_a_bit_a_branch_and_the_first_state(state_bits: int, branches: int) -> None:
-    coder = Trellis(state_bits)
+    coder = BitTrellis(state_bits)
     plan = plan_of([BIT // 2], 2 * branches, coder) if branches else plan_of([0], 8, coder)
     bits = branches + max(0, min(state_bits, branches) - 1)
     assert coder.price(plan) == bits + bits % 2  # sent in pairs
@@ -555,7 +560,7 @@ def test_every_segment_of_a_trellis_has_a_first_state(branches: int) -> None:
 
 @pytest.mark.parametrize("informations", [[BIT // 50], [BIT // 5, BIT // 7], [BIT, 400, 20_000]])
 def test_code_length_of_the_trellis_is_the_divergence(informations: list[int]) -> None:
-    coder = Trellis(8)
+    coder = BitTrellis(8)
     plan = plan_of(informations, 3000, coder)
     bits = sent_bits(coder, target_of(plan), plan)
     assert -1 <= bits - plan.bits / BIT <= 8 + 1

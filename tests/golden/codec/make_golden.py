@@ -1,4 +1,4 @@
-"""How the files of this folder were made: two tiny models, and images coded with them.
+"""How the files of this folder were made: three tiny models, and images coded with them.
 
 Run by hand when a file was added: `python tests/golden/codec/make_golden.py NAME...` writes the
 named files and prints their lines for `manifest.json`. Tests never call it, and files that exist
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 import noisepress
 from noisepress.bitstream.noise import words
@@ -23,9 +24,12 @@ from noisepress.codec.image import Mode, Palette, Raster
 from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.models.masked import MaskedConfig, MaskedNet
 from noisepress.models.storage import write_network
+from noisepress.models.unet import UNet, UNetConfig
+from noisepress.training.calibration import error_tables
 
 FOLDER = Path(__file__).parent
 LATTICE, MASKED = str(FOLDER / "lattice.safetensors"), str(FOLDER / "masked.safetensors")
+UNET = str(FOLDER / "unet.safetensors")
 
 
 def make_lattice() -> None:
@@ -39,6 +43,14 @@ def make_masked() -> None:
     network = MaskedNet(MaskedConfig(width=8, blocks=3, components=2))
     tables = {"curves": [[2**17 // (1 + stage + i // 8) for i in range(256)] for stage in range(4)]}
     write_network(network, Path(MASKED), name="golden-masked", number=2002, tables=tables, facts={})
+
+
+def make_unet() -> None:
+    torch.manual_seed(5)
+    network = UNet(UNetConfig(width0=8, width1=8, width2=8, width3=8, down=1, up=1)).eval()
+    crops = np.stack([raster(Mode.RGB8, 32, 32, seed).samples for seed in range(4)])
+    tables = error_tables(network, crops)
+    write_network(network, Path(UNET), name="golden-unet", number=2003, tables=tables, facts={})
 
 
 def raster(mode: Mode, height: int, width: int, seed: int) -> Raster:
@@ -65,6 +77,10 @@ def random_order(**options: Any) -> bytes:
     return noisepress.encode(picture, model=MASKED, order="random", fallback=False, **options)
 
 
+def diffc(mode: Mode, height: int, width: int, **options: Any) -> bytes:
+    return noisepress.encode(raster(mode, height, width, 7), "diffc", model=UNET, **options)
+
+
 def with_metadata() -> bytes:
     plain = raster(Mode.RGBA8, 12, 17, 5)
     kept = Raster(plain.samples, plain.mode, icc=b"icc" * 20, exif=b"II*\0", xmp=b"<x/>")
@@ -84,12 +100,16 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "lattice_metadata.nzp": ("opacity, ICC, EXIF and XMP", with_metadata),
     "random_dynamic.nzp": ("dynamic program", lambda: random_order(calls=11, seed=2**32 - 1)),
     "random_equal.nzp": ("equal groups", lambda: random_order(calls=8, schedule="equal")),
+    "diffc_rgb.nzp": ("trellis", lambda: diffc(Mode.RGB8, 45, 71, effort=8)),
+    "diffc_small.nzp": ("a file of 100 bytes", lambda: diffc(Mode.RGB8, 64, 64, bytes=100)),
+    "diffc_grey_alpha.nzp": ("grey and opacity", lambda: diffc(Mode.LA8, 20, 9, seed=2**32 - 1)),
+    "diffc_pfr.nzp": ("pfr", lambda: diffc(Mode.RGB8, 16, 16, reverse="pfr", steps=10)),
     "webp_palette.nzp": ("palette", lambda: carried("webp", Mode.PALETTE8)),
     "webp_grey_alpha.nzp": ("grey and opacity", lambda: carried("webp", Mode.LA8)),
     "png_bilevel.nzp": ("one bit", lambda: carried("png", Mode.BILEVEL)),
     "png_rgb16.nzp": ("16 bits", lambda: carried("png", Mode.RGB16)),
 }
-MODELS = {LATTICE: make_lattice, MASKED: make_masked}
+MODELS = {LATTICE: make_lattice, MASKED: make_masked, UNET: make_unet}
 
 
 def main() -> None:
@@ -101,18 +121,22 @@ def main() -> None:
             continue
         about, make_file = FILES[name]
         data = make_file()
-        model = {"l": LATTICE, "r": MASKED}.get(name[0])
+        model = {"l": LATTICE, "r": MASKED, "d": UNET}.get(name[0])
         restored = noisepress.decode_raster(data, model=model)
         (FOLDER / name).write_bytes(data)
-        little = np.ascontiguousarray(restored.samples, f"<u{restored.samples.itemsize}")
-        entry = {
+        entry: dict[str, Any] = {
             "about": about,
             "model": Path(model).name if model else None,
             "mode": restored.mode.name,
             "shape": restored.samples.shape,
-            "sha256": sha256(little.tobytes()).hexdigest(),
             "metadata": [part.hex() for part in (restored.icc, restored.exif, restored.xmp)],
         }
+        if model == UNET:  # its pictures are not the same to the last bit everywhere
+            entry["picture"] = str(Path(name).with_suffix(".png"))
+            Image.fromarray(restored.samples).save(FOLDER / entry["picture"], optimize=True)
+        else:
+            little = np.ascontiguousarray(restored.samples, f"<u{restored.samples.itemsize}")
+            entry["sha256"] = sha256(little.tobytes()).hexdigest()
         print(f' "{name}": {json.dumps(entry)},')
 
 

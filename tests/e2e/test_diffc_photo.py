@@ -1,0 +1,98 @@
+"""diffc on a photograph with the bundled model: every machine decodes every file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import noisepress
+from noisepress.benchmarks.document import PHOTO
+from noisepress.models import registry
+
+SLACK = 0.05
+"""In dB, between the encoder's picture and that of another machine."""
+
+
+@pytest.fixture(scope="module")
+def photo() -> NDArray[np.uint8]:
+    with Image.open(PHOTO) as opened:
+        return np.ascontiguousarray(np.asarray(opened.convert("RGB"))[:256, :256])
+
+
+@pytest.fixture(scope="module")
+def data(photo: NDArray[np.uint8]) -> bytes:
+    return noisepress.encode(photo, "diffc", bpp=0.4)
+
+
+def psnr(picture: NDArray[np.uint8], image: NDArray[np.uint8]) -> float:
+    return float(10 * np.log10(255**2 / np.mean((picture.astype(float) - image) ** 2)))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    count = torch.get_num_threads()
+    torch.set_num_threads(1 if count > 1 else 2)
+    yield
+    torch.set_num_threads(count)
+
+
+@contextmanager
+def contiguous() -> Iterator[None]:
+    network = registry.load(registry.find("diffc-photo"))
+    network.to(memory_format=torch.contiguous_format)
+    yield
+    network.to(memory_format=torch.channels_last)
+
+
+MACHINES: dict[str, AbstractContextManager[object]] = {
+    "same": nullcontext(),
+    "threads": one_thread(),
+    "without oneDNN": torch.backends.mkldnn.flags(enabled=False),
+    "contiguous": contiguous(),
+}
+
+
+def test_a_photograph_at_a_low_rate(data: bytes, photo: NDArray[np.uint8]) -> None:
+    assert 0.9 * 0.4 < 8 * len(data) / (256 * 256) <= 0.4
+    pictures = {one: noisepress.decode(data, render=one) for one in ("mmse", "flow", "ancestral")}
+    quality = {one: psnr(picture, photo) for one, picture in pictures.items()}
+    assert quality["mmse"] > 26
+    assert quality["mmse"] > quality["flow"] > quality["mmse"] - 2
+    assert quality["flow"] > quality["ancestral"] > quality["mmse"] - 4
+    between = psnr(noisepress.decode(data, render="flow", detail=0.5), photo)
+    assert quality["mmse"] > between > quality["flow"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", MACHINES)
+def test_other_machines_decode_the_same_picture(
+    machine: str, data: bytes, photo: NDArray[np.uint8]
+) -> None:
+    expected = psnr(noisepress.decode(data), photo)
+    with MACHINES[machine]:
+        assert abs(psnr(noisepress.decode(data), photo) - expected) < SLACK
+
+
+@pytest.mark.slow
+def test_coarse_arithmetic_decodes_too(data: bytes, photo: NDArray[np.uint8]) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert psnr(noisepress.decode(data), photo) > 20
+
+
+@pytest.mark.slow
+def test_twenty_bytes_beyond_the_header_are_a_preview(photo: NDArray[np.uint8]) -> None:
+    data = noisepress.encode(photo, "diffc", quality=30)
+    start = noisepress.inspect(data)
+    first = next(length for kind, length, _ in start.sections if kind == "data")
+    assert first <= 20
+    previews = list(noisepress.decode_progressive(data))
+    quality = [psnr(picture, photo) for picture in previews]
+    assert len(previews) > 6
+    assert quality == sorted(quality)
+    assert quality[0] > psnr(np.full_like(photo, 128), photo)
