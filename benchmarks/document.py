@@ -105,10 +105,11 @@ def lossy_table(results: Results) -> str:
 
 
 def delta_table(results: Results) -> str:
-    """Bjøntegaard delta rates against JPEG."""
+    """Bjøntegaard delta rates against JPEG, of codecs with enough settings for one."""
     names = metric_names(results)
     deltas = {name: bd_rates(results, name, ANCHOR) for name in names}
-    codecs = list(dict.fromkeys(codec for name in names for codec in deltas[name]))
+    known = [codec for name in names for codec, one in deltas[name].items() if not one.reason]
+    codecs = list(dict.fromkeys(known))
     rows = []
     for codec in codecs:
         cells = [deltas[name].get(codec) for name in names]
