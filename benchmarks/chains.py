@@ -22,14 +22,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..bitstream.coders import Coder
-from ..bitstream.container import Section, SectionKind
 from ..bitstream.entropy import Ints
 from ..bitstream.information import OCTAVE, Int64s
 from ..bitstream.reverse import Float32s, Pfr, Plan, ReverseCoder, Target, Trellis
 from ..codec.chain import GAIN_REACH, GAIN_UNITS, Chain, Errors
 from ..codec.diffc import Diffc, Options, Parameters, lowest_level, padded, quality_level
 from ..codec.image import Mode, Raster, Samples
-from ..codec.protocol import NO_CHECK, Encoded, assemble
+from ..codec.protocol import NO_CHECK, assemble
 from ..codec.sending import Wish, psnr, send
 from .measure import load
 
@@ -129,7 +128,7 @@ class _OneGain(Chain):
         tabulated = float(np.exp2(self.errors.at(self.level) / OCTAVE).mean())
         octaves = math.log2(float((image - self.estimate()).square().mean()) / tabulated)
         gain = round(octaves * OCTAVE / GAIN_UNITS)
-        return np.full_like(super().gains(image), max(-GAIN_REACH, min(gain, GAIN_REACH)))
+        return np.full_like(self._gains, max(-GAIN_REACH, min(gain, GAIN_REACH)))
 
 
 def flat(errors: Errors) -> Errors:
@@ -153,8 +152,7 @@ def measure(samples: Samples, name: str, variant: Variant, quality: float) -> Po
     chain = kind(denoise, table, *padded(height, width), reverse, 0)
 
     def size(payloads: Sequence[bytes]) -> int:
-        sections = [Section(SectionKind.DATA, payload) for payload in payloads]
-        return len(assemble(raster, Diffc.ID, NO_CHECK, Encoded(parameters.pack(), sections)))
+        return len(assemble(raster, Diffc.ID, NO_CHECK, parameters.encoded(payloads)))
 
     wish = Wish(quality_level(quality), None, None, variant.steps)
     payloads = send(samples, lambda: chain, lowest_level(height, width), wish, size, lambda _: None)

@@ -14,7 +14,7 @@ from importlib import metadata
 from io import BytesIO
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import imagecodecs
 import numpy as np
@@ -199,7 +199,7 @@ def _ardm(name: str, fallback: bool) -> Codec:
     return Codec(name, True, encode, noisepress.decode, _VERSION, options, ours=True)
 
 
-def _diffc(name: str, render: Literal["mmse", "flow", "ancestral"]) -> Codec:
+def _diffc(name: str, **rendering: Any) -> Codec:
     options: dict[str, Parameter] = {
         "quality": Number(60.0, 0, 100),
         "steps": Number(12, 10, 1000),
@@ -207,7 +207,7 @@ def _diffc(name: str, render: Literal["mmse", "flow", "ancestral"]) -> Codec:
         "reverse": Choice(("trellis", "pfr")),
     }
     encode = partial(_encode_ours, codec="diffc")
-    decode = partial(noisepress.decode, render=render)
+    decode = partial(noisepress.decode, **rendering)
     return Codec(name, False, encode, decode, _VERSION, options, ours=True)
 
 
@@ -253,9 +253,9 @@ CODECS: dict[str, Codec] = {
         _pillow("webp-lossless", True, _encode_webp_lossless, "webp", {}),
         _pillow("jpeg2000-lossless", True, _encode_jpeg2000_lossless, "jpg_2000", {}),
         _jpegxl("jpegxl-lossless", True, _encode_jpegxl_lossless, _EFFORT),
-        _diffc("diffc", "mmse"),
-        _diffc("diffc-flow", "flow"),
-        _diffc("diffc-ancestral", "ancestral"),
+        _diffc("diffc"),
+        _diffc("diffc-flow", render="flow"),
+        _diffc("diffc-ancestral", render="ancestral"),
         _pillow("jpeg", False, _encode_jpeg, "libjpeg_turbo", _QUALITY),
         _pillow("webp", False, _encode_webp, "webp", _QUALITY),
         _pillow("avif", False, _encode_avif, "avif", _QUALITY | _SPEED),

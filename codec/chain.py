@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..bitstream.coders import Coder
@@ -184,6 +185,12 @@ class Chain:
         scaled: Int64s = self.errors.at(level) + gains[_BANDS].astype(np.int64) * GAIN_UNITS
         return scaled
 
+    def _variance(self, step: Posterior, gains: Ints, level: int | None) -> NDArray[np.float32]:
+        """Of p in a step from a level: q's and that of the denoiser's errors, (CLASSES,)."""
+        errors = np.exp2(self._log_variance(gains, level) / OCTAVE).astype(np.float32)
+        variance: NDArray[np.float32] = step.variance + step.of_x**2 * errors
+        return variance
+
     def advance(self, image: Tensor | None, level: int | None, lowest: int, coder: Coder) -> None:
         """Send or receive one step.
 
@@ -199,8 +206,7 @@ class Chain:
         plan = self.plan(gains, level)
         step = self._posterior(level)
         estimate = self.estimate()
-        error_variance = np.exp2(self._log_variance(gains, self.level) / OCTAVE).astype(np.float32)
-        variance = step.variance + step.of_x**2 * error_variance
+        variance = self._variance(step, gains, self.level)
         deviation = np.sqrt(variance)[:, None]
         target = None
         if image is not None:
@@ -247,11 +253,10 @@ class Chain:
             return self._denoise(z, float(logsnr[0]))
 
         def noise(index: int) -> Tensor:
-            """As wide as p is: of q's variance and that of the denoiser's errors."""
+            """As wide as p is, where q is 1 wide."""
             noisier, cleaner = ats[index : index + 2]
             step = posterior(noisier * _NATS, cleaner * _NATS)
-            errors = np.exp2(self._log_variance(self._gains, noisier) / OCTAVE)
-            widths = np.sqrt(1 + step.of_x**2 / step.variance * errors).astype(np.float32)
+            widths = np.sqrt(self._variance(step, self._gains, noisier) / step.variance)
             drawn = normals(self._seed, index, _IMAGINED, n=self.z.numel())
             coefficients = drawn.reshape(CLASSES, -1) * widths[:, None]
             return from_blocks(torch.from_numpy(coefficients)[None], *self.z.shape[2:])

@@ -141,6 +141,11 @@ class Parameters:
         """Header bytes."""
         return pack(FIELDS, {**self.values, **record(self.card)})
 
+    def encoded(self, payloads: Sequence[bytes], beside: Sequence[Section] = ()) -> Encoded:
+        """What a file is made of: data sections of these payloads, and others beside them."""
+        data = [Section(SectionKind.DATA, payload) for payload in payloads]
+        return Encoded(self.pack(), [*data, *beside])
+
     def reverse(self) -> ReverseCoder:
         """The reverse channel coder."""
         from ..bitstream.reverse import Pfr, Trellis
@@ -234,12 +239,11 @@ class Diffc:
         if alpha is not None:
             beside.append(Section(SectionKind.ALPHA, encode_plane(alpha)))
 
+        def encoded(payloads: Sequence[bytes]) -> Encoded:
+            return parameters.encoded(payloads, beside)
+
         def size(payloads: Sequence[bytes]) -> int:
             return len(assemble(raster, self.ID, NO_CHECK, encoded(payloads)))
-
-        def encoded(payloads: Sequence[bytes]) -> Encoded:
-            data = [Section(SectionKind.DATA, payload) for payload in payloads]
-            return Encoded(parameters.pack(), [*data, *beside])
 
         allowed = chosen.bytes
         if chosen.bpp is not None:

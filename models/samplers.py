@@ -49,8 +49,9 @@ def ancestral(
     Args:
         z: (n, 3, h, w), at the first level.
         levels: rising log-SNRs; the last may be math.inf.
-        noise: standard normal numbers of z's shape for the step of an index, which ends at
-            levels[index + 1]; not called for a step to math.inf.
+        noise: normal numbers of z's shape for the step of an index, which ends at
+            levels[index + 1]; standard ones draw from q, larger ones from a wider law. Not called
+            for a step to math.inf.
 
     Returns:
         (n, 3, h, w), at the last level.

@@ -13,6 +13,7 @@ from PIL import Image
 
 import noisepress
 from noisepress.benchmarks.document import PHOTO
+from noisepress.benchmarks.quality import psnr
 from noisepress.models import registry
 
 SLACK = 0.05
@@ -30,29 +31,29 @@ def data(photo: NDArray[np.uint8]) -> bytes:
     return noisepress.encode(photo, "diffc", bpp=0.4)
 
 
-def psnr(picture: NDArray[np.uint8], image: NDArray[np.uint8]) -> float:
-    return float(10 * np.log10(255**2 / np.mean((picture.astype(float) - image) ** 2)))
-
-
 @contextmanager
-def one_thread() -> Iterator[None]:
+def other_threads() -> Iterator[None]:
     count = torch.get_num_threads()
     torch.set_num_threads(1 if count > 1 else 2)
-    yield
-    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
 
 
 @contextmanager
 def contiguous() -> Iterator[None]:
     network = registry.load(registry.find("diffc-photo"))
     network.to(memory_format=torch.contiguous_format)
-    yield
-    network.to(memory_format=torch.channels_last)
+    try:
+        yield
+    finally:
+        network.to(memory_format=torch.channels_last)
 
 
 MACHINES: dict[str, AbstractContextManager[object]] = {
     "same": nullcontext(),
-    "threads": one_thread(),
+    "threads": other_threads(),
     "without oneDNN": torch.backends.mkldnn.flags(enabled=False),
     "contiguous": contiguous(),
 }

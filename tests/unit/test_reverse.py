@@ -370,7 +370,7 @@ def test_branches_of_the_least_information_are_the_longest() -> None:
 )
 def test_long_plans_are_indexed_right(information: int, count: int, branch: int) -> None:
     """Information in all beyond 2^31 and 2^32 units."""
-    plan = Plan(np.array([0, information]), count, 1, 1, branch)
+    plan = Plan(np.array([0, information]), count, 1, 1, branch * BIT)
     assert information * count > 2**31
     assert plan.bits == information * count
     assert plan.starts.tolist() == starts_of(plan)
