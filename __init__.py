@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         truncate,
         verify,
     )
+    from .codec.archive import Archive, Member, archive
     from .codec.image import Mode, Raster, open_image, save_image
 
 __version__ = "0.1.0"
@@ -45,16 +46,20 @@ _HOMES = {
         "truncate",
         "verify",
     ),
+    ".codec.archive": ("Archive", "Member", "archive"),
     ".codec.image": ("Mode", "Raster", "open_image", "save_image"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Archive",
     "FileInfo",
     "Limits",
+    "Member",
     "Mode",
     "NoisepressError",
     "Raster",
+    "archive",
     "decode",
     "decode_progressive",
     "decode_raster",

@@ -1,4 +1,4 @@
-"""The command line: encode, decode, info, models, truncate, train, demo, bench.
+"""The command line: encode, decode, archives, info, models, truncate, train, demo, bench.
 
 Errors are one line on stderr. Exit status 0: all done; 1: an input failed (the others were
 still done); 2: wrong usage.
@@ -22,6 +22,7 @@ from .bitstream.errors import NoisepressError
 
 if TYPE_CHECKING:
     from .codec.api import FileInfo
+    from .codec.archive import Archive
 
 NZP = ".nzp"
 STDIO = "-"
@@ -164,15 +165,20 @@ def _complain(text: str) -> None:
     print(f"noisepress: {' '.join(text.split())}", file=sys.stderr)
 
 
+def _codec_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of codecs that were given."""
+    names = (
+        *("model", "coarse", "seed", "order", "block", "schedule", "calls"),
+        *("quality", "bpp", "bytes", "psnr", "steps", "effort", "reverse"),
+    )
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
 def _encode(args: argparse.Namespace) -> int:
     from .codec.api import encode
     from .codec.image import open_image
 
-    names = (
-        *("model", "seed", "order", "block", "schedule", "calls"),
-        *("quality", "bpp", "bytes", "psnr", "steps", "effort", "reverse"),
-    )
-    options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    options = _codec_options(args)
 
     def work(job: _Job) -> None:
         original = _read(job.source)
@@ -219,6 +225,76 @@ def _decode(args: argparse.Namespace) -> int:
             )
 
     return _each(_jobs(args, frozenset({NZP}), args.to), args.force, work)
+
+
+def _archive(args: argparse.Namespace) -> int:
+    from .codec.archive import archive
+
+    _refuse_overwrite(args.output, args.force)
+    paths = _expand(args.paths, IMAGES)
+    images = [(Path(path).name, _read(path)) for path in paths]
+    with _bar(args.output) as progress:
+        data = archive(
+            images, args.codec, group=args.group, progress=progress, **_codec_options(args)
+        )
+    _write(args.output, data, args.force)
+    if not args.quiet:
+        print(f"{args.output}: {len(images)} images, {len(data)} bytes")
+    return 0
+
+
+def _open_archive(path: str) -> Archive:
+    from .codec.archive import Archive
+
+    try:
+        return Archive(_read(path))
+    except NoisepressError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _list(args: argparse.Namespace) -> int:
+    for member in _open_archive(args.archive).members:
+        if args.json:
+            print(json.dumps(dataclasses.asdict(member)))
+        else:
+            size = f"{member.width} x {member.height}"
+            print(f"{member.name}  {size}, {member.mode}, group {member.group + 1}")
+    return 0
+
+
+def _extract(args: argparse.Namespace) -> int:
+    """Every group is read once; one that is damaged does not keep the others from being read."""
+    from .codec.image import save_image
+
+    archive = _open_archive(args.archive)
+    known = [member.name for member in archive.members]
+    wanted = set(args.names or known)
+    if missing := sorted(wanted - set(known)):
+        raise UsageError(f"{args.archive}: no image {missing[0]!r}")
+    stems = [Path(name).stem for name in known]
+    targets = {
+        name: str(Path(args.output) / ((stem if stems.count(stem) == 1 else name) + args.to))
+        for name, stem in zip(known, stems, strict=True)
+    }
+    if not Path(args.output).is_dir():
+        raise UsageError(f"{args.output}: no such folder")
+    for name in wanted:
+        _refuse_overwrite(targets[name], args.force)
+    status = 0
+    for index, members in enumerate(archive.groups):
+        if not wanted & {member.name for member in members}:
+            continue
+        try:
+            rasters = archive.read_group(
+                index, model=args.model, render=args.render, detail=args.detail
+            )
+            for member, raster in zip(members, rasters, strict=True):
+                if member.name in wanted:
+                    _write(targets[member.name], save_image(raster, args.to), args.force)
+        except NoisepressError as error:
+            status = 1
+            _complain(f"{args.archive}: {error}")
+    return status
 
 
 def _describe(info: FileInfo) -> Iterator[str]:
@@ -325,7 +401,45 @@ def _shared(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help=what)
     parser.add_argument("-o", "--output", help="output file, or folder for several inputs")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite files")
+
+
+def _encoding(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--codec",
+        default="ardm",
+        help="ardm (default), vdm, webp or png, all lossless; diffc, lossy",
+    )
     parser.add_argument("--model", help="name of a bundled model, or path of a model file")
+    parser.add_argument("--seed", type=int, help="of random orders and codewords, default 0")
+    parser.add_argument("--steps", type=int, help="of the chain; default: vdm 50, diffc 12")
+    ardm = parser.add_argument_group("ardm")
+    ardm.add_argument("--order", help="lattice (default) or random")
+    ardm.add_argument("--block", type=int, help="lattice: block side, default 512")
+    ardm.add_argument("--schedule", help="random: dynamic (default) or equal")
+    ardm.add_argument("--calls", type=int, help="random: network calls, default 64")
+    vdm = parser.add_argument_group("vdm")
+    vdm.add_argument("--coarse", help="model of the coarser levels, default ardm-photo")
+    diffc = parser.add_argument_group("diffc")
+    diffc.add_argument("--quality", type=float, help="0 to 100, default 60")
+    diffc.add_argument("--bpp", type=float, help="bits per pixel that the file may have")
+    diffc.add_argument("--bytes", type=int, help="bytes that the file may have")
+    diffc.add_argument("--psnr", type=float, help="least PSNR of the mmse picture in dB")
+    diffc.add_argument("--effort", type=int, help="bits of a trellis state, default 12")
+    diffc.add_argument("--reverse", help="trellis (default) or pfr")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print no sizes")
+
+
+def _decoding(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", action="append", help="path of a model file that is not bundled; repeatable"
+    )
+    parser.add_argument(
+        "--render", default="mmse", help="lossy files: mmse (default), flow or ancestral"
+    )
+    parser.add_argument(
+        "--detail", type=float, default=1.0, help="of flow: 0 (as mmse) to 1 (default)"
+    )
+    parser.add_argument("--to", default=".png", metavar="SUFFIX", help="default .png")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -344,37 +458,32 @@ def _parser() -> argparse.ArgumentParser:
 
     encode = add("encode", _encode, "Encode images to .nzp files, losslessly unless asked.")
     _shared(encode, "IN OUT.nzp, or images, folders and patterns; '-' is stdin or stdout")
-    encode.add_argument(
-        "--codec",
-        default="ardm",
-        help="ardm (default), webp or png, all lossless; diffc, lossy",
-    )
-    encode.add_argument("--seed", type=int, help="of random orders and codewords, default 0")
-    lossless = encode.add_argument_group("ardm")
-    lossless.add_argument("--order", help="lattice (default) or random")
-    lossless.add_argument("--block", type=int, help="lattice: block side, default 512")
-    lossless.add_argument("--schedule", help="random: dynamic (default) or equal")
-    lossless.add_argument("--calls", type=int, help="random: network calls, default 64")
-    lossless.add_argument("--no-fallback", action="store_true", help="do not try WebP and PNG")
-    lossy = encode.add_argument_group("diffc")
-    lossy.add_argument("--quality", type=float, help="0 to 100, default 60")
-    lossy.add_argument("--bpp", type=float, help="bits per pixel that the file may have")
-    lossy.add_argument("--bytes", type=int, help="bytes that the file may have")
-    lossy.add_argument("--psnr", type=float, help="least PSNR of the mmse picture in dB")
-    lossy.add_argument("--steps", type=int, help="of the chain, default 12")
-    lossy.add_argument("--effort", type=int, help="bits of a trellis state, default 12")
-    lossy.add_argument("--reverse", help="trellis (default) or pfr")
-    encode.add_argument("-q", "--quiet", action="store_true", help="print no sizes")
+    _encoding(encode)
+    encode.add_argument("--no-fallback", action="store_true", help="do not try WebP and PNG")
 
     decode = add("decode", _decode, "Decode .nzp files to images.")
     _shared(decode, "IN.nzp OUT, or files, folders and patterns; '-' is stdin or stdout")
-    decode.add_argument(
-        "--render", default="mmse", help="lossy files: mmse (default), flow or ancestral"
+    _decoding(decode)
+
+    pack = add("archive", _archive, "Encode many images to one .nzp file.")
+    pack.add_argument("paths", nargs="+", metavar="PATH", help="images, folders and patterns")
+    pack.add_argument("-o", "--output", required=True, metavar="OUT.nzp", help="the archive")
+    pack.add_argument("-f", "--force", action="store_true", help="overwrite OUT.nzp")
+    pack.add_argument(
+        "--group", type=int, default=32, help="images that are read together, default 32"
     )
-    decode.add_argument(
-        "--detail", type=float, default=1.0, help="of flow: 0 (as mmse) to 1 (default)"
-    )
-    decode.add_argument("--to", default=".png", metavar="SUFFIX", help="default .png")
+    _encoding(pack)
+
+    listing = add("list", _list, "List the images of an archive.")
+    listing.add_argument("archive", metavar="ARCHIVE.nzp")
+    listing.add_argument("--json", action="store_true", help="one JSON object a line")
+
+    unpack = add("extract", _extract, "Decode images of an archive.")
+    unpack.add_argument("archive", metavar="ARCHIVE.nzp")
+    unpack.add_argument("names", nargs="*", metavar="NAME", help="default: all images")
+    unpack.add_argument("-o", "--output", default=".", help="folder, default the present one")
+    unpack.add_argument("-f", "--force", action="store_true", help="overwrite files")
+    _decoding(unpack)
 
     info = add("info", _info, "Say what .nzp files hold, without decoding them.")
     info.add_argument("paths", nargs="+", metavar="FILE")
@@ -390,7 +499,9 @@ def _parser() -> argparse.ArgumentParser:
     cut.add_argument("-f", "--force", action="store_true", help="overwrite OUT")
 
     train = add("train", _train, "Train a model, continuing from its checkpoint.")
-    train.add_argument("preset", help="ardm-photo, ardm-small, diffc-photo or diffc-photo-gpu")
+    train.add_argument(
+        "preset", help="ardm-photo, ardm-small, vdm-photo, diffc-photo or diffc-photo-gpu"
+    )
     train.add_argument("--data", required=True, help="folder of photographs")
     train.add_argument("--out", required=True, help="folder of checkpoints and the model")
     train.add_argument("--until", type=int, help="stop at this step, to be continued")

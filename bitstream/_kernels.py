@@ -11,12 +11,11 @@ Int32s = NDArray[np.int32]
 Float32s = NDArray[np.float32]
 UInt32s = NDArray[np.uint32]
 
-# Fixed-point layout of the logistic tables (see entropy.py).
+# Fixed-point layout of the tables of mixtures (see entropy.py).
 ARGUMENT_FRAC = 24
 STEP_FRAC = 18
 RANGE = 16
 CDF_FRAC = 28
-FLOOR_SHIFT = 12
 FREQUENCY_BITS = 20
 
 
@@ -30,7 +29,8 @@ def mixture_frequencies(
     scales: Int32s,
     weight_table: Int64s,
     inverse_table: Int64s,
-    sigmoid_table: Int64s,
+    cdf_table: Int64s,
+    floor_shift: int,
     follows: bool,
     edges: Int64s,
     out: Float32s,
@@ -38,7 +38,8 @@ def mixture_frequencies(
     """Frequencies of the next base-4 digit of each sample given its leading digits.
 
     prefixes (n,): smallest value with the known digits; step: 4^digits left after this one;
-    size: number of levels; logits, locations, scales (n, k); edges (n, 5) receives the
+    size: number of levels; logits, locations, scales (n, k); floor_shift: a share of 2^-floor_shift
+    is uniform; edges (n, 5) receives the
     cumulative weights below the digits, times 2^CDF_FRAC, and with `follows` holds those of
     the digit before on entry; out (n, 4) receives integers.
     """
@@ -57,7 +58,7 @@ def mixture_frequencies(
         for k in range(components):
             weights[k] = weight_table[min(largest - np.int64(logits[i, k]), furthest)]
             total += weights[k]
-        floor = (total << np.int64(CDF_FRAC - FLOOR_SHIFT)) // levels
+        floor = (total << np.int64(CDF_FRAC - floor_shift)) // levels
         first, last = 0, 4
         if follows:
             before = (prefix // (np.int64(4) * stride)) & np.int64(3)
@@ -75,8 +76,8 @@ def mixture_frequencies(
                     argument = offset * inverse_table[scales[i, k]]
                     argument = min(max(argument, -limit), limit - np.int64(1)) + limit
                     index = argument >> np.int64(STEP_FRAC)
-                    low = sigmoid_table[index]
-                    rise = (sigmoid_table[index + 1] - low) * (argument & fraction_mask)
+                    low = cdf_table[index]
+                    rise = (cdf_table[index + 1] - low) * (argument & fraction_mask)
                     below += weights[k] * (low + (rise >> np.int64(STEP_FRAC)))
             edges[i, edge] = below + x * floor
         unit = ((edges[i, 4] - edges[i, 0]) >> np.int64(FREQUENCY_BITS)) + np.int64(1)

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from .errors import (
     CorruptError,
@@ -40,6 +40,8 @@ class SectionKind(IntEnum):
     DATA = 0
     ALPHA = 1
     PALETTE = 2
+    INDEX = 3
+    GROUP = 4
     ICC = 64
     EXIF = 65
     XMP = 66
@@ -195,6 +197,40 @@ def _read_header(data: bytes, limits: Limits) -> tuple[Header, list[tuple[int, i
     return header, table, start
 
 
+def outline(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
+    """The header of a file, whatever follows it: contents without sections.
+
+    Raises:
+        NotNoisepressError, VersionError, TruncatedError, CorruptError, LimitError, UnknownIdError:
+            see `read`.
+    """
+    header, table, start = _read_header(data, limits)
+    return Contents(header, [], table, start)
+
+
+def section(data: bytes, contents: Contents, index: int) -> Section:
+    """One section of a file, whatever the others are like.
+
+    Args:
+        contents: of `outline`.
+
+    Raises:
+        TruncatedError: the file ends inside it.
+        CorruptError: its checksum is wrong.
+    """
+    return _section(data, contents, index, *contents.ends()[index : index + 2])
+
+
+def _section(data: bytes, contents: Contents, index: int, start: int, end: int) -> Section:
+    if end > len(data):
+        raise TruncatedError(f"the file ends inside section {index + 1}")
+    payload = data[start : end - CRC_BYTES]
+    seed = int.from_bytes(data[contents.start - CRC_BYTES : contents.start], "little")
+    if zlib.crc32(payload, seed) != int.from_bytes(data[end - CRC_BYTES : end], "little"):
+        raise CorruptError(f"the checksum of section {index + 1} does not match")
+    return Section(contents.table[index][0], payload)
+
+
 def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
     """The header and the whole sections of a file, complete or cut.
 
@@ -206,22 +242,16 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
         LimitError: the file exceeds `limits`.
         UnknownIdError: a section that must be understood has an unknown kind.
     """
-    header, table, start = _read_header(data, limits)
-    seed = int.from_bytes(data[start - CRC_BYTES : start], "little")
-    sections: list[Section] = []
-    position = start
-    for kind, length in table:
-        end = position + length
-        if end + CRC_BYTES > len(data):
-            return Contents(header, sections, table, start)
-        payload = data[position:end]
-        position = end + CRC_BYTES
-        if zlib.crc32(payload, seed) != int.from_bytes(data[end:position], "little"):
-            raise CorruptError(f"the checksum of section {len(sections) + 1} does not match")
-        sections.append(Section(kind, payload))
-    if position != len(data):
-        raise CorruptError(f"{len(data) - position} bytes follow the last section")
-    return Contents(header, sections, table, start)
+    contents = outline(data, limits)
+    ends = contents.ends()
+    sections = [
+        _section(data, contents, index, start, end)
+        for index, (start, end) in enumerate(pairwise(ends))
+        if end <= len(data)
+    ]
+    if len(data) > ends[-1]:
+        raise CorruptError(f"{len(data) - ends[-1]} bytes follow the last section")
+    return replace(contents, sections=sections)
 
 
 def truncate(data: bytes, max_bytes: int) -> bytes:

@@ -7,11 +7,12 @@ symbols wherever the integers are the same.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,50 +68,95 @@ LOGIT_UNITS = 32
 LOCATION_UNITS = 16
 """Locations are in 1/16 of a level."""
 SCALE_UNITS = 16
-"""Logarithmic scales are in 1/16 octave: 16 more doubles the scale."""
+"""Logarithmic scales of logistics are in 1/16 octave: 16 more doubles the scale."""
 SCALE_LOW, SCALE_HIGH = -48, 128
+DEVIATION_UNITS = 64
+"""Logarithms of standard deviations are in 1/64 octave."""
+DEVIATION_LOW, DEVIATION_HIGH = -4 * DEVIATION_UNITS, 10 * DEVIATION_UNITS
 
-_TABLE_CRC = 0x4DDF4413
+_LOGISTIC_CRC, _NORMAL_CRC = 0x4DDF4413, 0xCEA80C54
 _INVERSE_FRAC = 20
 
 
 @dataclass(frozen=True)
 class _Tables:
+    """Integer tables of mixtures, the same on every machine or an error.
+
+    Attributes:
+        weight: by logit, downwards from the largest.
+        inverse: of scales, by scale - low.
+        cdf: of the components.
+        low, high: range of scales.
+        floor_shift: a share of 2^-floor_shift is uniform.
+    """
+
     weight: NDArray[np.int64]
     inverse: NDArray[np.int64]
-    sigmoid: NDArray[np.int64]
+    cdf: NDArray[np.int64]
+    low: int
+    high: int
+    floor_shift: int
+
+    def check(self, wanted: int) -> _Tables:
+        """The tables themselves.
+
+        Raises:
+            RuntimeError: they have another checksum.
+        """
+        crc = 0
+        for part in (self.weight, self.inverse, self.cdf):
+            crc = zlib.crc32(part.astype("<i8").tobytes(), crc)
+        if crc != wanted:
+            raise RuntimeError("this machine's exp and erf give other tables than the format has")
+        return self
+
+
+def _weights() -> NDArray[np.int64]:
+    octaves = np.arange(16 * LOGIT_UNITS + 1) / LOGIT_UNITS
+    weights: NDArray[np.int64] = np.rint(np.exp2(16 - octaves)).astype(np.int64)
+    return weights
+
+
+def _inverses(low: int, high: int, units: int) -> NDArray[np.int64]:
+    steps = np.arange(low, high + 1) / units
+    inverses: NDArray[np.int64] = np.rint(np.exp2(_INVERSE_FRAC - steps)).astype(np.int64)
+    return inverses
+
+
+def _arguments() -> NDArray[np.float64]:
+    spacing = 2.0 ** (_kernels.STEP_FRAC - _kernels.ARGUMENT_FRAC)
+    return np.arange(-_kernels.RANGE, _kernels.RANGE + spacing, spacing)
 
 
 @cache
-def _tables() -> _Tables:
-    """Integer tables of the logistic mixture, the same on every machine or an error."""
-    octaves = np.arange(16 * LOGIT_UNITS + 1) / LOGIT_UNITS
-    weight = np.rint(np.exp2(16 - octaves))
-    steps = np.arange(SCALE_LOW, SCALE_HIGH + 1) / SCALE_UNITS
-    inverse = np.rint(np.exp2(_INVERSE_FRAC - steps))
-    spacing = 2.0 ** (_kernels.STEP_FRAC - _kernels.ARGUMENT_FRAC)
-    argument = np.arange(-_kernels.RANGE, _kernels.RANGE + spacing, spacing)
-    sigmoid = np.rint(2.0**_kernels.CDF_FRAC / (1 + np.exp(-argument)))
-    tables = _Tables(*(part.astype(np.int64) for part in (weight, inverse, sigmoid)))
-    crc = 0
-    for part in (tables.weight, tables.inverse, tables.sigmoid):
-        crc = zlib.crc32(part.astype("<i8").tobytes(), crc)
-    if crc != _TABLE_CRC:
-        raise RuntimeError("this machine's exp and exp2 give other tables than the format asks for")
-    return tables
+def _logistic_tables() -> _Tables:
+    cdf = np.rint(2.0**_kernels.CDF_FRAC / (1 + np.exp(-_arguments()))).astype(np.int64)
+    inverse = _inverses(SCALE_LOW, SCALE_HIGH, SCALE_UNITS)
+    found = _Tables(_weights(), inverse, cdf, SCALE_LOW, SCALE_HIGH, floor_shift=12)
+    return found.check(_LOGISTIC_CRC)
+
+
+@cache
+def _normal_tables() -> _Tables:
+    below = [math.erfc(-at / math.sqrt(2)) / 2 for at in _arguments()]
+    cdf = np.rint(2.0**_kernels.CDF_FRAC * np.array(below)).astype(np.int64)
+    inverse = _inverses(DEVIATION_LOW, DEVIATION_HIGH, DEVIATION_UNITS)
+    found = _Tables(
+        _weights(), inverse, cdf, DEVIATION_LOW, DEVIATION_HIGH, floor_shift=_kernels.CDF_FRAC
+    )
+    return found.check(_NORMAL_CRC)
 
 
 @dataclass(frozen=True)
-class LogisticMixture:
-    """Integer mixtures of discretised logistics on 0 to 4^digits - 1.
+class _Mixture:
+    """Integer mixtures of discretised distributions on 0 to 4^digits - 1.
 
-    The discretised mixture of PixelCNN++ (arXiv 1701.05517, eq. 2) with a small uniform
-    share (2^-12), coded as base-4 digits, the most significant first.
+    Coded as base-4 digits, the most significant first.
 
     Attributes:
         logits: (n, k), in 1/LOGIT_UNITS octave.
         locations: (n, k), in 1/LOCATION_UNITS of a level.
-        scales: (n, k), in 1/SCALE_UNITS octave; clamped to SCALE_LOW..SCALE_HIGH.
+        scales: (n, k), see the subclasses; clamped to their range.
         digits: base-4 digits of a symbol.
     """
 
@@ -118,6 +164,8 @@ class LogisticMixture:
     locations: Ints
     scales: Ints
     digits: int = 4
+
+    _tables: ClassVar[Callable[[], _Tables]]
 
     def run(self, symbols: Ints | None, step: Step) -> Ints:
         count = len(self.logits)
@@ -141,7 +189,7 @@ class LogisticMixture:
         self, prefixes: Ints, size: int, edges: NDArray[np.int64], *, follows: bool
     ) -> Frequencies:
         """Frequencies; with `follows`, `edges` holds what the digit before left there."""
-        tables = _tables()
+        tables = type(self)._tables()
         out = np.empty((len(prefixes), 4), np.float32)
         _kernels.mixture_frequencies(
             prefixes,
@@ -149,15 +197,55 @@ class LogisticMixture:
             4**self.digits,
             self.logits,
             self.locations,
-            np.clip(self.scales, SCALE_LOW, SCALE_HIGH) - SCALE_LOW,
+            np.clip(self.scales, tables.low, tables.high) - tables.low,
             tables.weight,
             tables.inverse,
-            tables.sigmoid,
+            tables.cdf,
+            tables.floor_shift,
             follows,
             edges,
             out,
         )
         return out
+
+
+class LogisticMixture(_Mixture):
+    """Integer mixtures of discretised logistics on 0 to 4^digits - 1.
+
+    The discretised mixture of PixelCNN++ (arXiv 1701.05517, eq. 2) with a small uniform
+    share (2^-12), coded as base-4 digits, the most significant first.
+
+    Attributes:
+        logits: (n, k), in 1/LOGIT_UNITS octave.
+        locations: (n, k), in 1/LOCATION_UNITS of a level.
+        scales: (n, k), in 1/SCALE_UNITS octave; clamped to SCALE_LOW..SCALE_HIGH.
+        digits: base-4 digits of a symbol.
+    """
+
+    _tables = staticmethod(_logistic_tables)
+
+
+class GaussianMixture(_Mixture):
+    """Integer mixtures of discretised normal distributions on 0 to 4^digits - 1.
+
+    The mass beyond either end belongs to the last level there. There is no uniform share: a level
+    far out costs up to 20 bits a digit.
+
+    Attributes:
+        logits: (n, k), in 1/LOGIT_UNITS octave.
+        locations: (n, k), means in 1/LOCATION_UNITS of a level.
+        scales: (n, k), log2 of the standard deviation in levels, in 1/DEVIATION_UNITS octave;
+            clamped to DEVIATION_LOW..DEVIATION_HIGH.
+        digits: base-4 digits of a symbol.
+    """
+
+    _tables = staticmethod(_normal_tables)
+
+    @classmethod
+    def single(cls, locations: Ints, scales: Ints, digits: int) -> GaussianMixture:
+        """Of one component: locations and scales (n,)."""
+        flat = np.zeros((len(locations), 1), np.int32)
+        return cls(flat, locations[:, None], scales[:, None], digits)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ from ..bitstream.errors import (
 from .ardm import Ardm
 from .image import Mode, Raster, Samples, as_raster, checksum, to_array
 from .metadata import unpack_metadata
-from .protocol import NO_CHECK, RENDERINGS, Decoding, Render, assemble
+from .protocol import NO_CHECK, RENDERINGS, Decoding, Render, Report, assemble
 from .registry import FALLBACKS, Attempt, by_id, by_name
 
 __all__ = [
@@ -44,6 +44,9 @@ __all__ = [
 
 Progress = Callable[[int, int], None]
 """Called with the samples coded so far and in all."""
+
+Models = str | Sequence[str] | None
+"""Paths of model files to look at before the bundled ones."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,20 @@ class FileInfo:
     parameters: Mapping[str, int | str]
 
 
-def _reporter(progress: Progress | None, total: int) -> Callable[[float], None]:
-    done = 0.0
+def paths(model: Models) -> Sequence[str]:
+    """The paths that a caller gave."""
+    if model is None:
+        return ()
+    return (model,) if isinstance(model, str) else model
+
+
+def asked_models(options: Mapping[str, Any]) -> list[str]:
+    """The models that a codec's options name."""
+    return [options[name] for name in ("model", "coarse") if options.get(name)]
+
+
+def reporter(progress: Progress | None, total: int, done: float = 0.0) -> Report:
+    """What codecs report to, for what a caller wants to be told."""
 
     def report(count: float) -> None:
         nonlocal done
@@ -135,7 +150,7 @@ def encode(
     raster = as_raster(image)
     wanted = by_name(codec)
     total = raster.samples.size
-    encoded = wanted.encode(raster, options, _reporter(progress, total))
+    encoded = wanted.encode(raster, options, reporter(progress, total))
     fallback = fallback and wanted.LOSSLESS
     if encoded is None and not fallback:
         raise UnsupportedImageError(
@@ -145,18 +160,18 @@ def encode(
     if encoded is not None:
         check = raster.check if wanted.LOSSLESS else NO_CHECK
         own = assemble(raster, wanted.ID, check, encoded)
-    model = options.get("model")
+    models = asked_models(options)
     if fallback:
-        file = _smallest(raster, own, Attempt(codec, options), model)
+        file = _smallest(raster, own, Attempt(codec, options), models)
     else:
         assert own is not None
-        file = _checked(raster, own, model) if wanted.LOSSLESS else own
+        file = _checked(raster, own, models) if wanted.LOSSLESS else own
     if progress:
         progress(total, total)
     return file
 
 
-def _smallest(raster: Raster, own: bytes | None, tried: Attempt, model: str | None) -> bytes:
+def _smallest(raster: Raster, own: bytes | None, tried: Attempt, models: Sequence[str]) -> bytes:
     """The smallest of a file and the fallbacks, checked.
 
     The fallbacks are made while the file is checked, for both take about as long.
@@ -164,18 +179,18 @@ def _smallest(raster: Raster, own: bytes | None, tried: Attempt, model: str | No
     with ThreadPoolExecutor(1) as pool:
         beaten = len(own) if own and tried.codec == Ardm.NAME else None
         others = pool.submit(_fallback_files, raster, tried, beaten)
-        files = [] if own is None else [_checked(raster, own, model)]
+        files = [] if own is None else [_checked(raster, own, models)]
         best = min([*files, *others.result()], key=len)
-    return best if best is own else _checked(raster, best, model)
+    return best if best is own else _checked(raster, best, models)
 
 
-def _checked(raster: Raster, file: bytes, model: str | None) -> bytes:
+def _checked(raster: Raster, file: bytes, models: Sequence[str]) -> bytes:
     """The file itself.
 
     Raises:
         CorruptError: it does not decode to the image.
     """
-    if decode_raster(file, model=model) != raster:
+    if decode_raster(file, model=models) != raster:
         raise CorruptError("the encoded image does not decode to itself")
     return file
 
@@ -198,6 +213,7 @@ def _pictures(
     if not 0 <= decoding.detail <= 1:
         raise OptionError(f"detail is {decoding.detail}, supported are 0 to 1")
     header = contents.header
+    codec = by_id(header.codec)
     if header.mode not in tuple(Mode):
         raise CorruptError(f"sample layout {header.mode} is not known to this release")
     mode = Mode(header.mode)
@@ -205,10 +221,9 @@ def _pictures(
         needed = contents.ends()[1]
         raise TruncatedError(f"the file is cut before its first section ends at byte {needed}")
     samples = header.width * header.height * mode.channels
-    codec = by_id(header.codec)
     complete = (header.height, header.width)
     latest: Samples | None = None
-    for picture in codec.decode(contents, decoding, _reporter(progress, samples)):
+    for picture in codec.decode(contents, decoding, reporter(progress, samples)):
         if latest is not None:
             yield latest
         latest = picture
@@ -222,7 +237,8 @@ def _pictures(
     yield latest
 
 
-def _to_raster(contents: Contents, samples: Samples) -> Raster:
+def to_raster(contents: Contents, samples: Samples) -> Raster:
+    """Decoded samples with what a file keeps beside them."""
     metadata = unpack_metadata(contents)
     mode = Mode(contents.header.mode)
     if mode is Mode.PALETTE8 and "palette" not in metadata:
@@ -233,7 +249,7 @@ def _to_raster(contents: Contents, samples: Samples) -> Raster:
 def decode_raster(
     data: bytes,
     *,
-    model: str | None = None,
+    model: Models = None,
     render: Render = "mmse",
     detail: float = 1.0,
     limits: Limits = DEFAULT_LIMITS,
@@ -241,14 +257,14 @@ def decode_raster(
 ) -> Raster:
     """Like `decode`, with the sample layout, palette and metadata."""
     contents = read(data, limits)
-    last = deque(_pictures(contents, Decoding(model, render, detail), progress), maxlen=1)
-    return _to_raster(contents, last[0])
+    last = deque(_pictures(contents, Decoding(paths(model), render, detail), progress), maxlen=1)
+    return to_raster(contents, last[0])
 
 
 def decode(
     data: bytes,
     *,
-    model: str | None = None,
+    model: Models = None,
     render: Render = "mmse",
     detail: float = 1.0,
     limits: Limits = DEFAULT_LIMITS,
@@ -258,7 +274,7 @@ def decode(
 
     Args:
         data: a .nzp file, complete or cut.
-        model: path of a model file, for files made with a model that is not bundled.
+        model: path or paths of model files, for files made with models that are not bundled.
         render: what a lossy file's picture is: `mmse`, the mean of all images that the file
             allows, nearest to the original but smooth; `flow`, one of those images, which looks
             most natural; `ancestral`, another one, from shared random numbers.
@@ -284,7 +300,7 @@ def decode(
 def decode_progressive(
     data: bytes,
     *,
-    model: str | None = None,
+    model: Models = None,
     render: Render = "mmse",
     detail: float = 1.0,
     limits: Limits = DEFAULT_LIMITS,
@@ -298,9 +314,9 @@ def decode_progressive(
         NoisepressError: see `decode`.
     """
     contents = read(data, limits)
-    decoding = Decoding(model, render, detail, previews=True)
+    decoding = Decoding(paths(model), render, detail, previews=True)
     for picture in _pictures(contents, decoding, None):
-        yield to_array(_to_raster(contents, picture))
+        yield to_array(to_raster(contents, picture))
 
 
 def inspect(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
@@ -333,7 +349,7 @@ def inspect(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     )
 
 
-def verify(data: bytes, image: object = None, *, model: str | None = None) -> None:
+def verify(data: bytes, image: object = None, *, model: Models = None) -> None:
     """Check that a file is complete and decodes, and that it holds `image` if one is given.
 
     Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -143,11 +143,11 @@ class Parameters:
         return chosen
 
     @classmethod
-    def parse(cls, data: bytes, extra: str | None = None) -> Parameters:
+    def parse(cls, data: bytes, extra: Sequence[str] = ()) -> Parameters:
         """Parameters from a header.
 
         Args:
-            extra: path of a model file to look at before the bundled ones.
+            extra: paths of model files to look at before the bundled ones.
 
         Raises:
             CorruptError: values out of range, or bytes left over.
@@ -259,7 +259,7 @@ class Ardm:
 
         header = contents.header
         mode = Mode(header.mode)
-        parameters = Parameters.parse(header.parameters, decoding.model)
+        parameters = Parameters.parse(header.parameters, decoding.models)
         channels = mode.channels - mode.has_alpha
         if not self._takes(mode, parameters.order):
             raise CorruptError(f"ardm in {parameters.order} order has no {mode.name} images")

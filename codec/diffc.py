@@ -124,11 +124,11 @@ class Parameters:
         return cls(card, values)
 
     @classmethod
-    def parse(cls, data: bytes, extra: str | None = None) -> Parameters:
+    def parse(cls, data: bytes, extra: Sequence[str] = ()) -> Parameters:
         """Parameters from a header.
 
         Args:
-            extra: path of a model file to look at before the bundled ones.
+            extra: paths of model files to look at before the bundled ones.
 
         Raises:
             CorruptError: values out of range, or bytes left over.
@@ -261,7 +261,7 @@ class Diffc:
         mode = Mode(header.mode)
         if mode not in _MODES:
             raise CorruptError(f"diffc has no {mode.name} images")
-        parameters = Parameters.parse(header.parameters, decoding.model)
+        parameters = Parameters.parse(header.parameters, decoding.models)
         height, width = header.height, header.width
         colours = mode.channels - mode.has_alpha
         payloads = contents.payloads(SectionKind.DATA)

@@ -33,7 +33,7 @@ Samples = NDArray[np.uint8]
 FIRST_SECTION_SIDE = 32
 """The first section holds the coarse levels up to this many pixels a side."""
 
-_OFFSETS = {"E": (0, 0), "D": (1, 1), "A": (0, 1), "B": (1, 0)}
+OFFSETS = {"E": (0, 0), "D": (1, 1), "A": (0, 1), "B": (1, 0)}
 _SAMPLE_DIGITS = 4
 
 
@@ -58,10 +58,11 @@ class Lattice:
         network: frozen.
         block: side of the squares, in pixels of a sub-lattice, that are coded
             independently of each other; bounds the memory.
+        finest: the level that the images are of a larger image's pyramid.
     """
 
-    def __init__(self, network: LatticeNet, block: int) -> None:
-        self.network, self.block = network, block
+    def __init__(self, network: LatticeNet, block: int, finest: int = 0) -> None:
+        self.network, self.block, self.finest = network, block, finest
 
     @torch.inference_mode()
     def run(
@@ -112,21 +113,26 @@ class Lattice:
             for left in range(0, shape[1], step):
                 window = np.s_[top : top + step, left : left + step]
                 part = None if target is None else target[window]
-                self._block(part, out[window], level, coder)
+                self.code_block(part, out[window], level, coder)
         return out
 
-    def _block(self, target: Samples | None, out: Samples, level: int, coder: Coder) -> None:
-        """Code one block in place: `out` (h, w, c) holds the even sub-lattice."""
+    def code_block(self, target: Samples | None, out: Samples, level: int, coder: Coder) -> None:
+        """Code one block in place: `out` (h, w, c) holds the even sub-lattice.
+
+        Args:
+            target: (h, w, c) to encode, or None to decode.
+            level: of the pyramid.
+        """
         channels = out.shape[2]
         known = {"E": _to_tensor(out[::2, ::2])}
         carried: Tensor | None = None
         for phase in PHASES:
-            row, column = _OFFSETS[phase]
+            row, column = OFFSETS[phase]
             hole = out[row::2, column::2]
             values = None if target is None else target[row::2, column::2]
             around = neighbours(phase, known)
             base = interpolate(around[:4])
-            net = self.network.phase(level, phase)
+            net = self.network.phase(level + self.finest, phase)
             carried, features = net.features(input_planes(around, base), carried)
             known[phase] = _code_phase(net, features, base, values, hole, channels, coder)
 

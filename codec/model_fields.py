@@ -6,7 +6,7 @@ functions here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -42,17 +42,17 @@ def chosen_model(name: str) -> registry.Card:
         return registry.find(name)
 
 
-def recorded_model(values: Mapping[str, int], extra: str | None) -> registry.Card:
+def recorded_model(values: Mapping[str, int], extra: Sequence[str]) -> registry.Card:
     """The model that header fields name.
 
     Args:
-        extra: path of a model file to look at before the bundled ones.
+        extra: paths of model files to look at before the bundled ones.
 
     Raises:
         ModelError: the model is not there or has another digest.
     """
     with _public_errors():
-        mine = registry.find(extra) if extra else None
+        mine = [registry.find(one) for one in extra]
         return registry.resolve(values["model"], values["digest"], mine)
 
 

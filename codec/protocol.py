@@ -37,14 +37,14 @@ class Decoding:
     """How to decode.
 
     Attributes:
-        model: path of a model file to look at before the bundled ones.
+        models: paths of model files to look at before the bundled ones.
         render: see `noisepress.decode`. Lossless codecs have only
             one picture.
         detail: 0 to 1.
         previews: False if only the last picture is wanted.
     """
 
-    model: str | None = None
+    models: Sequence[str] = ()
     render: Render = "mmse"
     detail: float = 1.0
     previews: bool = False

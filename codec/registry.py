@@ -11,8 +11,12 @@ from .ardm import Ardm
 from .diffc import Diffc
 from .fallbacks import Png, WebP
 from .protocol import Codec
+from .vdm import Vdm
 
-_CODECS: tuple[Codec, ...] = (Ardm(), WebP(), Png(), Diffc())
+ARCHIVE = 16
+"""In place of a codec's id: the file holds many images (codec/archive.py)."""
+
+_CODECS: tuple[Codec, ...] = (Ardm(), WebP(), Png(), Diffc(), Vdm())
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,10 @@ def by_id(number: int) -> Codec:
     """The codec of a file.
 
     Raises:
-        UnknownIdError: names the codecs that this release knows.
+        UnknownIdError: names the codecs that this release knows, or says that it is no image.
     """
+    if number == ARCHIVE:
+        raise UnknownIdError("the file is an archive, whose images are listed and extracted")
     for codec in _CODECS:
         if number == codec.ID:
             return codec

@@ -53,7 +53,7 @@ def sub_lattices(image: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _shift(x: Tensor, down: int, right: int) -> Tensor:
+def shifted(x: Tensor, down: int, right: int) -> Tensor:
     """x[i + down, j + right] at (i, j), repeating the border; offsets in -1, 0, 1."""
     padded = functional.pad(x, (1, 1, 1, 1), mode="replicate")
     height, width = x.shape[-2:]
@@ -64,13 +64,13 @@ def neighbours(phase: str, known: dict[str, Tensor]) -> list[Tensor]:
     """The known neighbours of each pixel of a phase; the four nearest come first."""
     e = known["E"]
     if phase == "D":
-        return [e, _shift(e, 0, 1), _shift(e, 1, 0), _shift(e, 1, 1)]
+        return [e, shifted(e, 0, 1), shifted(e, 1, 0), shifted(e, 1, 1)]
     d = known["D"]
     if phase == "A":
-        return [e, _shift(e, 0, 1), d, _shift(d, -1, 0)]
+        return [e, shifted(e, 0, 1), d, shifted(d, -1, 0)]
     a = known["A"]
-    nearest = [e, _shift(e, 1, 0), d, _shift(d, 0, -1)]
-    return [*nearest, a, _shift(a, 0, -1), _shift(a, 1, 0), _shift(a, 1, -1)]
+    nearest = [e, shifted(e, 1, 0), d, shifted(d, 0, -1)]
+    return [*nearest, a, shifted(a, 0, -1), shifted(a, 1, 0), shifted(a, 1, -1)]
 
 
 def interpolate(nearest: list[Tensor]) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -98,16 +98,16 @@ def find(name: str) -> Card:
     raise ModelError(f"unknown model {name!r}; bundled are {known}, others by .safetensors path")
 
 
-def resolve(number: int, digest: int, extra: Card | None = None) -> Card:
+def resolve(number: int, digest: int, extra: Sequence[Card] = ()) -> Card:
     """The model that a file names.
 
     Args:
-        extra: a model of the caller's, looked at before the bundled ones.
+        extra: models of the caller's, looked at before the bundled ones.
 
     Raises:
         ModelError: it is not there, or its digest differs.
     """
-    candidates = [*([extra] if extra else []), *bundled()]
+    candidates = [*extra, *bundled()]
     for card in candidates:
         if card.number == number:
             if card.digest != digest:

@@ -21,8 +21,9 @@ from .exact import Exact, ExactnessError, convolutions, freeze
 from .lattice import LatticeConfig, LatticeNet
 from .masked import MaskedConfig, MaskedNet
 from .unet import UNet, UNetConfig
+from .vdm import VdmConfig, VdmNet
 
-Network = LatticeNet | MaskedNet | UNet
+Network = LatticeNet | MaskedNet | UNet | VdmNet
 
 _TYPES = {"weight": torch.int8, "bias": torch.int32, "shift": torch.int8}
 
@@ -40,9 +41,11 @@ def build(architecture: str, config: Mapping[str, int]) -> Network:
             return MaskedNet(MaskedConfig(**config))
         if architecture == "unet":
             return UNet(UNetConfig(**config))
+        if architecture == "vdm":
+            return VdmNet(VdmConfig(**config))
     except (TypeError, RuntimeError) as error:
         raise ModelError(f"unsuitable {architecture} configuration {dict(config)}") from error
-    raise ModelError(f"unknown architecture {architecture!r}; known are lattice, masked, unet")
+    raise ModelError(f"unknown architecture {architecture!r}; known are lattice, masked, unet, vdm")
 
 
 def write_network(

@@ -12,9 +12,10 @@ from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.models.masked import MaskedConfig, MaskedNet
 from noisepress.models.storage import write_network
 from noisepress.models.unet import UNet, UNetConfig
+from noisepress.models.vdm import VdmConfig, VdmNet
 from noisepress.training.calibration import error_tables
 
-LATTICE_NUMBER, MASKED_NUMBER, UNET_NUMBER = 1024, 1025, 1026
+LATTICE_NUMBER, MASKED_NUMBER, UNET_NUMBER, VDM_NUMBER = 1024, 1025, 1026, 1027
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +53,16 @@ def unet_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     path: Path = tmp_path_factory.mktemp("unet") / "tiny-unet.safetensors"
     tables = error_tables(network, crops)
     write_network(network, path, name="tiny-unet", number=UNET_NUMBER, tables=tables, facts={})
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def vdm_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Path of a tiny model of vdm."""
+    torch.manual_seed(4)
+    network = VdmNet(VdmConfig(width=8, blocks=1))
+    path: Path = tmp_path_factory.mktemp("vdm") / "tiny-vdm.safetensors"
+    write_network(network, path, name="tiny-vdm", number=VDM_NUMBER, tables={}, facts={})
     return str(path)
 
 

@@ -6,6 +6,7 @@ For lossless codecs each loss is the float twin of an integer entropy model of t
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,18 @@ from ..models.lattice import (
     sub_lattices,
 )
 from ..models.masked import STAGES
+from ..models.vdm import (
+    CLEANEST,
+    ESTIMATE_FRAC,
+    LATENT_FRAC,
+    NOISIEST,
+    UNITS,
+    UNSEEN,
+    bases,
+    gauge,
+    hidden_pixels,
+    to_planes,
+)
 
 SCALE_MIN, SCALE_MAX = -48, 128
 UNIFORM_SHARE = 2.0**-12
@@ -183,3 +196,72 @@ def lattice_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> T
         bits = bits + lattice_level_bits(net, level, image).sum()
         image = image[..., ::2, ::2]
     return bits / dimensions
+
+
+@dataclass(frozen=True)
+class VdmBits:
+    """The terms of vdm's bound, in bits per hidden pixel and plane (arXiv 2107.00630, eq. 4).
+
+    Attributes:
+        prior: the noisiest values, less what of them is noise.
+        diffusion: the steps to cleaner values.
+        reconstruction: the pixels given the cleanest values.
+    """
+
+    prior: Tensor
+    diffusion: Tensor
+    reconstruction: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.prior + self.diffusion + self.reconstruction
+
+
+def vdm_terms(net: nn.Module, batch: Tensor, generator: torch.Generator) -> VdmBits:
+    """One image of every eight, and at least one, gives the prior, one the reconstruction.
+
+    The others give the diffusion term at one step each of random length: as if the whole were of
+    8 to 128 steps.
+
+    Args:
+        batch: (n, 3, h, w) RGB float integers from 0 to 255, n at least 3, h and w even.
+    """
+    image = to_planes(batch)
+    even = sub_lattices(image)["E"].contiguous(memory_format=torch.channels_last)
+    x = hidden_pixels(image) - bases(even)
+    count = len(batch)
+    slots = torch.arange(count, device=batch.device)
+    unseen, cleanest = slots % 8 == 0, slots % 8 == 1
+    chosen = ~(unseen | cleanest)
+    reach = NOISIEST - CLEANEST
+    jitter = torch.rand((2, count), generator=generator, device=batch.device)
+    steps = torch.exp2(3 + 4 * jitter[0])
+    # Stratified draws: every batch covers the levels evenly.
+    place = (chosen.cumsum(0) - 1 + jitter[1]) / chosen.sum()
+    level = torch.round(CLEANEST + reach * (1 / steps + place * (1 - 1 / steps))).long()
+    level = torch.where(unseen, UNSEEN, torch.where(cleanest, CLEANEST, level))
+    noise = torch.randn(x.shape, generator=generator, device=batch.device)
+    s = torch.exp2(level / UNITS)[:, None, None, None]
+    whole = 2.0**LATENT_FRAC
+    latent = torch.round((x + s * noise) * whole)
+    said, width = net(even, latent, level)
+    skip, out = gauge(level)
+    off = x - skip * latent / whole - out * said * 2.0**-ESTIMATE_FRAC
+    variance = (out * torch.exp2(width * 2.0**-ESTIMATE_FRAC)).square()
+    # A step from nothing known is one from infinite noise.
+    cleaner = torch.where(unseen, NOISIEST, level - reach / steps)
+    power = torch.exp2(2 * cleaner / UNITS)[:, None, None, None]
+    weight = torch.where(unseen[:, None, None, None], 1.0, 1 - power / s**2)
+    wider = weight * variance / power
+    squared = weight * off.square() / power
+    nats = 0.5 * (torch.log1p(wider) + (squared - wider) / (1 + wider))
+    bits = nats.mean((1, 2, 3)) / math.log(2)
+    deviation = variance[cleanest].sqrt()
+    ends = [torch.special.ndtr((off[cleanest] + edge) / deviation) for edge in (0.5, -0.5)]
+    found = -torch.log2((ends[0] - ends[1]).clamp_min(2.0**-20))
+    return VdmBits(bits[unseen].mean(), (bits * steps)[chosen].mean(), found.mean())
+
+
+def vdm_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+    """The sum of `vdm_terms`."""
+    return vdm_terms(net, batch, generator).total

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..models.exact import COMPUTE
+
 # Coefficients of the quintic iteration that pushes all singular values towards 1.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5
@@ -24,11 +26,11 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     """The nearest semi-orthogonal matrix, approximately, by Newton-Schulz iterations."""
     tall = matrix.shape[0] > matrix.shape[1]
     x: Tensor = matrix.T if tall else matrix
-    x = x / (torch.linalg.matrix_norm(x) + 1e-9)
+    x = (x / (torch.linalg.matrix_norm(x) + 1e-9)).to(COMPUTE)
     for _ in range(_ITERATIONS):
         gram = x @ x.T
         x = _A * x + (_B * gram + _C * gram @ gram) @ x
-    return x.T if tall else x
+    return (x.T if tall else x).to(matrix.dtype)
 
 
 class Muon(torch.optim.Optimizer):

@@ -342,3 +342,46 @@ def test_failed_write_leaves_neither_the_file_nor_a_part(
     assert target.read_bytes() == b"old"
     with pytest.raises(cli.UsageError, match="No such file"):
         cli._write(str(tmp_path / "no" / "a.nzp"), b"new", force=False)
+
+
+@pytest.fixture
+def archived(tmp_path: Path) -> Path:
+    """An archive of four pictures in two groups."""
+    for index in range(3):
+        Image.fromarray(picture(20 + index)).save(tmp_path / f"{index}.png")
+    Image.fromarray(picture(30)).save(tmp_path / "2.bmp")
+    out = tmp_path / "all.nzp"
+    said = passed("archive", tmp_path, "-o", out, "--group", 2, "--codec", "png")
+    assert said.decode() == f"{out}: 4 images, {out.stat().st_size} bytes\n"
+    return out
+
+
+def test_an_archive_is_listed_and_extracted(archived: Path, tmp_path: Path) -> None:
+    lines = passed("list", archived).decode().splitlines()
+    assert [line.split()[0] for line in lines] == ["0.png", "1.png", "2.bmp", "2.png"]
+    assert lines[0] == "0.png  24 x 20, RGB8, group 1"
+    rows = [json.loads(line) for line in passed("list", "--json", archived).splitlines()]
+    assert [row["group"] for row in rows] == [0, 0, 1, 1]
+    out = tmp_path / "out"
+    out.mkdir()
+    passed("extract", archived, "1.png", "-o", out)
+    assert names(out) == ["1.png"]
+    assert "exists; --force" in failed("extract", archived, "-o", out, status=2)
+    assert "an archive, whose images" in failed("decode", archived, tmp_path / "a.png")
+    passed("extract", archived, "-o", out, "-f")
+    assert names(out) == ["0.png", "1.png", "2.bmp.png", "2.png.png"]
+    for name, seed in (("0.png", 20), ("1.png", 21), ("2.png.png", 22), ("2.bmp.png", 30)):
+        np.testing.assert_array_equal(np.asarray(Image.open(out / name)), picture(seed))
+
+
+def test_a_damaged_group_does_not_keep_the_others(archived: Path, tmp_path: Path) -> None:
+    data = bytearray(archived.read_bytes())
+    data[-10] ^= 1
+    archived.write_bytes(data)
+    out = tmp_path / "out"
+    out.mkdir()
+    said = failed("extract", archived, "-o", out)
+    assert "group 2 (2.bmp to 2.png): the checksum of section 3 does not match" in said
+    assert names(out) == ["0.png", "1.png"]
+    assert "no image '7.png'" in failed("extract", archived, "7.png", "-o", out, status=2)
+    assert "no such folder" in failed("extract", archived, "-o", tmp_path / "none", status=2)

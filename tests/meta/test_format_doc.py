@@ -20,6 +20,7 @@ from noisepress.bitstream.container import (
     SectionKind,
 )
 from noisepress.bitstream.header import Field
+from noisepress.codec import archive, bits_back, vdm
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
@@ -42,10 +43,16 @@ def described(fields: Sequence[Field]) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("heading", "fields"), [("### Fields", COMMON), ("### Section table", TABLE + ENTRY)]
+    ("heading", "fields"),
+    [
+        ("### Fields", COMMON),
+        ("### Section table", TABLE + ENTRY),
+        ("### Details", vdm.DETAILS),
+        ("### Index", archive.INDEX),
+    ],
 )
 def test_fields(heading: str, fields: Sequence[Field]) -> None:
-    assert cells(part(heading)) == described(fields)
+    assert cells(part(heading))[: len(fields)] == described(fields)
 
 
 def test_section_kinds() -> None:
@@ -82,7 +89,9 @@ def test_numbers_of_the_entropy_models() -> None:
     assert f"in 1/{entropy.LOCATION_UNITS} of a level" in text
     assert f"in 1/{entropy.SCALE_UNITS} octave ({entropy.SCALE_UNITS} more" in text
     assert f"clamped to {entropy.SCALE_LOW} .. {entropy.SCALE_HIGH}" in text
-    assert f"0x{entropy._TABLE_CRC:08X}" in text
+    assert f"0x{entropy._LOGISTIC_CRC:08X}" in text
+    assert f"0x{entropy._NORMAL_CRC:08X}" in part("### Normal mixtures")
+    assert f"0x{bits_back._TABLE_CRC:08X}" in part("### The chain")
     assert f"0x{noise._TABLE_CRC:08X}" in part("## Shared random numbers")
     assert f"`{coders.Stack().seal().hex(' ')}`" in part("### Stack")
 

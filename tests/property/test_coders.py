@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from noisepress.bitstream.coders import Decoder, Encoder, Stack, Tally
 from noisepress.bitstream.entropy import (
-    SCALE_HIGH,
-    SCALE_LOW,
     Categorical,
     EntropyModel,
     Frequencies,
+    GaussianMixture,
     Ints,
     LogisticMixture,
     MixtureDigit,
@@ -25,6 +24,8 @@ from noisepress.bitstream.entropy import (
 from noisepress.bitstream.errors import CorruptError
 
 quick = settings(max_examples=60, deadline=None)
+
+LAWS = (LogisticMixture, GaussianMixture)
 
 counts = st.integers(0, 40)
 seeds = st.integers(0, 2**32 - 1)
@@ -53,7 +54,9 @@ def uniform(draw: st.DrawFn) -> tuple[Ints, EntropyModel]:
 
 
 @st.composite
-def mixture(draw: st.DrawFn) -> tuple[Ints, EntropyModel]:
+def mixture(
+    draw: st.DrawFn, laws: tuple[type[LogisticMixture | GaussianMixture], ...] = LAWS
+) -> tuple[Ints, EntropyModel]:
     n, k, digits = draw(counts), draw(st.integers(1, 4)), draw(st.integers(1, 6))
     rng = np.random.default_rng(draw(seeds))
     top = 4**digits
@@ -61,15 +64,16 @@ def mixture(draw: st.DrawFn) -> tuple[Ints, EntropyModel]:
     locations = rng.integers(-100_000, 100_000, (n, k))
     if draw(st.booleans()):
         locations = rng.integers(0, 16 * top, (n, k))
-    scales = rng.integers(SCALE_LOW - 5, SCALE_HIGH + 5, (n, k))
+    scales = rng.integers(-300, 700, (n, k))
     symbols = rng.integers(0, top, n)
     first, second, third = (part.astype(np.int32) for part in (logits, locations, scales))
-    return symbols.astype(np.int32), LogisticMixture(first, second, third, digits)
+    law = draw(st.sampled_from(laws))
+    return symbols.astype(np.int32), law(first, second, third, digits)
 
 
 @st.composite
 def mixture_digit(draw: st.DrawFn) -> tuple[Ints, EntropyModel]:
-    symbols, model = draw(mixture())
+    symbols, model = draw(mixture((LogisticMixture,)))
     assert isinstance(model, LogisticMixture)
     left = draw(st.integers(0, model.digits - 1))
     size = 4 ** (left + 1)
@@ -159,7 +163,7 @@ def test_encoder_writes_the_specified_bytes(message: list[tuple[Ints, EntropyMod
 def test_tally_holds_for_long_streams() -> None:
     rng = np.random.default_rng(1)
     n = 30_000
-    scales = rng.integers(SCALE_LOW, 80, (n, 2))
+    scales = rng.integers(-48, 80, (n, 2))
     locations = rng.integers(0, 16 * 256, (n, 2))
     logits = rng.integers(-100, 100, (n, 2))
     centre = locations[:, 0] / 16 + rng.logistic(size=n) * 2 ** (scales[:, 0] / 16)

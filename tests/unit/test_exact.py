@@ -34,6 +34,7 @@ from noisepress.models.lattice import (
     neighbours,
 )
 from noisepress.models.masked import MaskedConfig, MaskedNet
+from noisepress.models.vdm import CLEANEST, NOISIEST, PLANES, UNSEEN, VdmConfig, VdmNet
 
 Ints = NDArray[np.int64]
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
@@ -135,6 +136,21 @@ def lattice() -> nn.Module:
     return LatticeNet(LatticeConfig(width=24, blocks=2, components=3, levels=1))
 
 
+def vdm() -> nn.Module:
+    return VdmNet(VdmConfig(width=24, blocks=3))
+
+
+def vdm_outputs(network: nn.Module, dtype: torch.dtype, layout: Any) -> list[Tensor]:
+    """Integers of two images at the cleanest, a middle, the noisiest and no noise level."""
+    even = integers(8, 3, 10, 14, low=-255, seed=1)
+    latent = integers(8, PLANES, 10, 14, low=-(2**17), high=2**17, seed=2)
+    latent[::2].div_(256, rounding_mode="floor")
+    level = torch.tensor([CLEANEST, CLEANEST, 0, 0, NOISIEST, NOISIEST, UNSEEN, UNSEEN])
+    with torch.no_grad():
+        shown = (part.to(dtype).contiguous(memory_format=layout) for part in (even, latent))
+        return list(network(*shown, level))
+
+
 def masked() -> nn.Module:
     return MaskedNet(MaskedConfig(width=24, blocks=3, components=3))
 
@@ -143,6 +159,7 @@ Outputs = Callable[[nn.Module, torch.dtype, Any], list[Tensor]]
 NETWORKS = [
     pytest.param(lattice, lattice_outputs, id="lattice"),
     pytest.param(masked, masked_outputs, id="masked"),
+    pytest.param(vdm, vdm_outputs, id="vdm"),
 ]
 
 

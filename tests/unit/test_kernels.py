@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal, localcontext
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pytest
 
 from noisepress.bitstream import _kernels, entropy
-from noisepress.bitstream.entropy import SCALE_HIGH, SCALE_LOW, LogisticMixture
+from noisepress.bitstream.entropy import (
+    DEVIATION_HIGH,
+    DEVIATION_LOW,
+    SCALE_HIGH,
+    SCALE_LOW,
+    GaussianMixture,
+    LogisticMixture,
+)
 
 Kernel = Callable[..., None]
 
@@ -21,7 +29,7 @@ def both(kernel: Any) -> list[Any]:
 
 
 def test_tables_are_the_rounded_formulas() -> None:
-    tables = entropy._tables()
+    tables = entropy._logistic_tables()
     with localcontext() as context:
         context.prec = 40
         two, one, half = Decimal(2), Decimal(1), Decimal("0.5")
@@ -31,41 +39,58 @@ def test_tables_are_the_rounded_formulas() -> None:
         for exact, table in (
             (weight, tables.weight),
             (inverse, tables.inverse),
-            (sigmoid, tables.sigmoid),
+            (sigmoid, tables.cdf),
         ):
             assert table.tolist() == [int(value + half) for value in exact]
 
 
-def test_a_wrong_table_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entropy, "_TABLE_CRC", entropy._TABLE_CRC ^ 1)
+def test_tables_of_the_normal_are_the_rounded_formulas() -> None:
+    tables = entropy._normal_tables()
+    below = NormalDist().cdf
+    assert tables.cdf.tolist() == [round(2**28 * below(i / 64)) for i in range(-1024, 1025)]
+    steps = range(DEVIATION_LOW, DEVIATION_HIGH + 1)
+    assert tables.inverse.tolist() == [round(2 ** (20 - i / 64)) for i in steps]
+
+
+@pytest.mark.parametrize("law", ["logistic", "normal"])
+def test_a_wrong_table_is_an_error(law: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    crc = f"_{law.upper()}_CRC"
+    monkeypatch.setattr(entropy, crc, getattr(entropy, crc) ^ 1)
     with pytest.raises(RuntimeError, match="tables"):
-        entropy._tables.__wrapped__()
+        getattr(entropy, f"_{law}_tables").__wrapped__()
 
 
-def edge(x: int, size: int, logits: list[int], locations: list[int], scales: list[int]) -> int:
+LAWS = {LogisticMixture: entropy._logistic_tables, GaussianMixture: entropy._normal_tables}
+FLOORS = {LogisticMixture: 12, GaussianMixture: 28}
+Law = type[LogisticMixture] | type[GaussianMixture]
+
+
+def edge(
+    law: Law, x: int, size: int, logits: list[int], locations: list[int], scales: list[int]
+) -> int:
     """Cumulative weight below level x in Python integers, as docs/format.md has it."""
-    tables = entropy._tables()
+    tables = LAWS[law]()
     weights = [int(tables.weight[min(max(logits) - logit, 512)]) for logit in logits]
     total = sum(weights)
     below = 0
     for weight, location, scale in zip(weights, locations, scales, strict=True):
-        scale = min(max(scale, SCALE_LOW), SCALE_HIGH)
-        argument = (16 * x - 8 - location) * int(tables.inverse[scale - SCALE_LOW])
+        scale = min(max(scale, tables.low), tables.high)
+        argument = (16 * x - 8 - location) * int(tables.inverse[scale - tables.low])
         index, fraction = divmod(min(max(argument, -(2**28)), 2**28 - 1) + 2**28, 2**18)
-        low, high = int(tables.sigmoid[index]), int(tables.sigmoid[index + 1])
+        low, high = int(tables.cdf[index]), int(tables.cdf[index + 1])
         below += weight * (low + (high - low) * fraction // 2**18)
     if x <= 0:
         below = 0
     if x >= size:
         below = total * 2**28
-    return below + x * (total * 2**16 // size)
+    return below + x * (total * 2 ** (28 - FLOORS[law]) // size)
 
 
 def frequencies(
-    prefix: int, step: int, size: int, *parameters: list[int]
+    law: Law, prefix: int, step: int, size: int, *parameters: list[int]
 ) -> tuple[list[int], list[int]]:
     """The row of four frequencies and the five edges that it comes from."""
-    edges = [edge(prefix + digit * step, size, *parameters) for digit in range(5)]
+    edges = [edge(law, prefix + digit * step, size, *parameters) for digit in range(5)]
     unit = (edges[4] - edges[0]) // 2**20 + 1
     return [1 + (edges[d + 1] - edges[d]) // unit for d in range(4)], edges
 
@@ -73,7 +98,7 @@ def frequencies(
 EXTREMES = {
     "logits": [-(2**31), -(10**6), -513, -512, -1, 0, 1, 512, 513, 10**6, 2**31 - 1],
     "locations": [-(2**31), -100_000, -8, 0, 7, 8, 9, 4088, 100_000, 2**31 - 1],
-    "scales": [-(2**31), SCALE_LOW - 1, SCALE_LOW, 0, 40, SCALE_HIGH, SCALE_HIGH + 1, 2**31 - 1],
+    "scales": [-(2**31), -257, -256, -49, -48, 0, 40, 128, 129, 640, 641, 2**31 - 1],
 }
 
 
@@ -88,16 +113,17 @@ def parameters(rng: np.random.Generator, n: int, k: int) -> dict[str, entropy.In
     return drawn
 
 
+@pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("kernel", both(_kernels.mixture_frequencies))
 @pytest.mark.parametrize(("digits", "k"), [(1, 1), (2, 3), (4, 1), (4, 5), (6, 2), (8, 10)])
 def test_mixture_frequencies(
-    kernel: Kernel, digits: int, k: int, monkeypatch: pytest.MonkeyPatch
+    law: Law, kernel: Kernel, digits: int, k: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_kernels, "mixture_frequencies", kernel)
     rng = np.random.default_rng([digits, k])
     n = 40
     drawn = parameters(rng, n, k)
-    mixture = LogisticMixture(**drawn, digits=digits)
+    mixture = law(**drawn, digits=digits)
     for left in range(digits):
         step = 4**left
         prefixes = (rng.integers(0, 4 ** (digits - left - 1), n) * 4 * step).astype(np.int32)
@@ -109,7 +135,7 @@ def test_mixture_frequencies(
         assert rows.sum(1, dtype=np.float64).max() < 2**24
         for i in range(n):
             lists = [drawn[name][i].tolist() for name in ("logits", "locations", "scales")]
-            expected, edges = frequencies(int(prefixes[i]), step, 4**digits, *lists)
+            expected, edges = frequencies(law, int(prefixes[i]), step, 4**digits, *lists)
             assert edges == sorted(edges)
             assert max(edges) < 2**63
             assert rows[i].tolist() == expected
@@ -144,6 +170,25 @@ def test_level_probabilities_are_the_discretised_logistic(scale: int) -> None:
     cdf[0], cdf[-1] = 0, 1
     ideal = (np.diff(cdf) + 2.0**-12 / n) / (1 + 2.0**-12)
     np.testing.assert_allclose(share, ideal, rtol=0.02, atol=2e-6)
+    assert share.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("scale", [0, 100, 256])
+def test_level_probabilities_are_the_discretised_normal(scale: int) -> None:
+    n = 64
+    mixture = GaussianMixture.single(
+        np.full(n, 16 * 30 + 5, np.int32), np.full(n, scale, np.int32), digits=3
+    )
+    levels = np.arange(n, dtype=np.int32)
+    share = np.ones(n)
+    for left in (2, 1, 0):
+        prefixes = levels >> (2 * left + 2) << (2 * left + 2)
+        rows = mixture.frequencies(prefixes.astype(np.int32), 4**left).astype(np.float64)
+        share *= rows[levels, levels >> (2 * left) & 3] / rows.sum(1)
+    law = NormalDist(30 + 5 / 16, 2 ** (scale / 64))
+    cdf = np.array([law.cdf(level - 0.5) for level in range(n + 1)])
+    cdf[0], cdf[-1] = 0, 1
+    np.testing.assert_allclose(share, np.diff(cdf), rtol=0.02, atol=4e-6)
     assert share.sum() == pytest.approx(1)
 
 

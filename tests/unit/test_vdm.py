@@ -1,0 +1,171 @@
+"""vdm: files, their parameters and what is refused; the network's colour transform; its loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import noisepress
+from noisepress.bitstream.container import read, write
+from noisepress.bitstream.errors import (
+    CorruptError,
+    ModelError,
+    NoisepressError,
+    OptionError,
+    UnsupportedImageError,
+)
+from noisepress.codec.bits_back import MAX_STEPS
+from noisepress.codec.vdm import MAX_STEPS as MOST
+from noisepress.models import registry
+from noisepress.models.vdm import VdmNet, bases, from_planes, hidden_pixels, to_planes
+from noisepress.training.losses import vdm_bits, vdm_terms
+
+
+def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> NDArray[np.uint8]:
+    """Shades with a little noise."""
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[:height, :width][..., None]
+    shade = 100 + 60 * np.sin(row / 9 + np.arange(channels)) + 30 * np.cos(column / 5)
+    return (shade + rng.normal(0, 4, shade.shape)).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def models(vdm_model: str, lattice_model: str) -> dict[str, Any]:
+    return {"model": vdm_model, "coarse": lattice_model}
+
+
+def encoded(image: object, models: dict[str, Any], **options: Any) -> bytes:
+    return noisepress.encode(image, "vdm", fallback=False, **{"steps": 3, **models, **options})
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (37, 64), (129, 200)])
+def test_files_hold_the_image(
+    height: int, width: int, channels: int, models: dict[str, Any]
+) -> None:
+    image = picture(height, width, channels)
+    data = encoded(image, models)
+    np.testing.assert_array_equal(noisepress.decode(data, model=list(models.values())), image)
+    noisepress.verify(data, image, model=list(models.values()))
+
+
+def test_most_tiles_of_a_large_image_are_in_the_chain(models: dict[str, Any]) -> None:
+    data = encoded(picture(320, 384), models)
+    details = read(data).payloads(0)[-1]
+    assert 0 < details[0] <= 15  # of 30, in lattice order
+
+
+def test_parameters_are_described(models: dict[str, Any]) -> None:
+    info = noisepress.inspect(encoded(picture(20, 30), models, steps=7))
+    assert (info.codec, info.mode) == ("vdm", "RGB8")
+    assert info.parameters["steps"] == 7
+    assert info.parameters["model"] == "number 1027"
+    assert info.parameters["coarse model"] == "number 1024"
+
+
+def test_every_prefix_is_a_smaller_picture_or_refused(models: dict[str, Any]) -> None:
+    image = picture(100, 70)
+    data = encoded(image, models)
+    paths = list(models.values())
+    pictures = list(noisepress.decode_progressive(data, model=paths))
+    assert [one.shape[:2] for one in pictures] == [(25, 18), (50, 35), (100, 70)]
+    for one in pictures:
+        step = round(100 / one.shape[0])
+        np.testing.assert_array_equal(one, image[::step, ::step])
+    for size in (len(data) - 1, len(data) // 2, 60):
+        try:
+            found = noisepress.decode(data[:size], model=paths)
+        except NoisepressError:
+            continue
+        assert any(np.array_equal(found, one) for one in pictures)
+
+
+def test_a_model_of_the_callers_is_needed(models: dict[str, Any]) -> None:
+    data = encoded(picture(8, 8), models)
+    for given in (None, models["model"], [models["coarse"]]):
+        with pytest.raises(ModelError, match="the file needs model"):
+            noisepress.decode(data, model=given)
+
+
+def test_grey_is_left_to_the_carriers(models: dict[str, Any]) -> None:
+    grey = picture(9, 9, 1)
+    with pytest.raises(UnsupportedImageError, match="vdm does not code L8"):
+        encoded(grey, models)
+    data = noisepress.encode(grey, "vdm", **models)
+    assert noisepress.inspect(data).codec in ("webp", "png")
+
+
+@pytest.mark.parametrize("steps", [0, MAX_STEPS + 1, 2.5, "3"])
+def test_steps_out_of_range_are_refused(steps: object, models: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=f"whole numbers from 1 to {MOST}$"):
+        encoded(picture(8, 8), models, steps=steps)
+
+
+def test_models_of_other_codecs_are_refused(models: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match="tiny-lattice has the architecture lattice, not vdm"):
+        encoded(picture(8, 8), {"model": models["coarse"]})
+    with pytest.raises(ModelError, match="tiny-vdm has the architecture vdm, not lattice"):
+        encoded(picture(8, 8), {**models, "coarse": models["model"]})
+
+
+def test_the_limit_is_the_chains() -> None:
+    assert MOST == MAX_STEPS
+
+
+def test_damaged_details_are_found(models: dict[str, Any]) -> None:
+    """With checksums that are right, as a hostile writer would make them."""
+    data = encoded(picture(150, 150), models)
+    contents = read(data)
+    for change in (b"\x7f", b"\x00", b"\xff\xff\x03"):
+        *others, last = contents.sections
+        changed = type(last)(last.kind, change + last.payload[1:])
+        with pytest.raises(CorruptError):
+            noisepress.decode(
+                write(contents.header, [*others, changed]), model=list(models.values())
+            )
+
+
+def test_the_colour_transform_is_reversible() -> None:
+    values = torch.tensor([0.0, 1, 2, 100, 127, 128, 254, 255])
+    rgb = torch.cartesian_prod(values, values, values).T.reshape(1, 3, 8, 64)
+    planes = to_planes(rgb)
+    assert torch.equal(from_planes(planes), rgb)
+    assert torch.equal(planes, planes.round())
+    grey = planes[:, :, (rgb[0, 0] == rgb[0, 1]) & (rgb[0, 1] == rgb[0, 2])]
+    assert torch.equal(grey[0, 1:], torch.zeros_like(grey[0, 1:]))
+
+
+def test_flat_images_are_their_interpolation() -> None:
+    planes = to_planes(torch.tensor([10.0, 200, 30])[None, :, None, None].expand(1, 3, 8, 6))
+    assert torch.equal(bases(planes[..., ::2, ::2]), hidden_pixels(planes))
+
+
+def test_the_loss_is_the_coded_size(vdm_model: str, models: dict[str, Any]) -> None:
+    """The bound at many steps, and what bits-back adds to a stack at a few dozen."""
+    from noisepress.bitstream.coders import Stack
+    from noisepress.bitstream.noise import words
+    from noisepress.codec.bits_back import BitsBack
+
+    network = registry.load(registry.find(vdm_model))
+    assert isinstance(network, VdmNet)
+    image = torch.from_numpy(picture(64, 64).transpose(2, 0, 1).astype(np.float32))[None]
+    planes = to_planes(image)
+    even = planes[..., ::2, ::2].contiguous()
+    pixels = hidden_pixels(planes) - bases(even)
+    chain = BitsBack(network, 24)
+    stack = Stack(words(3, n=chain.needed(pixels.numel()) // 32 + 2).tobytes() + b"\1")
+    before = stack.bits
+    chain.push(stack, even, pixels)
+    coded = (stack.bits - before) / pixels.numel()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        batch = image.expand(64, -1, -1, -1)
+        terms = vdm_terms(network, batch, generator)
+        total = vdm_bits(network, batch, torch.Generator().manual_seed(0))
+    assert torch.equal(total, terms.total)
+    assert min(float(terms.prior), float(terms.diffusion), float(terms.reconstruction)) > 0
+    assert coded == pytest.approx(float(terms.total), rel=0.05)
