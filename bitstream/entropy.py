@@ -249,6 +249,32 @@ class GaussianMixture(_Mixture):
 
 
 @dataclass(frozen=True)
+class Repeated:
+    """Symbols that share a few distributions.
+
+    Attributes:
+        mixture: m distributions.
+        which: (n,), of each symbol, 0 to m - 1.
+    """
+
+    mixture: LogisticMixture | GaussianMixture
+    which: Ints
+
+    def run(self, symbols: Ints | None, step: Step) -> Ints:
+        kinds = len(self.mixture.logits)
+
+        def frequencies(prefixes: Ints, size: int) -> Frequencies:
+            """Of every prefix once for each distribution, and then for each symbol."""
+            starts = np.arange(0, 4**self.mixture.digits, 4 * size, dtype=np.int32)
+            rows = np.stack(
+                [self.mixture.frequencies(np.full(kinds, start), size) for start in starts]
+            )
+            return rows[prefixes // (4 * size), self.which]
+
+        return _by_digits(symbols, len(self.which), self.mixture.digits, frequencies, step)
+
+
+@dataclass(frozen=True)
 class MixtureDigit:
     """One base-4 digit of symbols with a mixture distribution.
 

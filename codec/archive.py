@@ -210,7 +210,7 @@ def _chained(rasters: Sequence[Raster], options: dict[str, Any], report: Report)
     return payload
 
 
-def _files(payload: bytes, count: int) -> tuple[list[bytes], bytes]:
+def files_of(payload: bytes, count: int) -> tuple[list[bytes], bytes]:
     """The files of a group, and the details behind them.
 
     Raises:
@@ -234,7 +234,7 @@ def _members(
     Raises:
         NoisepressError: see `noisepress.decode`.
     """
-    files, details = _files(payload, count)
+    files, details = files_of(payload, count)
     contents = [read(file, limits) for file in files]
     chained = [one for one in contents if one.header.codec == Vdm.ID]
     found: Iterator[Raster] = iter(())
@@ -327,7 +327,7 @@ class Archive:
         with _naming(_label(member.group, members)):
             payload = section(self._data, self._contents, member.group + 1).payload
             decoding = Decoding(paths(model), render, detail)
-            file = _files(payload, len(members))[0][place]
+            file = files_of(payload, len(members))[0][place]
             if outline(file, self._limits).header.codec != Vdm.ID:
                 return to_array(_alone(file, decoding, self._limits))
             return to_array(_members(payload, len(members), decoding, self._limits)[place])

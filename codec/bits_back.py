@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..bitstream.coders import Stack
-from ..bitstream.entropy import LOCATION_UNITS, GaussianMixture
+from ..bitstream.entropy import LOCATION_UNITS, EntropyModel, GaussianMixture, Ints, Repeated
 from ..bitstream.information import BIT, information
 from ..models.vdm import (
     CLEANEST,
@@ -104,7 +104,7 @@ class _Law:
         shift: the grid's step is 2^shift.
     """
 
-    model: GaussianMixture
+    model: EntropyModel
     first: Int64s
     shift: int
 
@@ -116,15 +116,25 @@ class _Law:
         return popped
 
 
-def _law(mean: Int64s, scale: Int64s, first: Int64s, shift: int, digits: int) -> _Law:
-    """Normal with a mean, and the logarithm of its deviation in pixel values in 1/UNITS."""
-    location = ((mean - (first << shift)) * LOCATION_UNITS) >> shift
+def _law(mean: Int64s, scale: Int64s, first: Int64s, shift: int, count: int) -> _Law:
+    """Normals on `count` grid points.
+
+    Args:
+        mean: (n,).
+        scale: (n,), logarithms of the deviations in pixel values, in 1/UNITS.
+    """
     model = GaussianMixture.single(
-        location.astype(np.int32),
-        (scale + UNITS * (LATENT_FRAC - shift)).astype(np.int32),
-        digits,
+        _located(mean, first, shift), _scaled(scale, shift), _digits(count)
     )
     return _Law(model, first, shift)
+
+
+def _located(mean: Int64s, first: Int64s, shift: int) -> Ints:
+    return (((mean - (first << shift)) * LOCATION_UNITS) >> shift).astype(np.int32)
+
+
+def _scaled(scale: Int64s, shift: int) -> Ints:
+    return (scale + UNITS * (LATENT_FRAC - shift)).astype(np.int32)
 
 
 def levels(steps: int) -> list[int]:
@@ -200,8 +210,11 @@ class BitsBack:
         """q(y_rung | cleaner value)."""
         shift = self._shifts[rung]
         first = (cleaner >> shift) - _WINDOW // 2
-        scale = np.full(len(cleaner), self._widths[rung])
-        return _law(cleaner, scale, first, shift, _digits(_WINDOW))
+        # The deviation is the same for all, and the mean is one of a few places within a step.
+        places = np.arange(LOCATION_UNITS, dtype=np.int32) + _WINDOW // 2 * LOCATION_UNITS
+        scales = _scaled(np.full(LOCATION_UNITS, self._widths[rung]), shift)
+        shared = GaussianMixture.single(places, scales, _digits(_WINDOW))
+        return _Law(Repeated(shared, _located(cleaner, first, shift) - places[0]), first, shift)
 
     def _backward(self, rung: int, even: Tensor, noisier: Int64s | None) -> _Law:
         """p(cleaner value | y_rung), or the prior of the noisiest."""
@@ -210,12 +223,12 @@ class BitsBack:
         if noisier is None:
             count = _PRIOR_SPAN << LATENT_FRAC >> shift
             first = np.full(len(mean), -count // 2)
-            return _law(mean, scale, first, shift, _digits(count))
+            return _law(mean, scale, first, shift, count)
         # All grid points from which _forward can have come here.
         step = self._shifts[rung]
         lowest = ((noisier >> step) + 1 - _WINDOW // 2) << step
         count = _WINDOW << step >> shift
-        return _law(mean, scale, -(-lowest >> shift), shift, _digits(count))
+        return _law(mean, scale, -(-lowest >> shift), shift, count)
 
     def belief(self, rung: int, even: Tensor, noisier: Int64s | None) -> tuple[Int64s, Int64s]:
         """Mean and logarithm of the deviation, in pixel values in 1/UNITS, of p at a rung.

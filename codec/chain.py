@@ -45,7 +45,7 @@ GAIN_REACH = 16
 _STEP_DIGITS = 3  # 4^3 = LONGEST_STEP
 _TOP = 10 * OCTAVE
 """Where a rendering has found its image."""
-_STRIDE = OCTAVE
+_STRIDE = 2 * OCTAVE
 
 # Second counters of shared random numbers, beside those of bitstream/reverse.py.
 _INITIAL, _IMAGINED = 4, 5

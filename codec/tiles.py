@@ -71,7 +71,7 @@ class Tiles:
         Returns:
             How many tiles are coded in lattice order.
         """
-        tiles = [tile for image in images for tile in _tiles(image)]
+        tiles = [tile for image in images for tile in tiles_of(image)]
         plain = 0
         while plain < len(tiles):
             largest = max(sum(map(_hidden, group)) for group in _groups(tiles[plain:]))
@@ -81,9 +81,7 @@ class Tiles:
             report(_hidden(tiles[plain]))
             plain += 1
         for group in _groups(tiles[plain:]):
-            batch = torch.cat([_planes(_evened(tile)) for tile in group])
-            even = batch[..., ::2, ::2].contiguous()
-            self._chain.push(stack, even, hidden_pixels(batch) - bases(even))
+            self._chain.push(stack, *values(group))
             report(sum(map(_hidden, group)))
         return plain
 
@@ -96,7 +94,7 @@ class Tiles:
         Raises:
             CorruptError: the stack does not hold them.
         """
-        tiles = [tile for image in images for tile in _tiles(image)]
+        tiles = [tile for image in images for tile in tiles_of(image)]
         if plain > len(tiles):
             raise CorruptError(f"{plain} tiles in lattice order, of {len(tiles)}")
         for group in reversed(list(_groups(tiles[plain:]))):
@@ -116,11 +114,18 @@ class Tiles:
             stack.push(symbols, model)
 
 
-def _tiles(image: Samples) -> Iterator[Samples]:
+def tiles_of(image: Samples) -> Iterator[Samples]:
     """Views of an image's tiles, row by row."""
     for top in range(0, image.shape[0], TILE):
         for left in range(0, image.shape[1], TILE):
             yield image[top : top + TILE, left : left + TILE]
+
+
+def values(tiles: Sequence[Samples]) -> tuple[Tensor, Tensor]:
+    """What `BitsBack.push` takes, of tiles (h, w, 3) of the same size."""
+    batch = torch.cat([_planes(_evened(tile)) for tile in tiles])
+    even = batch[..., ::2, ::2].contiguous()
+    return even, hidden_pixels(batch) - bases(even)
 
 
 def _groups(tiles: Sequence[Samples]) -> Iterator[Sequence[Samples]]:

@@ -31,6 +31,7 @@ from .model_fields import (
 from .protocol import Decoding, Encoded, Report, parse_options, watched
 
 if TYPE_CHECKING:
+    from ..models.vdm import VdmNet
     from .lattice import Lattice
     from .tiles import Tiles
 
@@ -118,18 +119,29 @@ class Parameters:
         beside = {"coarse": coarse["model"], "coarse digest": coarse["digest"]}
         return pack(FIELDS, {**record(self.card), **beside, "steps": self.steps})
 
-    def coders(self) -> tuple[Lattice, Tiles]:
-        """What codes the image at half the resolution, and what codes the rest."""
-        from ..models.lattice import LatticeNet
+    def vdm(self) -> VdmNet:
+        """The network of the finest pixels."""
         from ..models.vdm import VdmNet
-        from .bits_back import BitsBack
+
+        network = load_network(self.card)
+        assert isinstance(network, VdmNet)
+        return network
+
+    def lattice(self, finest: int) -> Lattice:
+        """What codes images that are a level of a larger one's pyramid."""
+        from ..models.lattice import LatticeNet
         from .lattice import Lattice
+
+        network = load_network(self.coarse)
+        assert isinstance(network, LatticeNet)
+        return Lattice(network, _BLOCK, finest)
+
+    def tiles(self) -> Tiles:
+        """What codes the finest pixels."""
+        from .bits_back import BitsBack
         from .tiles import Tiles
 
-        network, coarse = load_network(self.card), load_network(self.coarse)
-        assert isinstance(network, VdmNet) and isinstance(coarse, LatticeNet)
-        tiles = Tiles(Lattice(coarse, _BLOCK), BitsBack(network, self.steps))
-        return Lattice(coarse, _BLOCK, finest=1), tiles
+        return Tiles(self.lattice(0), BitsBack(self.vdm(), self.steps))
 
 
 def _made_for(architecture: str, card: registry.Card) -> registry.Card:
@@ -180,7 +192,7 @@ class Vdm:
         from ..bitstream.coders import Encoder, Stack
         from .lattice import sections
 
-        lattice, tiles = parameters.coders()
+        lattice = parameters.lattice(1)
         found, colours = [], []
         for raster in rasters:
             colour, alpha = split_alpha(raster)
@@ -194,7 +206,7 @@ class Vdm:
             found.append(Encoded(parameters.pack(), parts))
             colours.append(colour)
         stack = Stack()
-        plain = tiles.push(stack, colours, report)
+        plain = parameters.tiles().push(stack, colours, report)
         return found, pack(DETAILS, {"plain": plain}) + stack.seal()
 
     def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
@@ -236,7 +248,7 @@ class Vdm:
         header = contents.header
         if Mode(header.mode) not in MODES:
             raise CorruptError(f"vdm has no {Mode(header.mode).name} images")
-        lattice, _ = Parameters.parse(header.parameters, decoding.models).coders()
+        lattice = Parameters.parse(header.parameters, decoding.models).lattice(1)
         half = _half(header)
         payloads = contents.payloads(SectionKind.DATA)[: len(sections(*half))]
         decoders = [Decoder(payload) for payload in payloads]
@@ -255,7 +267,7 @@ class Vdm:
         """The images of which the pictures are those at half the resolution."""
         from ..bitstream.coders import Stack
 
-        _, tiles = Parameters.parse(files[0].header.parameters, decoding.models).coders()
+        tiles = Parameters.parse(files[0].header.parameters, decoding.models).tiles()
         values, position = unpack(DETAILS, details, 0)
         images = []
         for one, picture in zip(files, pictures, strict=True):

@@ -19,6 +19,7 @@ from noisepress.bitstream.entropy import (
     Ints,
     LogisticMixture,
     MixtureDigit,
+    Repeated,
     Uniform,
 )
 from noisepress.bitstream.errors import CorruptError
@@ -81,7 +82,18 @@ def mixture_digit(draw: st.DrawFn) -> tuple[Ints, EntropyModel]:
     return digits, MixtureDigit(model, symbols // size * size, left)
 
 
-pairs = st.one_of(categorical(), uniform(), mixture(), mixture_digit())
+@st.composite
+def repeated(draw: st.DrawFn) -> tuple[Ints, EntropyModel]:
+    _, model = draw(mixture())
+    assert isinstance(model, LogisticMixture | GaussianMixture)
+    kinds, n = len(model.logits), draw(counts)
+    rng = np.random.default_rng(draw(seeds))
+    which = rng.integers(0, max(kinds, 1), n if kinds else 0).astype(np.int32)
+    symbols = rng.integers(0, 4**model.digits, len(which)).astype(np.int32)
+    return symbols, Repeated(model, which)
+
+
+pairs = st.one_of(categorical(), uniform(), mixture(), mixture_digit(), repeated())
 messages = st.lists(pairs, max_size=5)
 some_bytes = st.binary(min_size=5, max_size=80).filter(lambda data: data[-1] != 0)
 
@@ -98,6 +110,18 @@ def rows_of(symbols: Ints, model: EntropyModel) -> list[tuple[int, list[int]]]:
 
     model.run(symbols, collect)
     return seen
+
+
+@given(shared=repeated())
+@quick
+def test_shared_distributions_are_the_same_distributions(
+    shared: tuple[Ints, EntropyModel],
+) -> None:
+    symbols, model = shared
+    assert isinstance(model, Repeated)
+    of, which = model.mixture, model.which
+    apart = type(of)(of.logits[which], of.locations[which], of.scales[which], of.digits)
+    assert rows_of(symbols, model) == rows_of(symbols, apart)
 
 
 def edges(row: list[int]) -> list[int]:

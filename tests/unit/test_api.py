@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -264,9 +264,9 @@ def test_the_winner_is_checked(lattice_model: str, monkeypatch: pytest.MonkeyPat
     checked = []
     original = api._checked
 
-    def spied(raster: Raster, file: bytes, model: str | None) -> bytes:
+    def spied(raster: Raster, file: bytes, models: Sequence[str]) -> bytes:
         checked.append(file)
-        return original(raster, file, model)
+        return original(raster, file, models)
 
     monkeypatch.setattr(api, "_checked", spied)
     data = noisepress.encode(flat, model=lattice_model)

@@ -27,7 +27,8 @@ def picture(seed: int, height: int = 20, width: int = 30, channels: int = 3) -> 
     rng = np.random.default_rng(seed)
     row, column = np.mgrid[:height, :width][..., None]
     shade = 100 + 50 * np.sin(row / 9 + seed + np.arange(channels)) + 2 * column
-    return (shade + rng.normal(0, 4, shade.shape)).clip(0, 255).astype(np.uint8)
+    noisy: NDArray[np.float64] = (shade + rng.normal(0, 4, shade.shape)).clip(0, 255)
+    return noisy.astype(np.uint8)
 
 
 IMAGES: list[tuple[str, Any]] = [
@@ -42,11 +43,12 @@ IMAGES: list[tuple[str, Any]] = [
 @pytest.fixture(params=["png", "ardm", "vdm"])
 def options(request: pytest.FixtureRequest, lattice_model: str, vdm_model: str) -> dict[str, Any]:
     """A codec with tiny models."""
-    return {
+    known: dict[str, dict[str, Any]] = {
         "png": {"codec": "png"},
         "ardm": {"codec": "ardm", "model": lattice_model},
         "vdm": {"codec": "vdm", "model": vdm_model, "coarse": lattice_model, "steps": 2},
-    }[request.param]
+    }
+    return known[request.param]
 
 
 def models(options: dict[str, Any]) -> list[str]:

@@ -60,7 +60,10 @@ def test_a_wrong_table_is_an_error(law: str, monkeypatch: pytest.MonkeyPatch) ->
         getattr(entropy, f"_{law}_tables").__wrapped__()
 
 
-LAWS = {LogisticMixture: entropy._logistic_tables, GaussianMixture: entropy._normal_tables}
+LAWS: dict[Any, Callable[[], Any]] = {
+    LogisticMixture: entropy._logistic_tables,
+    GaussianMixture: entropy._normal_tables,
+}
 FLOORS = {LogisticMixture: 12, GaussianMixture: 28}
 Law = type[LogisticMixture] | type[GaussianMixture]
 
@@ -83,7 +86,8 @@ def edge(
         below = 0
     if x >= size:
         below = total * 2**28
-    return below + x * (total * 2 ** (28 - FLOORS[law]) // size)
+    floor: int = total * 2 ** (28 - FLOORS[law]) // size
+    return below + x * floor
 
 
 def frequencies(

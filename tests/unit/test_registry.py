@@ -99,9 +99,9 @@ def test_writing_again_gives_the_same_digest(tmp_path: Path) -> None:
 
 def test_other_digest_is_refused(lattice_model: str) -> None:
     card = registry.find(lattice_model)
-    assert registry.resolve(card.number, card.digest, card) is card
+    assert registry.resolve(card.number, card.digest, [card]) is card
     with pytest.raises(ModelError) as error:
-        registry.resolve(card.number, card.digest ^ 1, card)
+        registry.resolve(card.number, card.digest ^ 1, [card])
     text = refused(error)
     assert f"{card.digest:08x}" in text and f"{card.digest ^ 1:08x}" in text
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 import noisepress
 from noisepress.bitstream.container import read, write
@@ -20,6 +22,7 @@ from noisepress.bitstream.errors import (
 )
 from noisepress.codec.bits_back import MAX_STEPS
 from noisepress.codec.vdm import MAX_STEPS as MOST
+from noisepress.codec.vdm import Parameters
 from noisepress.models import registry
 from noisepress.models.vdm import VdmNet, bases, from_planes, hidden_pixels, to_planes
 from noisepress.training.losses import vdm_bits, vdm_terms
@@ -30,7 +33,8 @@ def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> NDArra
     rng = np.random.default_rng(seed)
     row, column = np.mgrid[:height, :width][..., None]
     shade = 100 + 60 * np.sin(row / 9 + np.arange(channels)) + 30 * np.cos(column / 5)
-    return (shade + rng.normal(0, 4, shade.shape)).clip(0, 255).astype(np.uint8)
+    noisy: NDArray[np.float64] = (shade + rng.normal(0, 4, shade.shape)).clip(0, 255)
+    return noisy.astype(np.uint8)
 
 
 @pytest.fixture
@@ -110,6 +114,47 @@ def test_models_of_other_codecs_are_refused(models: dict[str, Any]) -> None:
         encoded(picture(8, 8), {"model": models["coarse"]})
     with pytest.raises(ModelError, match="tiny-vdm has the architecture vdm, not lattice"):
         encoded(picture(8, 8), {**models, "coarse": models["model"]})
+
+
+@pytest.mark.parametrize(
+    ("threads", "onednn", "layout", "dtype"),
+    [
+        (1, True, torch.channels_last, torch.float32),
+        (2, False, torch.contiguous_format, torch.float32),
+        (1, False, torch.channels_last, torch.float64),
+        (2, True, torch.contiguous_format, torch.float64),
+    ],
+)
+def test_a_file_decodes_alike_everywhere(
+    threads: int,
+    onednn: bool,
+    layout: Any,
+    dtype: torch.dtype,
+    models: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = picture(128, 256)
+    data = encoded(image, models)
+    assert read(data).payloads(0)[-1][0] < 8  # some tiles are in the chain
+    network = registry.load(registry.find(models["model"]))
+    assert isinstance(network, VdmNet)
+    changed = copy.deepcopy(network).to(dtype).to(memory_format=layout)
+    forward = changed.forward
+
+    def in_other_numbers(even: Tensor, latent: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        shown = (part.to(dtype).contiguous(memory_format=layout) for part in (even, latent))
+        return forward(*shown, level)
+
+    monkeypatch.setattr(changed, "forward", in_other_numbers)
+    monkeypatch.setattr(Parameters, "vdm", lambda self: changed)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.backends.mkldnn.flags(enabled=onednn):
+            found = noisepress.decode(data, model=list(models.values()))
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(found, image)
 
 
 def test_the_limit_is_the_chains() -> None:

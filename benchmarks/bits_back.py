@@ -1,0 +1,249 @@
+"""What vdm's bits-back coding costs: files against the bound, step counts, bits lent in advance.
+
+    python -m noisepress.benchmarks.bits_back PHOTO... -o OUT.json
+
+codes an archive of crops of all photographs, and each of the photographs, at several step counts;
+and the same with ardm and JPEG XL. An interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from .. import archive, encode
+from ..bitstream.coders import Stack, Tally
+from ..bitstream.container import outline, read, section
+from ..bitstream.entropy import EntropyModel, Ints
+from ..bitstream.header import unpack
+from ..bitstream.noise import words
+from ..codec.archive import files_of
+from ..codec.bits_back import BitsBack
+from ..codec.image import Samples
+from ..codec.tiles import TILE, tiles_of, values
+from ..codec.vdm import DETAILS, Options, Parameters
+from ..models.vdm import LATENT_FRAC, UNITS
+from .codecs import codec_of, parse
+from .measure import load
+
+STEPS = (10, 25, 50, 100, 250)
+CROPS = 200
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One file.
+
+    Attributes:
+        what: `crops`, or the image's file name.
+        codec: `vdm`, `ardm` or `jpegxl`.
+        steps: of vdm's chain, else 0.
+        samples: of all images.
+        bits: of the file; of JPEG XL's crops, of all their files.
+        bound: what vdm's file would take but for rounding and headers, on average over chains:
+            the variational bound, and ardm's part; else 0.
+    """
+
+    what: str
+    codec: str
+    steps: int
+    samples: int
+    bits: int
+    bound: float
+
+
+@dataclass(frozen=True)
+class Loan:
+    """Bits lent in advance, a value.
+
+    Attributes:
+        steps: of the chain.
+        bit_swap: in the order that vdm has.
+        top_down: if all of the chain were drawn first, as in arXiv 1901.04866.
+    """
+
+    steps: int
+    bit_swap: float
+    top_down: float
+
+
+class _Ledger(Stack):
+    """A stack that remembers its lowest and how many bits were taken."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.lowest, self.taken = self.bits, 0
+
+    def pop(self, model: EntropyModel) -> Ints:
+        before = self.bits
+        symbols = super().pop(model)
+        self.lowest, self.taken = min(self.lowest, self.bits), self.taken + before - self.bits
+        return symbols
+
+
+def loan(image: Samples, steps: int) -> Loan:
+    """Of the first tile of an image (h, w, 3)."""
+    chain = _chain(steps)
+    even, pixels = values([next(tiles_of(image))])
+    count = pixels.numel()
+    start = words(0, n=chain.needed(count) // 32 + 1).tobytes() + b"\1"
+    ledger = _Ledger(start)
+    before = ledger.bits
+    chain.push(ledger, even, pixels)
+    return Loan(steps, (before - ledger.lowest) / count, ledger.taken / count)
+
+
+def _parameters(steps: int) -> Parameters:
+    return Parameters.choose(Options(steps=steps))
+
+
+def _chain(steps: int) -> BitsBack:
+    return BitsBack(_parameters(steps).vdm(), steps)
+
+
+def bound(images: Sequence[Samples], steps: int, plain: int) -> float:
+    """Bits of images (h, w, 3) under the model, of which so many tiles are in lattice order."""
+    parameters = _parameters(steps)
+    lattice, finest = parameters.lattice(1), parameters.lattice(0)
+    tally = Tally()
+    tiles = [tile for image in images for tile in tiles_of(image)]
+    for image in images:
+        half = image[::2, ::2]
+        shape = (half.shape[0], half.shape[1], half.shape[2])
+        deque(lattice.run(half, shape, repeat(tally)), maxlen=0)
+    for tile in tiles[:plain]:
+        finest.code_block(tile, tile.copy(), 0, tally)
+    chain = _chain(steps)
+    rng = np.random.default_rng(0)
+    return tally.bits + sum(_expected(chain, *values([tile]), rng) for tile in tiles[plain:])
+
+
+@torch.inference_mode()
+def _expected(chain: BitsBack, even: Tensor, pixels: Tensor, rng: np.random.Generator) -> float:
+    """The bound of a batch for one random chain: reconstruction, every step's KL, the prior's."""
+    x = pixels.numpy().astype(np.float64).reshape(-1)
+    powers = [4.0 ** (level / UNITS) for level in chain.levels]
+    y = x + math.sqrt(powers[0]) * rng.standard_normal(len(x))
+    mean, deviation = _belief(chain, 0, even, y)
+    nats = -np.log(_between(x - 0.5 - mean, x + 0.5 - mean, deviation)).sum()
+    for rung, (below, above) in enumerate(pairwise(powers), 1):
+        y = y + math.sqrt(above - below) * rng.standard_normal(len(x))
+        share = 1 - below / above
+        mean, deviation = _belief(chain, rung, even, y)
+        nats += _divergence(y + share * (x - y), math.sqrt(below * share), mean, deviation)
+    mean, deviation = _belief(chain, len(powers), even, None)
+    nats += _divergence(x, math.sqrt(powers[-1]), mean, deviation)
+    return float(nats) / math.log(2)
+
+
+def _belief(chain: BitsBack, rung: int, even: Tensor, y: Floats | None) -> tuple[Floats, Floats]:
+    """Mean and deviation of p in pixel values."""
+    noisier = None if y is None else np.rint(y * 2**LATENT_FRAC).astype(np.int64)
+    mean, scale = chain.belief(rung, even, noisier)
+    return mean / 2**LATENT_FRAC, np.exp2(scale / UNITS)
+
+
+def _between(low: Floats, high: Floats, deviation: Floats) -> Floats:
+    """Probability of an interval under a normal around zero, at least 2^-40."""
+    ends = [torch.from_numpy(end / deviation) for end in (low, high)]
+    inside: Floats = (torch.special.ndtr(ends[1]) - torch.special.ndtr(ends[0])).numpy()
+    return np.maximum(inside, 2.0**-40)
+
+
+def _divergence(q_mean: Floats, q_deviation: float, mean: Floats, deviation: Floats) -> float:
+    """KL of two normals in nats, summed."""
+    ratio = (q_deviation / deviation) ** 2
+    squares = ((q_mean - mean) / deviation) ** 2
+    return float((0.5 * (ratio + squares - 1 - np.log(ratio))).sum())
+
+
+def crops_of(images: Mapping[str, Samples], count: int) -> list[tuple[str, Samples]]:
+    """Tiles spread evenly over images, with names."""
+    whole = [
+        (f"{name}-{index}", np.ascontiguousarray(tile))
+        for name, image in images.items()
+        for index, tile in enumerate(tiles_of(image))
+        if tile.shape[:2] == (TILE, TILE)
+    ]
+    chosen = np.linspace(0, len(whole) - 1, min(count, len(whole))).round().astype(int)
+    return [whole[index] for index in chosen]
+
+
+def measure(what: str, images: Sequence[tuple[str, Samples]], codec: str, steps: int) -> Point:
+    """Code one image, or several as an archive."""
+    arrays = [image for _, image in images]
+    samples = sum(image.size for image in arrays)
+    if codec == "jpegxl":
+        (setting,) = parse("jpegxl-lossless:effort=7")
+        peer = codec_of(setting)
+        bits = 8 * sum(len(peer.encode(image, peer.complete(setting.options))) for image in arrays)
+        return Point(what, codec, 0, samples, bits, 0.0)
+    options: dict[str, Any] = {"steps": steps} if codec == "vdm" else {}
+    if len(images) == 1:
+        data = encode(arrays[0], codec, fallback=False, **options)
+        details = read(data).payloads(0)[-1]
+    else:
+        data = archive(images, codec, group=len(images), **options)
+        details = files_of(section(data, outline(data), 1).payload, len(images))[1]
+    if codec != "vdm":
+        return Point(what, codec, 0, samples, 8 * len(data), 0.0)
+    plain = unpack(DETAILS, details, 0)[0]["plain"]
+    return Point(what, codec, steps, samples, 8 * len(data), bound(arrays, steps, plain))
+
+
+def read_points(path: Path) -> tuple[list[Point], list[Loan]]:
+    """What `main` wrote."""
+    found = json.loads(path.read_text())
+    return [Point(**one) for one in found["files"]], [Loan(**one) for one in found["loans"]]
+
+
+def write(points: Iterable[Point], loans: Iterable[Loan], path: Path) -> None:
+    """Write as JSON, a line for each."""
+    parts = {"files": map(asdict, points), "loans": map(asdict, loans)}
+    lines = [
+        f'"{name}": [\n' + ",\n".join(json.dumps(row) for row in rows) + "\n]"
+        for name, rows in parts.items()
+    ]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def main() -> None:
+    """Measure photographs."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file")
+    parser.add_argument("--crops", type=int, default=CROPS, help="of 64 x 64 in the archive")
+    parser.add_argument("--whole", type=int, default=2, help="photographs coded whole")
+    args = parser.parse_args()
+    images = {path.name: load(path) for path in args.photos}
+    sets = {"crops": crops_of(images, args.crops)}
+    sets |= {name: [(name, image)] for name, image in list(images.items())[: args.whole]}
+    points, loans = read_points(args.output) if args.output.exists() else ([], [])
+    done = {(point.what, point.codec, point.steps) for point in points}
+    ways = [("ardm", 0), ("jpegxl", 0), *(("vdm", steps) for steps in STEPS)]
+    jobs = [(what, *way) for way in ways for what in sets]
+    for steps in STEPS:
+        if steps not in {one.steps for one in loans}:
+            loans.append(loan(next(iter(images.values())), steps))
+    for what, codec, steps in tqdm(jobs, unit="file"):
+        if (what, codec, steps) not in done:
+            points.append(measure(what, sets[what], codec, steps))
+            write(points, loans, args.output)
+
+
+if __name__ == "__main__":
+    main()
