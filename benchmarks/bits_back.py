@@ -31,7 +31,7 @@ from ..bitstream.entropy import EntropyModel, Ints
 from ..bitstream.header import unpack
 from ..bitstream.noise import words
 from ..codec.archive import files_of
-from ..codec.bits_back import BitsBack
+from ..codec.bits_back import MEAN_FRAC, BitsBack
 from ..codec.image import Samples
 from ..codec.tiles import TILE, tiles_of, values
 from ..codec.vdm import DETAILS, Options, Parameters
@@ -134,14 +134,17 @@ def bound(images: Sequence[Samples], steps: int, plain: int) -> float:
 
 @torch.inference_mode()
 def _expected(chain: BitsBack, even: Tensor, pixels: Tensor, rng: np.random.Generator) -> float:
-    """The bound of a batch for one random chain: reconstruction, every step's KL, the prior's."""
+    """The bound of a batch for one random chain: reconstruction, every step's KL, the prior's.
+
+    The noisy values are those that a chain can have, of 1/2^LATENT_FRAC, and otherwise continuous.
+    """
     x = pixels.numpy().astype(np.float64).reshape(-1)
     powers = [4.0 ** (level / UNITS) for level in chain.levels]
-    y = x + math.sqrt(powers[0]) * rng.standard_normal(len(x))
+    y = _noisier(x, powers[0], rng)
     mean, deviation = _belief(chain, 0, even, y)
     nats = -np.log(_between(x - 0.5 - mean, x + 0.5 - mean, deviation)).sum()
     for rung, (below, above) in enumerate(pairwise(powers), 1):
-        y = y + math.sqrt(above - below) * rng.standard_normal(len(x))
+        y = _noisier(y, above - below, rng)
         share = 1 - below / above
         mean, deviation = _belief(chain, rung, even, y)
         nats += _divergence(y + share * (x - y), math.sqrt(below * share), mean, deviation)
@@ -150,11 +153,17 @@ def _expected(chain: BitsBack, even: Tensor, pixels: Tensor, rng: np.random.Gene
     return float(nats) / math.log(2)
 
 
+def _noisier(y: Floats, power: float, rng: np.random.Generator) -> Floats:
+    noisy = y + math.sqrt(power) * rng.standard_normal(len(y))
+    on_grid: Floats = np.rint(noisy * 2**LATENT_FRAC) / 2**LATENT_FRAC
+    return on_grid
+
+
 def _belief(chain: BitsBack, rung: int, even: Tensor, y: Floats | None) -> tuple[Floats, Floats]:
     """Mean and deviation of p in pixel values."""
-    noisier = None if y is None else np.rint(y * 2**LATENT_FRAC).astype(np.int64)
+    noisier = None if y is None else (y * 2**LATENT_FRAC).astype(np.int64)
     mean, scale = chain.belief(rung, even, noisier)
-    return mean / 2**LATENT_FRAC, np.exp2(scale / UNITS)
+    return mean / 2 ** (LATENT_FRAC + MEAN_FRAC), np.exp2(scale / UNITS)
 
 
 def _between(low: Floats, high: Floats, deviation: Floats) -> Floats:

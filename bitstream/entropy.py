@@ -269,7 +269,8 @@ class Repeated:
             rows = np.stack(
                 [self.mixture.frequencies(np.full(kinds, start), size) for start in starts]
             )
-            return rows[prefixes // (4 * size), self.which]
+            found: Frequencies = rows[prefixes // (4 * size), self.which]
+            return found
 
         return _by_digits(symbols, len(self.which), self.mixture.digits, frequencies, step)
 

@@ -41,12 +41,14 @@ from ..models.vdm import (
 Int64s = NDArray[np.int64]
 
 MAX_STEPS = NOISIEST - CLEANEST
+MEAN_FRAC = 4
+"""Fractional bits of p's means, in units of values: the finest deviations are a few units."""
 
 _WINDOW = 64
 """Grid points that y_i may be at, given the cleaner value."""
 _PRIOR_SPAN = 2**11
 """In pixel values, of the noisiest y."""
-_FURTHEST = 2 ** (LATENT_FRAC + 10)
+_FURTHEST = 2 ** (LATENT_FRAC + MEAN_FRAC + 10)
 _FRAC = 16
 _TABLE_CRC = 0xB935748D
 
@@ -120,7 +122,7 @@ def _law(mean: Int64s, scale: Int64s, first: Int64s, shift: int, count: int) -> 
     """Normals on `count` grid points.
 
     Args:
-        mean: (n,).
+        mean: (n,), in 1/2^MEAN_FRAC.
         scale: (n,), logarithms of the deviations in pixel values, in 1/UNITS.
     """
     model = GaussianMixture.single(
@@ -130,6 +132,8 @@ def _law(mean: Int64s, scale: Int64s, first: Int64s, shift: int, count: int) -> 
 
 
 def _located(mean: Int64s, first: Int64s, shift: int) -> Ints:
+    """Means in 1/2^MEAN_FRAC as locations among grid points."""
+    shift += MEAN_FRAC
     return (((mean - (first << shift)) * LOCATION_UNITS) >> shift).astype(np.int32)
 
 
@@ -214,7 +218,8 @@ class BitsBack:
         places = np.arange(LOCATION_UNITS, dtype=np.int32) + _WINDOW // 2 * LOCATION_UNITS
         scales = _scaled(np.full(LOCATION_UNITS, self._widths[rung]), shift)
         shared = GaussianMixture.single(places, scales, _digits(_WINDOW))
-        return _Law(Repeated(shared, _located(cleaner, first, shift) - places[0]), first, shift)
+        which = _located(cleaner << MEAN_FRAC, first, shift) - places[0]
+        return _Law(Repeated(shared, which), first, shift)
 
     def _backward(self, rung: int, even: Tensor, noisier: Int64s | None) -> _Law:
         """p(cleaner value | y_rung), or the prior of the noisiest."""
@@ -231,7 +236,7 @@ class BitsBack:
         return _law(mean, scale, -(-lowest >> shift), shift, count)
 
     def belief(self, rung: int, even: Tensor, noisier: Int64s | None) -> tuple[Int64s, Int64s]:
-        """Mean and logarithm of the deviation, in pixel values in 1/UNITS, of p at a rung.
+        """Mean, in 1/2^MEAN_FRAC, and logarithm of the deviation, in pixel values, of p at a rung.
 
         Args:
             rung: of the noisier value; 0 gives p of the pixels, the number of levels the prior.
@@ -247,9 +252,8 @@ class BitsBack:
         said = self._network(even, latent, torch.full((count,), level))
         told, error = (part.reshape(-1).numpy().astype(np.int64) for part in said)
         row = level - CLEANEST
-        half = 1 << (_FRAC - 1)
-        estimate = (tables.skip[row] * known + tables.out[row] * told + half) >> _FRAC
-        estimate = estimate.clip(-_FURTHEST, _FURTHEST)
+        estimate = tables.skip[row] * known + tables.out[row] * told
+        estimate = _shifted(estimate, _FRAC - MEAN_FRAC).clip(-_FURTHEST, _FURTHEST)
         log_error = tables.log_out[row] + 2 * error
         if rung == 0:
             return estimate, log_error
@@ -258,10 +262,17 @@ class BitsBack:
         if noisier is not None:
             weight = int(tables.weight[level - cleaner - 1])
             narrower = int(tables.narrower[level - cleaner - 1])
-        mean = known + ((weight * (estimate - known) + half) >> _FRAC)
+        known = known << MEAN_FRAC
+        mean = known + _shifted(weight * (estimate - known), _FRAC)
         # The variance of q and, on top, that of the estimate's error: in units of q's, 4^(...).
         wider = information(log_error, narrower - cleaner)
         return mean, cleaner + narrower + (wider * UNITS + BIT // 2) // BIT
+
+
+def _shifted(x: Int64s, bits: int) -> Int64s:
+    """x / 2^bits, rounded."""
+    rounded: Int64s = (x + (1 << (bits - 1))) >> bits
+    return rounded
 
 
 def _entropy(width: int, shift: int) -> float:

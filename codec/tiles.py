@@ -28,7 +28,7 @@ Samples = NDArray[np.uint8]
 
 TILE = 64
 """Side of a tile in pixels."""
-_TOGETHER = 2
+_TOGETHER = 4
 """Tiles that share their network calls; more would have to borrow more."""
 
 

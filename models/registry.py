@@ -25,7 +25,7 @@ _LENGTH_BYTES = 8
 _CARD_LIMIT = 2**20
 
 # Append-only: numbers are stored in files. Numbers from FIRST_CUSTOM up are for others' models.
-BUNDLED = {1: "ardm-photo", 2: "ardm-small", 3: "diffc-photo"}
+BUNDLED = {1: "ardm-photo", 2: "ardm-small", 3: "diffc-photo", 4: "vdm-photo"}
 FIRST_CUSTOM = 1024
 
 

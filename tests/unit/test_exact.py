@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from noisepress.models import exact
 from noisepress.models.exact import (
     ACTIVATION_FRAC,
     ACTIVATION_MAX,
@@ -204,6 +205,31 @@ def test_convolution_equals_int64(kernel: int, dilation: int, frac: int, input_f
     with torch.no_grad():
         found = conv(x)[0].numpy()
     assert np.array_equal(found, reference_conv(conv, x[0].numpy().astype(np.int64)))
+    if input_frac and exact._bytes_are_exact():
+        for layout in LAYOUTS:
+            of_bytes = conv(x.to(torch.uint8).contiguous(memory_format=layout))
+            assert np.array_equal(of_bytes[0].numpy(), found)
+
+
+def test_bytes_are_left_where_they_saturate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on processors that add pairs of products in 16 bits."""
+    torch.manual_seed(7)
+    block = ExactBlock(16)
+    randomise(block)
+    freeze(block)
+    h = integers(1, 16, 9, 8, low=-(2**13), high=2**13)
+    expected = block(h.clone())
+    saturating = torch.nn.functional.conv2d
+    exact._bytes_are_exact.cache_clear()
+    with monkeypatch.context() as patch:
+
+        def conv(self: ExactConv, x: Tensor) -> Tensor:
+            return saturating(x.float(), self.weight, padding=self.padding).clamp(-(2**15), 2**15)
+
+        patch.setattr(ExactConv, "_of_bytes", conv)
+        assert not exact._bytes_are_exact()
+        assert torch.equal(block(h.clone()), expected)
+    exact._bytes_are_exact.cache_clear()
 
 
 @pytest.mark.parametrize("dilation", [1, 2])

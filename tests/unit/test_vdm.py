@@ -142,8 +142,8 @@ def test_a_file_decodes_alike_everywhere(
     forward = changed.forward
 
     def in_other_numbers(even: Tensor, latent: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        shown = (part.to(dtype).contiguous(memory_format=layout) for part in (even, latent))
-        return forward(*shown, level)
+        known, noisy = (part.to(dtype).contiguous(memory_format=layout) for part in (even, latent))
+        return forward(known, noisy, level)
 
     monkeypatch.setattr(changed, "forward", in_other_numbers)
     monkeypatch.setattr(Parameters, "vdm", lambda self: changed)
