@@ -14,7 +14,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise, repeat
+from itertools import groupby, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ from .measure import load
 
 STEPS = (10, 25, 50, 100, 250)
 CROPS = 200
+_TOGETHER = 8
+"""Tiles of which the bound is computed at a time."""
 Floats = NDArray[np.float64]
 
 
@@ -50,7 +52,7 @@ class Point:
 
     Attributes:
         what: `crops`, or the image's file name.
-        codec: `vdm`, `ardm` or `jpegxl`.
+        codec: `vdm`, `ardm` or `jpegxl-lossless`.
         steps: of vdm's chain, else 0.
         samples: of all images.
         bits: of the file; of JPEG XL's crops, of all their files.
@@ -127,9 +129,13 @@ def bound(images: Sequence[Samples], steps: int, plain: int) -> float:
         deque(lattice.run(half, shape, repeat(tally)), maxlen=0)
     for tile in tiles[:plain]:
         finest.code_block(tile, tile.copy(), 0, tally)
-    chain = _chain(steps)
-    rng = np.random.default_rng(0)
-    return tally.bits + sum(_expected(chain, *values([tile]), rng) for tile in tiles[plain:])
+    chain, rng = _chain(steps), np.random.default_rng(0)
+    bits = float(tally.bits)
+    for _, alike in groupby(tiles[plain:], key=np.shape):
+        several = list(alike)
+        for start in range(0, len(several), _TOGETHER):
+            bits += _expected(chain, *values(several[start : start + _TOGETHER]), rng)
+    return bits
 
 
 @torch.inference_mode()
@@ -196,7 +202,7 @@ def measure(what: str, images: Sequence[tuple[str, Samples]], codec: str, steps:
     """Code one image, or several as an archive."""
     arrays = [image for _, image in images]
     samples = sum(image.size for image in arrays)
-    if codec == "jpegxl":
+    if codec == "jpegxl-lossless":
         (setting,) = parse("jpegxl-lossless:effort=7")
         peer = codec_of(setting)
         bits = 8 * sum(len(peer.encode(image, peer.complete(setting.options))) for image in arrays)
@@ -243,7 +249,7 @@ def main() -> None:
     sets |= {name: [(name, image)] for name, image in list(images.items())[: args.whole]}
     points, loans = read_points(args.output) if args.output.exists() else ([], [])
     done = {(point.what, point.codec, point.steps) for point in points}
-    ways = [("ardm", 0), ("jpegxl", 0), *(("vdm", steps) for steps in STEPS)]
+    ways = [("ardm", 0), ("jpegxl-lossless", 0), *(("vdm", steps) for steps in STEPS)]
     jobs = [(what, *way) for way in ways for what in sets]
     for steps in STEPS:
         if steps not in {one.steps for one in loans}:

@@ -199,6 +199,12 @@ def _ardm(name: str, fallback: bool) -> Codec:
     return Codec(name, True, encode, noisepress.decode, _VERSION, options, ours=True)
 
 
+def _vdm(name: str) -> Codec:
+    encode = partial(_encode_ours, codec="vdm")
+    steps: dict[str, Parameter] = {"steps": Number(50, 1, 384)}
+    return Codec(name, True, encode, noisepress.decode, _VERSION, steps, ours=True)
+
+
 def _diffc(name: str, **rendering: Any) -> Codec:
     options: dict[str, Parameter] = {
         "quality": Number(60.0, 0, 100),
@@ -249,6 +255,7 @@ CODECS: dict[str, Codec] = {
     for codec in (
         _ardm("ardm", fallback=True),
         _ardm("ardm-alone", fallback=False),
+        _vdm("vdm"),
         _pillow("png", True, _encode_png, "zlib", {}),
         _pillow("webp-lossless", True, _encode_webp_lossless, "webp", {}),
         _pillow("jpeg2000-lossless", True, _encode_jpeg2000_lossless, "jpg_2000", {}),

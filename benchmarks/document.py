@@ -4,7 +4,8 @@
 
 `measured/kodak.json` and `measured/cifar10.json` are the `results.json` of `noisepress bench` and
 of `python -m noisepress.benchmarks.small_images`, `measured/chains.json` the output of
-`python -m noisepress.benchmarks.chains`.
+`python -m noisepress.benchmarks.chains`, `measured/bits_back.json` that of
+`python -m noisepress.benchmarks.bits_back`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import noisepress
 
+from . import bits_back
 from .chains import LEVELS, Point, summaries
 from .chains import read as read_points
 from .codecs import LOSSLESS, LOSSY, parse, parse_all
@@ -135,6 +137,29 @@ def chains_table(points: Sequence[Point]) -> str:
     return _markdown(header, rows)
 
 
+def bits_back_table(points: Sequence[bits_back.Point]) -> str:
+    """Files of vdm against its bound and against other codecs."""
+    header = ("images", "codec", "steps", "bytes", "bits per sub-pixel", "file against bound")
+    rows = [
+        (
+            one.what,
+            NAMES.get(one.codec, one.codec),
+            str(one.steps or ""),
+            f"{one.bits // 8:,}",
+            f"{one.bits / one.samples:.3f}",
+            f"{100 * (one.bits / one.bound - 1):+.2f} %" if one.bound else "",
+        )
+        for one in sorted(points, key=lambda one: (one.what, one.codec, one.steps))
+    ]
+    return _markdown(header, rows)
+
+
+def loans_table(loans: Sequence[bits_back.Loan]) -> str:
+    """Bits that vdm's chain borrows."""
+    rows = [(str(one.steps), f"{one.bit_swap:.1f}", f"{one.top_down:.1f}") for one in loans]
+    return _markdown(("steps", "Bit-Swap order", "top-down order"), rows)
+
+
 def _text(settings: Sequence[Setting]) -> str:
     """What `codecs.parse` reads, for settings of one codec with the same options."""
     codec, names = settings[0].codec, list(settings[0].options)
@@ -178,6 +203,7 @@ def document() -> str:
     """The text of docs/results.md."""
     kodak, cifar = read("kodak"), read("cifar10")
     chains = read_points(MEASURED / "chains.json")
+    points, loans = bits_back.read_points(MEASURED / "bits_back.json")
     images = len({one.image for one in kodak.measurements})
     small = len({one.image for one in cifar.measurements})
     parts = [
@@ -204,6 +230,14 @@ def document() -> str:
         "the steps would cost with a perfect code. `ideal` sends exact samples of q at that price, "
         "which no code does; `trellis12` has 2^12 states.\n",
         chains_table(chains),
+        "## vdm: files against the bound\n",
+        f"An archive of {bits_back.CROPS} crops of 64 x 64 of all Kodak images, and whole images, "
+        "`python -m noisepress.benchmarks.bits_back kodak24/*.png -o OUT.json`. The bound is what "
+        "the same pixels take with the same model and number of steps in a chain of real numbers "
+        "(arXiv 2107.00630, eq. 4), with ardm's part. JPEG XL's crops are files of their own.\n",
+        bits_back_table(points),
+        "Bits that a tile's chain borrows before it gives any back, for each pixel and plane:\n",
+        loans_table(loans),
         f"## CIFAR-10, random order\n\n{small} images of 32 x 32, each a file of its own, "
         f"`python -m noisepress.benchmarks.small_images ARCHIVE --images {small} -o OUT`. Every "
         "file holds its header; `calls` is how often the network runs.\n",

@@ -1,4 +1,4 @@
-"""How the files of this folder were made: three tiny models, and images coded with them.
+"""How the files of this folder were made: four tiny models, and images coded with them.
 
 Run by hand when a file was added: `python tests/golden/codec/make_golden.py NAME...` writes the
 named files and prints their lines for `manifest.json`. Tests never call it, and files that exist
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 import noisepress
@@ -25,11 +26,12 @@ from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.models.masked import MaskedConfig, MaskedNet
 from noisepress.models.storage import write_network
 from noisepress.models.unet import UNet, UNetConfig
+from noisepress.models.vdm import VdmConfig, VdmNet
 from noisepress.training.calibration import error_tables
 
 FOLDER = Path(__file__).parent
 LATTICE, MASKED = str(FOLDER / "lattice.safetensors"), str(FOLDER / "masked.safetensors")
-UNET = str(FOLDER / "unet.safetensors")
+UNET, VDM = str(FOLDER / "unet.safetensors"), str(FOLDER / "vdm.safetensors")
 
 
 def make_lattice() -> None:
@@ -51,6 +53,12 @@ def make_unet() -> None:
     crops = np.stack([raster(Mode.RGB8, 32, 32, seed).samples for seed in range(4)])
     tables = error_tables(network, crops)
     write_network(network, Path(UNET), name="golden-unet", number=2003, tables=tables, facts={})
+
+
+def make_vdm() -> None:
+    torch.manual_seed(6)
+    network = VdmNet(VdmConfig(width=8, blocks=1))
+    write_network(network, Path(VDM), name="golden-vdm", number=2004, tables={}, facts={})
 
 
 def raster(mode: Mode, height: int, width: int, seed: int) -> Raster:
@@ -81,6 +89,13 @@ def diffc(mode: Mode, height: int, width: int, **options: Any) -> bytes:
     return noisepress.encode(raster(mode, height, width, 7), "diffc", model=UNET, **options)
 
 
+def vdm(mode: Mode, height: int, width: int, **options: Any) -> bytes:
+    models: dict[str, Any] = {"model": VDM, "coarse": LATTICE}
+    return noisepress.encode(
+        raster(mode, height, width, 8), "vdm", fallback=False, **models, **options
+    )
+
+
 def with_metadata() -> bytes:
     plain = raster(Mode.RGBA8, 12, 17, 5)
     kept = Raster(plain.samples, plain.mode, icc=b"icc" * 20, exif=b"II*\0", xmp=b"<x/>")
@@ -89,6 +104,13 @@ def with_metadata() -> bytes:
 
 def carried(codec: str, mode: Mode) -> bytes:
     return noisepress.encode(raster(mode, 6, 11, 6), codec, fallback=False)
+
+
+def mixed_archive() -> bytes:
+    images = [("a.png", raster(Mode.RGB8, 9, 7, 9)), ("b.png", raster(Mode.BILEVEL, 5, 6, 10))]
+    images += [("c.png", raster(Mode.RGBA8, 5, 70, 11))]
+    models: dict[str, Any] = {"model": VDM, "coarse": LATTICE}
+    return noisepress.archive(images, "vdm", group=2, steps=4, **models)
 
 
 FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
@@ -104,12 +126,22 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "diffc_small.nzp": ("a file of 100 bytes", lambda: diffc(Mode.RGB8, 64, 64, bytes=100)),
     "diffc_grey_alpha.nzp": ("grey and opacity", lambda: diffc(Mode.LA8, 20, 9, seed=2**32 - 1)),
     "diffc_pfr.nzp": ("pfr", lambda: diffc(Mode.RGB8, 16, 16, reverse="pfr", steps=10)),
+    "vdm_rgb.nzp": ("tiles in the chain", lambda: vdm(Mode.RGB8, 1001, 8, steps=4)),
+    "vdm_small.nzp": ("lattice order and opacity", lambda: vdm(Mode.RGBA8, 9, 5, steps=384)),
+    "vdm_archive.nzp": ("two groups, one image in PNG", mixed_archive),
     "webp_palette.nzp": ("palette", lambda: carried("webp", Mode.PALETTE8)),
     "webp_grey_alpha.nzp": ("grey and opacity", lambda: carried("webp", Mode.LA8)),
     "png_bilevel.nzp": ("one bit", lambda: carried("png", Mode.BILEVEL)),
     "png_rgb16.nzp": ("16 bits", lambda: carried("png", Mode.RGB16)),
 }
-MODELS = {LATTICE: make_lattice, MASKED: make_masked, UNET: make_unet}
+MODELS = {LATTICE: make_lattice, MASKED: make_masked, UNET: make_unet, VDM: make_vdm}
+OF = {"l": [LATTICE], "r": [MASKED], "d": [UNET], "v": [VDM, LATTICE]}
+"""The models of a file, by its first letter."""
+
+
+def digest(samples: NDArray[Any]) -> str:
+    little = np.ascontiguousarray(samples, f"<u{samples.itemsize}")
+    return sha256(little.tobytes()).hexdigest()
 
 
 def main() -> None:
@@ -121,22 +153,29 @@ def main() -> None:
             continue
         about, make_file = FILES[name]
         data = make_file()
-        model = {"l": LATTICE, "r": MASKED, "d": UNET}.get(name[0])
-        restored = noisepress.decode_raster(data, model=model)
+        models = OF.get(name[0], [])
         (FOLDER / name).write_bytes(data)
         entry: dict[str, Any] = {
             "about": about,
-            "model": Path(model).name if model else None,
+            "models": [Path(model).name for model in models],
+        }
+        if name == "vdm_archive.nzp":
+            stored = noisepress.Archive(data)
+            names = [member.name for member in stored.members]
+            entry["members"] = {one: digest(stored.read(one, model=models)) for one in names}
+            print(f' "{name}": {json.dumps(entry)},')
+            continue
+        restored = noisepress.decode_raster(data, model=models)
+        entry |= {
             "mode": restored.mode.name,
             "shape": restored.samples.shape,
             "metadata": [part.hex() for part in (restored.icc, restored.exif, restored.xmp)],
         }
-        if model == UNET:  # its pictures are not the same to the last bit everywhere
+        if UNET in models:  # its pictures are not the same to the last bit everywhere
             entry["picture"] = str(Path(name).with_suffix(".png"))
             Image.fromarray(restored.samples).save(FOLDER / entry["picture"], optimize=True)
         else:
-            little = np.ascontiguousarray(restored.samples, f"<u{restored.samples.itemsize}")
-            entry["sha256"] = sha256(little.tobytes()).hexdigest()
+            entry["sha256"] = digest(restored.samples)
         print(f' "{name}": {json.dumps(entry)},')
 
 
