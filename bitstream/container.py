@@ -144,11 +144,7 @@ def write(header: Header, sections: Sequence[Section]) -> bytes:
     Raises:
         FieldError: a header value is outside its range, or there is no section.
     """
-    body = pack(COMMON, {f.name: getattr(header, f.name) for f in COMMON})
-    body += pack(TABLE, {"count": len(sections)})
-    for section in sections:
-        body += pack(ENTRY, {"kind": section.kind, "length": len(section.payload)})
-    body += header.parameters
+    body = _pack_fields(header, sections) + header.parameters
     out = bytearray(MAGIC + bytes([VERSION]) + write_varint(len(body)) + body)
     checksum = zlib.crc32(out)
     out += checksum.to_bytes(CRC_BYTES, "little")
@@ -156,6 +152,63 @@ def write(header: Header, sections: Sequence[Section]) -> bytes:
         out += section.payload
         out += zlib.crc32(section.payload, checksum).to_bytes(CRC_BYTES, "little")
     return bytes(out)
+
+
+def _pack_fields(header: Header, sections: Sequence[Section]) -> bytes:
+    """Everything of a header but the codec's parameters."""
+    body = pack(COMMON, {f.name: getattr(header, f.name) for f in COMMON})
+    body += pack(TABLE, {"count": len(sections)})
+    for section in sections:
+        body += pack(ENTRY, {"kind": section.kind, "length": len(section.payload)})
+    return body
+
+
+def _unpack_fields(data: bytes, position: int) -> tuple[Header, list[tuple[int, int]], int]:
+    """A header without parameters, kinds and lengths of the sections, and the place behind them."""
+    values, position = unpack(COMMON, data, position)
+    count, position = unpack(TABLE, data, position)
+    table: list[tuple[int, int]] = []
+    for _ in range(count["count"]):
+        entry, position = unpack(ENTRY, data, position)
+        table.append((entry["kind"], entry["length"]))
+    return Header(**values, parameters=b""), table, position
+
+
+def pack_member(contents: Contents, before: bytes | None) -> bytes:
+    """A file without what the archive around it has as well: magic bytes, version and checksums.
+
+    Args:
+        contents: of the whole file.
+        before: parameters of the member before; they are not stored again if they are the same.
+    """
+    header, sections = contents.header, contents.sections
+    own = header.parameters
+    kept = b"" if own == before else own
+    out = _pack_fields(header, sections) + write_varint(0 if own == before else len(own) + 1)
+    return b"".join([out, kept, *(section.payload for section in sections)])
+
+
+def unpack_member(data: bytes, position: int, before: bytes | None) -> tuple[bytes, bytes, int]:
+    """The file at a place, its parameters, and the place behind it; see `pack_member`.
+
+    Raises:
+        CorruptError: a field is wrong.
+        TruncatedError: the data end before the file does.
+    """
+    header, table, position = _unpack_fields(data, position)
+    length, position = read_varint(data, position)
+    if length:
+        before, position = data[position : position + length - 1], position + length - 1
+    if before is None:
+        raise CorruptError("the first member has no parameters")
+    end = position + sum(length for _, length in table)
+    if end > len(data):
+        raise TruncatedError("the data end inside a member")
+    sections = []
+    for kind, length in table:
+        sections.append(Section(kind, data[position : position + length]))
+        position += length
+    return write(replace(header, parameters=before), sections), before, end
 
 
 def _read_header(data: bytes, limits: Limits) -> tuple[Header, list[tuple[int, int]], int]:
@@ -178,15 +231,10 @@ def _read_header(data: bytes, limits: Limits) -> tuple[Header, list[tuple[int, i
     if zlib.crc32(data[:end]) != int.from_bytes(data[end:start], "little"):
         raise CorruptError("the header's checksum does not match")
     try:
-        values, position = unpack(COMMON, data[:end], position)
-        count, position = unpack(TABLE, data[:end], position)
-        table: list[tuple[int, int]] = []
-        for _ in range(count["count"]):
-            entry, position = unpack(ENTRY, data[:end], position)
-            table.append((entry["kind"], entry["length"]))
+        fields, table, position = _unpack_fields(data[:end], position)
     except TruncatedError as error:
         raise CorruptError("the header is shorter than its fields") from error
-    header = Header(**values, parameters=data[position:end])
+    header = replace(fields, parameters=data[position:end])
     if header.width * header.height > limits.pixels:
         raise LimitError(
             f"{header.width} x {header.height} pixels; the limit is {limits.pixels} pixels"

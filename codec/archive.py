@@ -25,8 +25,10 @@ from ..bitstream.container import (
     Section,
     SectionKind,
     outline,
+    pack_member,
     read,
     section,
+    unpack_member,
     write,
 )
 from ..bitstream.errors import (
@@ -35,7 +37,7 @@ from ..bitstream.errors import (
     OptionError,
     UnsupportedImageError,
 )
-from ..bitstream.header import VARINT, Field, pack, read_varint, unpack, write_varint
+from ..bitstream.header import VARINT, Field, pack, unpack
 from .api import Models, Progress, asked_models, decode_raster, encode, paths, reporter, to_raster
 from .image import Mode, Raster, as_raster, checksum, to_array
 from .protocol import Decoding, Render, Report, assemble, parse_options
@@ -173,13 +175,12 @@ def _separate(
     report: Report,
 ) -> bytes:
     """A group of files that have nothing to do with each other."""
-    out = bytearray()
+    files = []
     for name, raster in zip(names, rasters, strict=True):
         with _naming(name):
-            file = encode(raster, codec, **options)
-        out += write_varint(len(file)) + file
+            files.append(encode(raster, codec, **options))
         report(raster.samples.size)
-    return bytes(out)
+    return _pack_files(files)
 
 
 def _chained(rasters: Sequence[Raster], options: dict[str, Any], report: Report) -> bytes:
@@ -200,14 +201,21 @@ def _chained(rasters: Sequence[Raster], options: dict[str, Any], report: Report)
                 for raster, one in zip(fitting, coded, strict=True)
             ]
         )
-    out = bytearray()
-    for raster in rasters:
-        file = next(files) if raster.mode in MODES else encode(raster, "webp")
-        out += write_varint(len(file)) + file
-    payload = bytes(out) + details
+    payload = _pack_files(
+        [next(files) if one.mode in MODES else encode(one, "webp") for one in rasters]
+    )
+    payload += details
     if _members(payload, len(rasters), Decoding(asked_models(options))) != list(rasters):
         raise CorruptError("the encoded images do not decode to themselves")
     return payload
+
+
+def _pack_files(files: Sequence[bytes]) -> bytes:
+    out, before = bytearray(), None
+    for contents in map(read, files):
+        out += pack_member(contents, before)
+        before = contents.header.parameters
+    return bytes(out)
 
 
 def files_of(payload: bytes, count: int) -> tuple[list[bytes], bytes]:
@@ -216,13 +224,10 @@ def files_of(payload: bytes, count: int) -> tuple[list[bytes], bytes]:
     Raises:
         CorruptError, TruncatedError: the group ends before them.
     """
-    files, position = [], 0
+    files, position, before = [], 0, None
     for _ in range(count):
-        length, position = read_varint(payload, position)
-        if position + length > len(payload):
-            raise CorruptError("the group ends inside a file")
-        files.append(payload[position : position + length])
-        position += length
+        file, before, position = unpack_member(payload, position, before)
+        files.append(file)
     return files, payload[position:]
 
 

@@ -12,8 +12,10 @@ from noisepress.bitstream.container import (
     Limits,
     Section,
     SectionKind,
+    pack_member,
     read,
     truncate,
+    unpack_member,
     write,
 )
 from noisepress.bitstream.errors import CorruptError, NoisepressError, TruncatedError
@@ -48,6 +50,40 @@ def test_read_undoes_write(header: Header, parts: list[Section]) -> None:
     assert list(contents.sections) == parts
     assert list(contents.table) == [(part.kind, len(part.payload)) for part in parts]
     assert not contents.truncated
+
+
+members = st.lists(st.builds(write, headers, sections), min_size=1, max_size=4)
+
+
+@quick
+@given(members, st.binary(max_size=9))
+def test_unpacking_undoes_packing_of_members(files: list[bytes], tail: bytes) -> None:
+    files = [*files, files[-1]]  # with the parameters of the one before
+    packed, before = b"", None
+    for file in files:
+        contents = read(file, limits)
+        packed += pack_member(contents, before)
+        before = contents.header.parameters
+    found, position, before = [], 0, None
+    for _ in files:
+        file, before, position = unpack_member(packed + tail, position, before)
+        found.append(file)
+    assert (found, packed[position:]) == (files, b"")
+
+
+@quick
+@given(st.builds(write, headers, sections), st.data())
+def test_a_cut_member_is_an_error(file: bytes, data: st.DataObject) -> None:
+    packed = pack_member(read(file, limits), None)
+    cut = data.draw(st.integers(0, len(packed) - 1))
+    with pytest.raises(TruncatedError):
+        unpack_member(packed[:cut], 0, None)
+
+
+def test_a_first_member_has_parameters() -> None:
+    contents = read(SMALL)
+    with pytest.raises(CorruptError, match="parameters"):
+        unpack_member(pack_member(contents, contents.header.parameters), 0, None)
 
 
 @quick
