@@ -341,7 +341,7 @@ LOSSLESS = (
 
 LOSSY = (
     "diffc:quality=25/40/55/70",
-    "diffc-flow:quality=25",
+    "diffc-flow:quality=25/40",
     "jpeg:quality=5/12/25/45/70/88",
     "webp:quality=0/12/35/60/80/92",
     "avif:quality=8/20/35/50/65/85",

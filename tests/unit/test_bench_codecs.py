@@ -106,7 +106,7 @@ def test_parse() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("gif", "unknown codec 'gif'; supported are ardm, ardm-alone, png"),
+        ("gif", "unknown codec 'gif'; supported are ardm, ardm-alone, vdm, png"),
         ("", "unknown codec ''"),
         ("jpeg:q=3", "unknown option 'q' of jpeg; supported are quality"),
         ("png:level=3", "supported are none"),
@@ -132,6 +132,6 @@ def test_default_settings() -> None:
     lossless, lossy = parse_all(LOSSLESS), parse_all(LOSSY)
     assert all(CODECS[s.codec].lossless for s in lossless)
     assert not any(CODECS[s.codec].lossless for s in lossy)
-    assert {s.codec for s in lossless + lossy} == set(CODECS) - {"diffc-ancestral"}
+    assert {s.codec for s in lossless + lossy} == set(CODECS) - {"diffc-ancestral", "vdm"}
     assert len({s.slug for s in lossless + lossy}) == len(lossless + lossy)
     assert parse_all(["jpeg", "png", "jpeg"]) == [Setting("jpeg"), Setting("png")]
