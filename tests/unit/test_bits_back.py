@@ -17,7 +17,7 @@ from noisepress.bitstream.errors import CorruptError
 from noisepress.bitstream.information import OCTAVE
 from noisepress.bitstream.noise import words
 from noisepress.codec import bits_back
-from noisepress.codec.bits_back import MAX_STEPS, BitsBack
+from noisepress.codec.bits_back import MAX_STEPS, MEAN_FRAC, BitsBack
 from noisepress.models import registry
 from noisepress.models.vdm import CLEANEST, NOISIEST, PLANES, UNITS, VdmNet, gauge
 
@@ -138,7 +138,7 @@ def test_p_is_the_posterior_with_the_error_on_top(network: VdmNet) -> None:
     mean = noisy / 128 + share * (estimate - noisy / 128)
     variance = below * share + (share * deviation) ** 2
     found, scale = chain.belief(rung, even, noisy)
-    np.testing.assert_allclose(found / 128, mean, atol=0.05)
+    np.testing.assert_allclose(found / 2 ** (7 + MEAN_FRAC), mean, atol=0.01)
     np.testing.assert_allclose(scale / UNITS, np.log2(variance) / 2, atol=1.5 / UNITS)
     assert UNITS == 2 * OCTAVE  # a deviation's logarithm is half a variance's
 
