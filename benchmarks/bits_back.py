@@ -14,7 +14,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby, pairwise, repeat
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from ..bitstream.noise import words
 from ..codec.archive import files_of
 from ..codec.bits_back import MEAN_FRAC, BitsBack
 from ..codec.image import Samples
-from ..codec.tiles import TILE, tiles_of, values
+from ..codec.tiles import TILE, groups_of, tiles_of, values
 from ..codec.vdm import DETAILS, Options, Parameters
 from ..models.vdm import LATENT_FRAC, UNITS
 from .codecs import codec_of, parse
@@ -99,7 +99,7 @@ class _Ledger(Stack):
 
 def loan(image: Samples, steps: int) -> Loan:
     """Of the first tile of an image (h, w, 3)."""
-    chain = _chain(steps)
+    chain = BitsBack(Parameters.choose(Options(steps=steps)).vdm(), steps)
     even, pixels = values([next(tiles_of(image))])
     count = pixels.numel()
     start = words(0, n=chain.needed(count) // 32 + 1).tobytes() + b"\1"
@@ -109,17 +109,9 @@ def loan(image: Samples, steps: int) -> Loan:
     return Loan(steps, (before - ledger.lowest) / count, ledger.taken / count)
 
 
-def _parameters(steps: int) -> Parameters:
-    return Parameters.choose(Options(steps=steps))
-
-
-def _chain(steps: int) -> BitsBack:
-    return BitsBack(_parameters(steps).vdm(), steps)
-
-
 def bound(images: Sequence[Samples], steps: int, plain: int) -> float:
     """Bits of images (h, w, 3) under the model, of which so many tiles are in lattice order."""
-    parameters = _parameters(steps)
+    parameters = Parameters.choose(Options(steps=steps))
     lattice, finest = parameters.lattice(1), parameters.lattice(0)
     tally = Tally()
     tiles = [tile for image in images for tile in tiles_of(image)]
@@ -129,13 +121,9 @@ def bound(images: Sequence[Samples], steps: int, plain: int) -> float:
         deque(lattice.run(half, shape, repeat(tally)), maxlen=0)
     for tile in tiles[:plain]:
         finest.code_block(tile, tile.copy(), 0, tally)
-    chain, rng = _chain(steps), np.random.default_rng(0)
-    bits = float(tally.bits)
-    for _, alike in groupby(tiles[plain:], key=np.shape):
-        several = list(alike)
-        for start in range(0, len(several), _TOGETHER):
-            bits += _expected(chain, *values(several[start : start + _TOGETHER]), rng)
-    return bits
+    chain, rng = BitsBack(parameters.vdm(), steps), np.random.default_rng(0)
+    groups = groups_of(tiles[plain:], _TOGETHER)
+    return tally.bits + sum(_expected(chain, *values(group), rng) for group in groups)
 
 
 @torch.inference_mode()

@@ -181,11 +181,10 @@ def pack_member(contents: Contents, before: bytes | None) -> bytes:
         contents: of the whole file.
         before: parameters of the member before; they are not stored again if they are the same.
     """
-    header, sections = contents.header, contents.sections
-    own = header.parameters
-    kept = b"" if own == before else own
-    out = _pack_fields(header, sections) + write_varint(0 if own == before else len(own) + 1)
-    return b"".join([out, kept, *(section.payload for section in sections)])
+    own = contents.header.parameters
+    parameters = write_varint(0) if own == before else write_varint(len(own) + 1) + own
+    fields = _pack_fields(contents.header, contents.sections)
+    return b"".join([fields, parameters, *(part.payload for part in contents.sections)])
 
 
 def unpack_member(data: bytes, position: int, before: bytes | None) -> tuple[bytes, bytes, int]:
@@ -201,14 +200,13 @@ def unpack_member(data: bytes, position: int, before: bytes | None) -> tuple[byt
         before, position = data[position : position + length - 1], position + length - 1
     if before is None:
         raise CorruptError("the first member has no parameters")
-    end = position + sum(length for _, length in table)
-    if end > len(data):
-        raise TruncatedError("the data end inside a member")
     sections = []
     for kind, length in table:
         sections.append(Section(kind, data[position : position + length]))
         position += length
-    return write(replace(header, parameters=before), sections), before, end
+    if position > len(data):
+        raise TruncatedError("the data end inside a member")
+    return write(replace(header, parameters=before), sections), before, position
 
 
 def _read_header(data: bytes, limits: Limits) -> tuple[Header, list[tuple[int, int]], int]:

@@ -1,9 +1,10 @@
 """Archives: many images in one file, in groups that are read independently of each other.
 
 An archive is a container whose first section is an index of its members; every other section is a
-group of them. A group holds its members' files one after another. Those that vdm makes lack their
-details, which stand behind the files on one stack, so that only the group's first tiles are coded
-in lattice order to have bits to borrow.
+group of them. A group holds its members' files one after another, without what the archive has as
+well (`bitstream.container.pack_member`). Those that vdm makes lack their details, which stand
+behind the files on one stack, so that only the group's first tiles are coded in lattice order to
+have bits to borrow.
 """
 
 from __future__ import annotations
@@ -201,10 +202,8 @@ def _chained(rasters: Sequence[Raster], options: dict[str, Any], report: Report)
                 for raster, one in zip(fitting, coded, strict=True)
             ]
         )
-    payload = _pack_files(
-        [next(files) if one.mode in MODES else encode(one, "webp") for one in rasters]
-    )
-    payload += details
+    members = [next(files) if one.mode in MODES else encode(one, "webp") for one in rasters]
+    payload = _pack_files(members) + details
     if _members(payload, len(rasters), Decoding(asked_models(options))) != list(rasters):
         raise CorruptError("the encoded images do not decode to themselves")
     return payload

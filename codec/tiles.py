@@ -74,13 +74,13 @@ class Tiles:
         tiles = [tile for image in images for tile in tiles_of(image)]
         plain = 0
         while plain < len(tiles):
-            largest = max(sum(map(_hidden, group)) for group in _groups(tiles[plain:]))
+            largest = max(sum(map(_hidden, group)) for group in groups_of(tiles[plain:]))
             if stack.bits >= self._chain.needed(largest):
                 break
             self._push_plain(stack, tiles[plain])
             report(_hidden(tiles[plain]))
             plain += 1
-        for group in _groups(tiles[plain:]):
+        for group in groups_of(tiles[plain:]):
             self._chain.push(stack, *values(group))
             report(sum(map(_hidden, group)))
         return plain
@@ -97,7 +97,7 @@ class Tiles:
         tiles = [tile for image in images for tile in tiles_of(image)]
         if plain > len(tiles):
             raise CorruptError(f"{plain} tiles in lattice order, of {len(tiles)}")
-        for group in reversed(list(_groups(tiles[plain:]))):
+        for group in reversed(list(groups_of(tiles[plain:]))):
             even = torch.cat([_planes(tile[::2, ::2]) for tile in group])
             pixels = self._chain.pop(stack, even) + bases(even)
             for tile, found in zip(group, pixels, strict=True):
@@ -128,12 +128,12 @@ def values(tiles: Sequence[Samples]) -> tuple[Tensor, Tensor]:
     return even, hidden_pixels(batch) - bases(even)
 
 
-def _groups(tiles: Sequence[Samples]) -> Iterator[Sequence[Samples]]:
-    """Neighbours of the same size, a few at a time."""
+def groups_of(tiles: Sequence[Samples], together: int = _TOGETHER) -> Iterator[Sequence[Samples]]:
+    """Neighbours of the same size, at most `together` at a time."""
     start = 0
     while start < len(tiles):
         end = start + 1
-        while end < min(start + _TOGETHER, len(tiles)) and tiles[end].shape == tiles[start].shape:
+        while end < min(start + together, len(tiles)) and tiles[end].shape == tiles[start].shape:
             end += 1
         yield tiles[start:end]
         start = end

@@ -1,7 +1,9 @@
-"""Tiny frozen models that many tests share; untrained, so that they cost nothing to make."""
+"""What many tests share: tiny frozen models, untrained and so quickly made, and other machines."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,23 @@ def vdm_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     path: Path = tmp_path_factory.mktemp("vdm") / "tiny-vdm.safetensors"
     write_network(network, path, name="tiny-vdm", number=VDM_NUMBER, tables={}, facts={})
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def machine() -> Callable[[int, bool], AbstractContextManager[None]]:
+    """Torch with a number of threads, with or without oneDNN."""
+
+    @contextmanager
+    def changed(threads: int, onednn: bool) -> Iterator[None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            with torch.backends.mkldnn.flags(enabled=onednn):
+                yield
+        finally:
+            torch.set_num_threads(before)
+
+    return changed
 
 
 @pytest.fixture(params=["lattice", "random"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -502,6 +503,7 @@ def test_file_decodes_alike_everywhere(
     layout: Any,
     onednn: bool,
     threads: int,
+    machine: Callable[[int, bool], AbstractContextManager[None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = picture(19, 21) if options["order"] == "lattice" else picture(12, 11)
@@ -518,14 +520,9 @@ def test_file_decodes_alike_everywhere(
         monkeypatch.setattr(
             network, "forward", lambda a, b, stage: forward(a.double(), b.double(), stage)
         )
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.backends.mkldnn.flags(enabled=onednn):
-            assert np.array_equal(noisepress.decode(data, model=options["model"]), image)
-            assert noisepress.encode(image, **options) == data
-    finally:
-        torch.set_num_threads(before)
+    with machine(threads, onednn):
+        assert np.array_equal(noisepress.decode(data, model=options["model"]), image)
+        assert noisepress.encode(image, **options) == data
 
 
 def test_estimate_agrees_with_the_file(options: dict[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -39,18 +39,6 @@ from noisepress.models.vdm import CLEANEST, NOISIEST, PLANES, UNSEEN, VdmConfig,
 
 Ints = NDArray[np.int64]
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
-
-
-@contextmanager
-def machine(threads: int, onednn: bool) -> Iterator[None]:
-    """Torch with a number of threads, with or without oneDNN."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.backends.mkldnn.flags(enabled=onednn):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def integers(*shape: int, low: int = 0, high: int = ACTIVATION_MAX, seed: int = 0) -> Tensor:
@@ -166,7 +154,9 @@ NETWORKS = [
 
 @pytest.mark.parametrize(("make", "outputs"), NETWORKS)
 def test_frozen_networks_give_the_same_integers_everywhere(
-    make: Callable[[], nn.Module], outputs: Outputs
+    make: Callable[[], nn.Module],
+    outputs: Outputs,
+    machine: Callable[[int, bool], AbstractContextManager[None]],
 ) -> None:
     torch.manual_seed(0)
     network = make()

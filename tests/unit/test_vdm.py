@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -131,6 +133,7 @@ def test_a_file_decodes_alike_everywhere(
     layout: Any,
     dtype: torch.dtype,
     models: dict[str, Any],
+    machine: Callable[[int, bool], AbstractContextManager[None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = picture(128, 256)
@@ -147,13 +150,8 @@ def test_a_file_decodes_alike_everywhere(
 
     monkeypatch.setattr(changed, "forward", in_other_numbers)
     monkeypatch.setattr(Parameters, "vdm", lambda self: changed)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.backends.mkldnn.flags(enabled=onednn):
-            found = noisepress.decode(data, model=list(models.values()))
-    finally:
-        torch.set_num_threads(before)
+    with machine(threads, onednn):
+        found = noisepress.decode(data, model=list(models.values()))
     np.testing.assert_array_equal(found, image)
 
 
