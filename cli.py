@@ -169,7 +169,8 @@ def _codec_options(args: argparse.Namespace) -> dict[str, Any]:
     """The options of codecs that were given."""
     names = (
         *("model", "coarse", "seed", "order", "block", "schedule", "calls"),
-        *("quality", "bpp", "bytes", "psnr", "steps", "effort", "reverse"),
+        *("quality", "bpp", "bytes", "psnr", "steps", "effort", "reverse", "decoder"),
+        "device",
     )
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
@@ -211,6 +212,8 @@ def _decode(args: argparse.Namespace) -> int:
                 model=args.model,
                 render=args.render,
                 detail=args.detail,
+                steps=args.steps,
+                device=args.device,
                 progress=progress,
             )
         suffix = ".png" if job.target == STDIO else Path(job.target).suffix.lower()
@@ -286,7 +289,12 @@ def _extract(args: argparse.Namespace) -> int:
             continue
         try:
             rasters = archive.read_group(
-                index, model=args.model, render=args.render, detail=args.detail
+                index,
+                model=args.model,
+                render=args.render,
+                detail=args.detail,
+                steps=args.steps,
+                device=args.device,
             )
             for member, raster in zip(members, rasters, strict=True):
                 if member.name in wanted:
@@ -407,7 +415,7 @@ def _encoding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--codec",
         default="ardm",
-        help="ardm (default), vdm, webp or png, all lossless; diffc, lossy",
+        help="ardm (default), vdm, webp or png, all lossless; diffc or hfd, lossy",
     )
     parser.add_argument("--model", help="name of a bundled model, or path of a model file")
     parser.add_argument("--seed", type=int, help="of random orders and codewords, default 0")
@@ -419,14 +427,24 @@ def _encoding(parser: argparse.ArgumentParser) -> None:
     ardm.add_argument("--calls", type=int, help="random: network calls, default 64")
     vdm = parser.add_argument_group("vdm")
     vdm.add_argument("--coarse", help="model of the coarser levels, default ardm-photo")
+    lossy = parser.add_argument_group("diffc and hfd")
+    lossy.add_argument("--quality", type=float, help="0 to 100; default: diffc 60, hfd 30")
+    lossy.add_argument("--bpp", type=float, help="bits per pixel that the file may have")
+    lossy.add_argument("--bytes", type=int, help="bytes that the file may have")
+    lossy.add_argument("--psnr", type=float, help="least PSNR of the mmse picture in dB")
     diffc = parser.add_argument_group("diffc")
-    diffc.add_argument("--quality", type=float, help="0 to 100, default 60")
-    diffc.add_argument("--bpp", type=float, help="bits per pixel that the file may have")
-    diffc.add_argument("--bytes", type=int, help="bytes that the file may have")
-    diffc.add_argument("--psnr", type=float, help="least PSNR of the mmse picture in dB")
     diffc.add_argument("--effort", type=int, help="bits of a trellis state, default 12")
     diffc.add_argument("--reverse", help="trellis (default) or pfr")
+    hfd = parser.add_argument_group("hfd")
+    hfd.add_argument("--decoder", help="model of the score decoder, default hfd-photo-decoder")
+    _device(parser, None)
     parser.add_argument("-q", "--quiet", action="store_true", help="print no sizes")
+
+
+def _device(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument(
+        "--device", default=default, help="of lossy codecs' networks, such as cuda; default cpu"
+    )
 
 
 def _decoding(parser: argparse.ArgumentParser) -> None:
@@ -439,6 +457,8 @@ def _decoding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detail", type=float, default=1.0, help="of flow: 0 (as mmse) to 1 (default)"
     )
+    parser.add_argument("--steps", type=int, help="of flow and ancestral: network calls")
+    _device(parser, "cpu")
     parser.add_argument("--to", default=".png", metavar="SUFFIX", help="default .png")
 
 
@@ -500,7 +520,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = add("train", _train, "Train a model, continuing from its checkpoint.")
     train.add_argument(
-        "preset", help="ardm-photo, ardm-small, vdm-photo, diffc-photo or diffc-photo-gpu"
+        "preset", help="such as ardm-photo or diffc-photo; an unknown one is answered with all"
     )
     train.add_argument("--data", required=True, help="folder of photographs")
     train.add_argument("--out", required=True, help="folder of checkpoints and the model")

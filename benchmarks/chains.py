@@ -28,8 +28,9 @@ from ..bitstream.reverse import Float32s, Pfr, Plan, ReverseCoder, Target, Trell
 from ..codec.chain import GAIN_REACH, GAIN_UNITS, Chain, Errors
 from ..codec.diffc import Diffc, Options, Parameters, lowest_level, padded, quality_level
 from ..codec.image import Mode, Raster, Samples
+from ..codec.pictures import psnr
 from ..codec.protocol import NO_CHECK, assemble
-from ..codec.sending import Wish, psnr, send
+from ..codec.sending import Wish, send
 from .measure import load
 
 QUALITIES = (36.0, 48.0, 60.0)
@@ -223,10 +224,19 @@ def main() -> None:
     parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file")
     parser.add_argument("--side", type=int, default=256, help="of the coded middles, in pixels")
+    known = dict.fromkeys(variant.coder for variant in VARIANTS)
+    parser.add_argument(
+        "--coder",
+        choices=known,
+        action="append",
+        help="only these, at the default steps; repeatable",
+    )
     args = parser.parse_args()
     images = {path.name: middle(load(path), args.side) for path in args.photos}
+    chosen = [Variant(coder) for coder in args.coder or ()]
+    variants = [one for one in VARIANTS if not chosen or one in chosen]
     jobs = [
-        (name, variant, quality) for variant in VARIANTS for quality in QUALITIES for name in images
+        (name, variant, quality) for variant in variants for quality in QUALITIES for name in images
     ]
     points = read(args.output) if args.output.exists() else []
     done = {(point.image, point.variant, point.quality) for point in points}

@@ -217,6 +217,13 @@ def _diffc(name: str, **rendering: Any) -> Codec:
     return Codec(name, False, encode, decode, _VERSION, options, ours=True)
 
 
+def _hfd(name: str, **rendering: Any) -> Codec:
+    quality: dict[str, Parameter] = {"quality": Number(30.0, 0, 100)}
+    encode = partial(_encode_ours, codec="hfd")
+    decode = partial(noisepress.decode, **rendering)
+    return Codec(name, False, encode, decode, _VERSION, quality, ours=True)
+
+
 def _pillow(
     name: str, lossless: bool, encode: Encode, library: str, options: Mapping[str, Parameter]
 ) -> Codec:
@@ -263,6 +270,8 @@ CODECS: dict[str, Codec] = {
         _diffc("diffc"),
         _diffc("diffc-flow", render="flow"),
         _diffc("diffc-ancestral", render="ancestral"),
+        _hfd("hfd"),
+        _hfd("hfd-flow", render="flow"),
         _pillow("jpeg", False, _encode_jpeg, "libjpeg_turbo", _QUALITY),
         _pillow("webp", False, _encode_webp, "webp", _QUALITY),
         _pillow("avif", False, _encode_avif, "avif", _QUALITY | _SPEED),
@@ -342,6 +351,8 @@ LOSSLESS = (
 LOSSY = (
     "diffc:quality=25/40/55/70",
     "diffc-flow:quality=25/40",
+    "hfd:quality=0/20/40/60/80/100",
+    "hfd-flow:quality=0/20/40",
     "jpeg:quality=5/12/25/45/70/88",
     "webp:quality=0/12/35/60/80/92",
     "avif:quality=8/20/35/50/65/85",

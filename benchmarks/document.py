@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import noisepress
 
-from . import bits_back
+from . import bits_back, decoders
 from .chains import LEVELS, Point, summaries
 from .chains import read as read_points
 from .codecs import LOSSLESS, LOSSY, parse, parse_all
@@ -137,6 +137,21 @@ def chains_table(points: Sequence[Point]) -> str:
     return _markdown(header, rows)
 
 
+def decoders_table(points: Sequence[decoders.Point]) -> str:
+    """What hfd's score decoders show."""
+    rows = [
+        (
+            one.decoder or "none: the first stage",
+            str(one.calls or ""),
+            f"{one.bpp:.3f}",
+            f"{one.psnr:.2f}",
+            f"{one.frechet:.2f}",
+        )
+        for one in points
+    ]
+    return _markdown(("decoder", "calls", "bits per pixel", "PSNR", "Fréchet"), rows)
+
+
 def bits_back_table(points: Sequence[bits_back.Point]) -> str:
     """Files of vdm against its bound and against other codecs."""
     header = ("images", "codec", "steps", "bytes", "bits per sub-pixel", "file against bound")
@@ -202,7 +217,8 @@ def _machine(results: Results) -> str:
 def document() -> str:
     """The text of docs/results.md."""
     kodak, cifar = read("kodak"), read("cifar10")
-    chains = read_points(MEASURED / "chains.json")
+    chains, whole = (read_points(MEASURED / f"{name}.json") for name in ("chains", "chains_whole"))
+    drawn = decoders.read(MEASURED / "decoders.json")
     points, loans = bits_back.read_points(MEASURED / "bits_back.json")
     images = len({one.image for one in kodak.measurements})
     small = len({one.image for one in cifar.measurements})
@@ -230,6 +246,14 @@ def document() -> str:
         "the steps would cost with a perfect code. `ideal` sends exact samples of q at that price, "
         "which no code does; `trellis12` has 2^12 states.\n",
         chains_table(chains),
+        f"The same of {len({one.image for one in whole})} whole images, where headers and sections "
+        "are a smaller share (`--side 768 --coder trellis12 --coder trellis16`):\n",
+        chains_table(whole),
+        "## hfd: score decoders\n",
+        f"{drawn[0].images} Kodak images at quality {decoders.QUALITY:.0f}, drawn with the given "
+        "number of network calls, `python -m noisepress.benchmarks.decoders kodak24/0[2468].png "
+        "-o OUT.json`.\n",
+        decoders_table(drawn),
         "## vdm: files against the bound\n",
         f"An archive of {bits_back.CROPS} crops of 64 x 64 of all Kodak images, and whole images, "
         "`python -m noisepress.benchmarks.bits_back kodak24/*.png -o OUT.json`. The bound is what "

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from numpy.typing import NDArray
@@ -27,7 +28,16 @@ from ..bitstream.errors import (
 from .ardm import Ardm
 from .image import Mode, Raster, Samples, as_raster, checksum, to_array
 from .metadata import unpack_metadata
-from .protocol import NO_CHECK, RENDERINGS, Decoding, Render, Report, assemble
+from .protocol import (
+    MAX_CALLS,
+    NO_CHECK,
+    RENDERINGS,
+    Decoding,
+    Render,
+    Report,
+    assemble,
+    check_ranges,
+)
 from .registry import FALLBACKS, Attempt, by_id, by_name
 
 __all__ = [
@@ -54,7 +64,7 @@ class FileInfo:
     """What a file says of itself, without decoding it.
 
     Attributes:
-        codec: which coder won: `ardm`, `webp` or `png`; or `diffc`.
+        codec: which coder won: `ardm`, `vdm`, `webp` or `png`; or `diffc` or `hfd`.
         mode: sample layout, such as `RGB8`.
         width, height: in pixels.
         size: bytes of the data at hand.
@@ -84,7 +94,7 @@ def paths(model: Models) -> Sequence[str]:
 
 def asked_models(options: Mapping[str, Any]) -> list[str]:
     """The models that a codec's options name."""
-    return [options[name] for name in ("model", "coarse") if options.get(name)]
+    return [options[name] for name in ("model", "coarse", "decoder") if options.get(name)]
 
 
 def reporter(progress: Progress | None, total: int, done: float = 0.0) -> Report:
@@ -133,11 +143,10 @@ def encode(
             uint16 or bool, c = 1 to 4 (grey, grey and alpha, RGB, RGBA); torch tensor (h, w)
             or (c, h, w); or Pillow image of mode 1, L, LA, P, RGB, RGBA or I;16, whose ICC
             profile, EXIF and XMP are kept.
-        codec: `ardm`, `webp` or `png`, which are lossless, or `diffc`.
+        codec: `ardm`, `vdm`, `webp` or `png`, which are lossless, or `diffc` or `hfd`.
         fallback: of a lossless codec: also try lossless WebP and PNG, and keep the smallest.
         progress: called with (samples coded, samples in all).
-        options: of the codec; see `noisepress.codec.ardm.Options` and
-            `noisepress.codec.diffc.Options`.
+        options: of the codec; see `Options` in `noisepress.codec.ardm`, `vdm`, `diffc` and `hfd`.
 
     Returns:
         The bytes of a .nzp file; a lossless one was checked to decode to the same samples.
@@ -212,6 +221,8 @@ def _pictures(
         raise OptionError(f"render {decoding.render!r}; supported are {', '.join(RENDERINGS)}")
     if not 0 <= decoding.detail <= 1:
         raise OptionError(f"detail is {decoding.detail}, supported are 0 to 1")
+    if decoding.steps is not None:
+        check_ranges([("steps", Integral, decoding.steps, 1, MAX_CALLS)])
     header = contents.header
     codec = by_id(header.codec)
     if header.mode not in tuple(Mode):
@@ -252,12 +263,15 @@ def decode_raster(
     model: Models = None,
     render: Render = "mmse",
     detail: float = 1.0,
+    steps: int | None = None,
+    device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
 ) -> Raster:
     """Like `decode`, with the sample layout, palette and metadata."""
     contents = read(data, limits)
-    last = deque(_pictures(contents, Decoding(paths(model), render, detail), progress), maxlen=1)
+    decoding = Decoding(paths(model), render, detail, steps, device=device)
+    last = deque(_pictures(contents, decoding, progress), maxlen=1)
     return to_raster(contents, last[0])
 
 
@@ -267,6 +281,8 @@ def decode(
     model: Models = None,
     render: Render = "mmse",
     detail: float = 1.0,
+    steps: int | None = None,
+    device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
 ) -> NDArray[Any]:
@@ -279,6 +295,10 @@ def decode(
             allows, nearest to the original but smooth; `flow`, one of those images, which looks
             most natural; `ancestral`, another one, from shared random numbers.
         detail: of `flow`: 0 is `mmse`, 1 all the detail, and between is between.
+        steps: of `flow` and `ancestral`, calls of the network; more take longer and may look
+            better. The codec's own choice by default.
+        device: of networks that compute in floats, which are those of lossy codecs: `cpu`, `cuda`
+            or another one of torch's.
         limits: what to accept.
         progress: called with (samples decoded, samples in all).
 
@@ -292,7 +312,14 @@ def decode(
         NoisepressError: a subclass names what is wrong with the file.
     """
     raster = decode_raster(
-        data, model=model, render=render, detail=detail, limits=limits, progress=progress
+        data,
+        model=model,
+        render=render,
+        detail=detail,
+        steps=steps,
+        device=device,
+        limits=limits,
+        progress=progress,
     )
     return to_array(raster)
 
@@ -303,6 +330,8 @@ def decode_progressive(
     model: Models = None,
     render: Render = "mmse",
     detail: float = 1.0,
+    steps: int | None = None,
+    device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[NDArray[Any]]:
     """The picture after each section, from the coarsest to the best.
@@ -314,7 +343,7 @@ def decode_progressive(
         NoisepressError: see `decode`.
     """
     contents = read(data, limits)
-    decoding = Decoding(paths(model), render, detail, previews=True)
+    decoding = Decoding(paths(model), render, detail, steps, previews=True, device=device)
     for picture in _pictures(contents, decoding, None):
         yield to_array(to_raster(contents, picture))
 

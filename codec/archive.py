@@ -260,6 +260,8 @@ def _alone(file: bytes, decoding: Decoding, limits: Limits) -> Raster:
         model=decoding.models,
         render=decoding.render,
         detail=decoding.detail,
+        steps=decoding.steps,
+        device=decoding.device,
         limits=limits,
     )
 
@@ -295,13 +297,20 @@ class Archive:
         return found
 
     def read_group(
-        self, index: int, *, model: Models = None, render: Render = "mmse", detail: float = 1.0
+        self,
+        index: int,
+        *,
+        model: Models = None,
+        render: Render = "mmse",
+        detail: float = 1.0,
+        steps: int | None = None,
+        device: str = "cpu",
     ) -> list[Raster]:
         """The images of a group, in the order of its members.
 
         Args:
             index: from 0.
-            model, render, detail: see `noisepress.decode`.
+            model, render, detail, steps, device: see `noisepress.decode`.
 
         Raises:
             NoisepressError: a subclass says what is wrong with the group, which it names.
@@ -309,11 +318,18 @@ class Archive:
         members = self.groups[index]
         with _naming(_label(index, members)):
             payload = section(self._data, self._contents, index + 1).payload
-            decoding = Decoding(paths(model), render, detail)
+            decoding = Decoding(paths(model), render, detail, steps, device=device)
             return _members(payload, len(members), decoding, self._limits)
 
     def read(
-        self, name: str, *, model: Models = None, render: Render = "mmse", detail: float = 1.0
+        self,
+        name: str,
+        *,
+        model: Models = None,
+        render: Render = "mmse",
+        detail: float = 1.0,
+        steps: int | None = None,
+        device: str = "cpu",
     ) -> NDArray[Any]:
         """One image as `noisepress.decode` returns it.
 
@@ -330,7 +346,7 @@ class Archive:
         place = members.index(member)
         with _naming(_label(member.group, members)):
             payload = section(self._data, self._contents, member.group + 1).payload
-            decoding = Decoding(paths(model), render, detail)
+            decoding = Decoding(paths(model), render, detail, steps, device=device)
             file = files_of(payload, len(members))[0][place]
             if outline(file, self._limits).header.codec != Vdm.ID:
                 return to_array(_alone(file, decoding, self._limits))

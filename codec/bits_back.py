@@ -8,7 +8,8 @@ the chain: the bits-back argument with the order of Bit-Swap (arXiv 1905.06845),
 must hold no more than two values' bits in advance, for the model of arXiv 2107.00630.
 
 Everything is in integers. Values are in 1/2^LATENT_FRAC of a pixel value; each y_i lies on a grid
-of a power of two of them, a quarter to an eighth of the deviation of q.
+of a power of two of them, a quarter to an eighth of the deviation of q. That of y_0 is finer by a
+factor of four: p(y_0 | y_1) is narrower than q(y_0 | x), the more so the more steps there are.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ MEAN_FRAC = 4
 """Fractional bits of p's means, in units of values: the finest deviations are a few units."""
 
 _WINDOW = 64
-"""Grid points that y_i may be at, given the cleaner value."""
+"""Grid points that y_i may be at, given the cleaner value; a power of four, as is y_0's."""
+_FINER = 2
+"""log2 of how much finer the grid of y_0 is."""
 _PRIOR_SPAN = 2**11
 """In pixel values, of the noisiest y."""
 _FURTHEST = 2 ** (LATENT_FRAC + MEAN_FRAC + 10)
@@ -163,6 +166,7 @@ class BitsBack:
         self._widths = [int(width) for width in widths]
         # The deviation is 4 to 8 steps of the grid.
         self._shifts = [LATENT_FRAC - 2 + width // UNITS for width in self._widths]
+        self._shifts[0] -= _FINER
 
     def needed(self, count: int) -> int:
         """Bits that the stack must hold before `count` values are sent, about and rather more."""
@@ -212,12 +216,12 @@ class BitsBack:
 
     def _forward(self, rung: int, cleaner: Int64s) -> _Law:
         """q(y_rung | cleaner value)."""
-        shift = self._shifts[rung]
-        first = (cleaner >> shift) - _WINDOW // 2
+        shift, window = self._shifts[rung], _window(rung)
+        first = (cleaner >> shift) - window // 2
         # The deviation is the same for all, and the mean is one of a few places within a step.
-        places = np.arange(LOCATION_UNITS, dtype=np.int32) + _WINDOW // 2 * LOCATION_UNITS
+        places = np.arange(LOCATION_UNITS, dtype=np.int32) + window // 2 * LOCATION_UNITS
         scales = _scaled(np.full(LOCATION_UNITS, self._widths[rung]), shift)
-        shared = GaussianMixture.single(places, scales, _digits(_WINDOW))
+        shared = GaussianMixture.single(places, scales, _digits(window))
         which = _located(cleaner << MEAN_FRAC, first, shift) - places[0]
         return _Law(Repeated(shared, which), first, shift)
 
@@ -230,9 +234,9 @@ class BitsBack:
             first = np.full(len(mean), -count // 2)
             return _law(mean, scale, first, shift, count)
         # All grid points from which _forward can have come here.
-        step = self._shifts[rung]
-        lowest = ((noisier >> step) + 1 - _WINDOW // 2) << step
-        count = _WINDOW << step >> shift
+        step, window = self._shifts[rung], _window(rung)
+        lowest = ((noisier >> step) + 1 - window // 2) << step
+        count = window << step >> shift
         return _law(mean, scale, -(-lowest >> shift), shift, count)
 
     def belief(self, rung: int, even: Tensor, noisier: Int64s | None) -> tuple[Int64s, Int64s]:
@@ -278,6 +282,10 @@ def _shifted(x: Int64s, bits: int) -> Int64s:
 def _entropy(width: int, shift: int) -> float:
     """Bits of a normal with a logarithm of the deviation, in 1/UNITS, on a grid."""
     return width / UNITS + LATENT_FRAC - shift + math.log2(2 * math.pi * math.e) / 2
+
+
+def _window(rung: int) -> int:
+    return _WINDOW if rung else _WINDOW << _FINER
 
 
 def _digits(count: int) -> int:

@@ -6,7 +6,6 @@ ends sets rate and quality; every section in between is a picture of its own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -27,18 +26,28 @@ from .model_fields import (
     record,
     recorded_model,
 )
-from .protocol import NO_CHECK, Decoding, Encoded, Report, assemble, parse_options
+from .protocol import (
+    NO_CHECK,
+    Decoding,
+    Encoded,
+    Report,
+    assemble,
+    check_ranges,
+    check_wishes,
+    parse_options,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
-    from ..bitstream.reverse import ReverseCoder
+    from ..bitstream.reverse import Product, ReverseCoder
     from .chain import Chain, Errors, Estimate
 
 Reverse = Literal["trellis", "pfr"]
 
 REVERSE: tuple[Reverse, ...] = ("trellis", "pfr")
-_WISHES = ("bpp", "bytes", "psnr")
 LOWEST = -13 * OCTAVE
 HIGHEST = 11 * OCTAVE
 """Range of the noise levels that a chain can end at."""
@@ -65,6 +74,7 @@ class Options:
         reverse: see `REVERSE`; pfr is slow, and there for comparison.
         seed: 0 to 2^32 - 1.
         model: name of a bundled model, or path of a model file.
+        device: of the network and of the search for codewords, such as `cuda`.
     """
 
     quality: float = 60
@@ -76,6 +86,7 @@ class Options:
     reverse: Reverse = "trellis"
     seed: int = 0
     model: str | None = None
+    device: str = "cpu"
 
 
 DEFAULT_MODEL = "diffc-photo"
@@ -98,23 +109,15 @@ class Parameters:
         """
         if options.reverse not in REVERSE:
             raise OptionError(f"reverse {options.reverse!r}; supported are {', '.join(REVERSE)}")
-        limits: tuple[tuple[str, type[Any], Any, float, float], ...] = (
-            ("quality", Real, options.quality, 0, 100),
-            ("steps", Integral, options.steps, 10, 1000),
-            ("effort", Integral, options.effort, 6, 16),
-            ("seed", Integral, options.seed, 0, 2**32 - 1),
-            ("bpp", Real, options.bpp, 0, 2**40),
-            ("bytes", Integral, options.bytes, 0, 2**40),
-            ("psnr", Real, options.psnr, 0, math.inf),
+        check_ranges(
+            [
+                ("quality", Real, options.quality, 0, 100),
+                ("steps", Integral, options.steps, 10, 1000),
+                ("effort", Integral, options.effort, 6, 16),
+                ("seed", Integral, options.seed, 0, 2**32 - 1),
+            ]
         )
-        for name, kind, value, low, high in limits:
-            if value is None and name in _WISHES:
-                continue
-            if not (isinstance(value, kind) and low <= value <= high):
-                whole = "whole numbers from " if kind is Integral else ""
-                raise OptionError(f"{name} is {value!r}, supported are {whole}{low} to {high}")
-        if sum(getattr(options, wish) is not None for wish in _WISHES) > 1:
-            raise OptionError(f"{', '.join(_WISHES[:-1])} and {_WISHES[-1]} exclude each other")
+        check_wishes(options.bpp, options.bytes, options.psnr)
         card = chosen_model(options.model or DEFAULT_MODEL)
         values = {
             "reverse": REVERSE.index(options.reverse),
@@ -146,25 +149,26 @@ class Parameters:
         data = [Section(SectionKind.DATA, payload) for payload in payloads]
         return Encoded(self.pack(), [*data, *beside])
 
-    def reverse(self) -> ReverseCoder:
-        """The reverse channel coder."""
+    def reverse(self, device: str = "cpu") -> ReverseCoder:
+        """The reverse channel coder, its matrix products on a device."""
         from ..bitstream.reverse import Pfr, Trellis
 
+        product = None if device == "cpu" else _product(device)
         if REVERSE[self.values["reverse"]] == "pfr":
-            return Pfr()
-        return Trellis(self.values["states"])
+            return Pfr(product)
+        return Trellis(self.values["states"], product)
 
-    def denoiser(self) -> tuple[Estimate, Errors]:
+    def denoiser(self, device: str = "cpu") -> tuple[Estimate, Errors]:
         """The network, which takes images of any size, and how large its errors are.
 
         Raises:
-            ModelError: the model is made for another codec.
+            ModelError: the model is made for another codec, or there is no such device.
         """
         from ..models.tiling import estimate
         from ..models.unet import UNet
         from .chain import Errors
 
-        network = load_network(self.card)
+        network = load_network(self.card, device)
         if not isinstance(network, UNet):
             raise ModelError(f"model {self.card.name} is not made for diffc")
         try:
@@ -177,7 +181,7 @@ class Parameters:
 
         return denoise, errors
 
-    def chain(self, height: int, width: int) -> Chain:
+    def chain(self, height: int, width: int, device: str = "cpu") -> Chain:
         """A chain of images of a size.
 
         Raises:
@@ -185,7 +189,20 @@ class Parameters:
         """
         from .chain import Chain
 
-        return Chain(*self.denoiser(), *padded(height, width), self.reverse(), self.values["seed"])
+        sides, reverse = padded(height, width), self.reverse(device)
+        return Chain(*self.denoiser(device), *sides, reverse, self.values["seed"])
+
+
+def _product(device: str) -> Product:
+    """Of matrices (n, v) and (s, v), on a device."""
+    import torch
+
+    def product(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+        there = [torch.from_numpy(matrix).to(device) for matrix in (a, b)]
+        found: NDArray[np.float32] = (there[0] @ there[1].T).cpu().numpy()
+        return found
+
+    return product
 
 
 def padded(height: int, width: int) -> tuple[int, int]:
@@ -251,11 +268,19 @@ class Diffc:
         wish = Wish(quality_level(chosen.quality), allowed, chosen.psnr, chosen.steps)
         first = lowest_level(height, width)
         return encoded(
-            send(colour, lambda: parameters.chain(height, width), first, wish, size, report)
+            send(
+                colour,
+                lambda: parameters.chain(height, width, chosen.device),
+                first,
+                wish,
+                size,
+                report,
+            )
         )
 
     def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
-        from .sending import receive, shown
+        from .pictures import shown
+        from .sending import receive
 
         header = contents.header
         mode = Mode(header.mode)
@@ -265,7 +290,7 @@ class Diffc:
         height, width = header.height, header.width
         colours = mode.channels - mode.has_alpha
         payloads = contents.payloads(SectionKind.DATA)
-        chain = parameters.chain(height, width)
+        chain = parameters.chain(height, width, decoding.device)
         alphas = contents.payloads(SectionKind.ALPHA)
         chains = receive(chain, payloads, lowest_level(height, width))
         share = height * width * mode.channels / len(payloads)
@@ -273,7 +298,7 @@ class Diffc:
             report(share)
             if done < len(payloads) and not decoding.previews:
                 continue
-            estimate = chain.picture(decoding.render, decoding.detail)
+            estimate = chain.picture(decoding.render, decoding.detail, decoding.steps)
             picture = shown(estimate, height, width, colours)
             plane = alphas[0] if alphas and done == len(payloads) else None
             yield join_alpha(picture, plane) if mode.has_alpha else picture

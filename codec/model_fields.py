@@ -56,14 +56,14 @@ def recorded_model(values: Mapping[str, int], extra: Sequence[str]) -> registry.
         return registry.resolve(values["model"], values["digest"], mine)
 
 
-def load_network(card: registry.Card) -> Network:
-    """The network of a model.
+def load_network(card: registry.Card, device: str = "cpu") -> Network:
+    """The network of a model, its floating-point parts on a device.
 
     Raises:
-        ModelError: the model file is damaged.
+        ModelError: the model file is damaged, or there is no such device.
     """
     with _public_errors():
-        return registry.load(card)
+        return registry.load(card, device)
 
 
 def record(card: registry.Card) -> dict[str, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from ..bitstream.container import Contents, Header, Section, write
@@ -32,6 +34,10 @@ Render = Literal["mmse", "flow", "ancestral"]
 RENDERINGS: tuple[Render, ...] = ("mmse", "flow", "ancestral")
 
 
+MAX_CALLS = 1000
+"""Of a denoiser in one rendering."""
+
+
 @dataclass(frozen=True)
 class Decoding:
     """How to decode.
@@ -41,13 +47,18 @@ class Decoding:
         render: see `noisepress.decode`. Lossless codecs have only
             one picture.
         detail: 0 to 1.
+        steps: calls of a denoiser that `flow` and `ancestral` take; None: as many as the codec
+            thinks right.
         previews: False if only the last picture is wanted.
+        device: of networks that compute in floats, such as `cuda`.
     """
 
     models: Sequence[str] = ()
     render: Render = "mmse"
     detail: float = 1.0
+    steps: int | None = None
     previews: bool = False
+    device: str = "cpu"
 
 
 class Codec(Protocol):
@@ -100,6 +111,39 @@ def parse_options(kind: Callable[..., OptionsT], given: Mapping[str, Any]) -> Op
             supported = ", ".join(known) or "none"
             raise OptionError(f"unknown option {name!r}; supported are {supported}")
     return kind(**given)
+
+
+Range = tuple[str, type[Any], Any, float, float]
+"""An option: its name, Real or Integral, its value, the smallest and the largest supported."""
+
+
+def check_ranges(ranges: Iterable[Range]) -> None:
+    """Check options' values.
+
+    Raises:
+        OptionError: names an option whose value is not supported, and the values that are.
+    """
+    for name, kind, value, low, high in ranges:
+        if not (isinstance(value, kind) and low <= value <= high):
+            whole = "whole numbers from " if kind is Integral else ""
+            raise OptionError(f"{name} is {value!r}, supported are {whole}{low} to {high}")
+
+
+def check_wishes(bpp: float | None, bytes: int | None, psnr: float | None) -> None:
+    """Check what a lossy file should have instead of a quality.
+
+    Raises:
+        OptionError: there is more than one wish, or a value is not supported.
+    """
+    wishes: tuple[Range, ...] = (
+        ("bpp", Real, bpp, 0, 2**40),
+        ("bytes", Integral, bytes, 0, 2**40),
+        ("psnr", Real, psnr, 0, math.inf),
+    )
+    given = [wish for wish in wishes if wish[2] is not None]
+    check_ranges(given)
+    if len(given) > 1:
+        raise OptionError("bpp, bytes and psnr exclude each other")
 
 
 class _Watched:

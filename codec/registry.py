@@ -10,13 +10,14 @@ from ..bitstream.errors import OptionError, UnknownIdError
 from .ardm import Ardm
 from .diffc import Diffc
 from .fallbacks import Png, WebP
+from .hfd import Hfd
 from .protocol import Codec
 from .vdm import Vdm
 
 ARCHIVE = 16
 """In place of a codec's id: the file holds many images (codec/archive.py)."""
 
-_CODECS: tuple[Codec, ...] = (Ardm(), WebP(), Png(), Diffc(), Vdm())
+_CODECS: tuple[Codec, ...] = (Ardm(), WebP(), Png(), Diffc(), Vdm(), Hfd())
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from ..bitstream.coders import Coder, Decoder, Encoder
 from ..bitstream.entropy import Categorical
 from ..bitstream.errors import CorruptError, OptionError
 from ..bitstream.information import OCTAVE
-from ..models.diffusion import to_samples, to_unit
 from .chain import LONGEST_STEP, Chain, Errors
 from .diffc import HIGHEST
+from .pictures import Samples, image_of, psnr
 from .protocol import Report
 
-Samples = NDArray[np.uint8]
 Size = Callable[[Sequence[bytes]], int]
 """Bytes of the file with the given data sections."""
 
@@ -86,7 +83,7 @@ def send(
         OptionError: the file cannot be as small as wished, or the picture as good.
     """
     chain = new_chain()
-    image = _padded(samples, *chain.z.shape[2:])
+    image = image_of(samples, *chain.z.shape[2:])
     last = wish.level
     if wish.size is not None or wish.psnr is not None:
         last = _forecast(new_chain(), image, samples, first, wish, size)
@@ -209,26 +206,3 @@ def _forecast(
         level += 3 * OCTAVE // 2
     values, at = zip(*points, strict=True)
     return max(first, round(float(np.interp(goal, values, at))))
-
-
-def psnr(samples: Samples, estimate: Tensor) -> float:
-    """Of the picture that an estimate makes, in dB."""
-    picture = shown(estimate, *samples.shape)
-    error = np.mean((picture.astype(np.float64) - samples) ** 2)
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
-
-
-def shown(estimate: Tensor, height: int, width: int, channels: int) -> Samples:
-    """The picture (height, width, channels) of 1 or 3 channels that an estimate makes."""
-    picture: Samples = to_samples(estimate)[0, :, :height, :width].permute(1, 2, 0).numpy()
-    if channels == 1:
-        picture = np.rint(picture.mean(2, keepdims=True)).astype(np.uint8)
-    return picture
-
-
-def _padded(samples: Samples, height: int, width: int) -> Tensor:
-    """(1, 3, height, width) of -SPAN to SPAN, the last row and column repeated."""
-    colours = np.repeat(samples, 3, 2) if samples.shape[2] == 1 else samples
-    x = to_unit(torch.tensor(colours).permute(2, 0, 1)[None])
-    below, right = height - x.shape[2], width - x.shape[3]
-    return functional.pad(x, (0, right, 0, below), mode="replicate")

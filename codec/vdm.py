@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..bitstream.container import Contents, Header, Section, SectionKind
-from ..bitstream.errors import CorruptError, ModelError, OptionError
+from ..bitstream.errors import CorruptError, ModelError
 from ..bitstream.header import UINT32, VARINT, Field, pack, unpack
 from ..models import registry
 from .fallbacks import encode_plane, join_alpha, split_alpha
@@ -28,7 +28,7 @@ from .model_fields import (
     record,
     recorded_model,
 )
-from .protocol import Decoding, Encoded, Report, parse_options, watched
+from .protocol import Decoding, Encoded, Report, check_ranges, parse_options, watched
 
 if TYPE_CHECKING:
     from ..models.vdm import VdmNet
@@ -83,15 +83,11 @@ class Parameters:
             OptionError: an option is not supported.
             ModelError: there is no such model, or it is made for another codec.
         """
-        steps = options.steps
-        if not (isinstance(steps, Integral) and 1 <= steps <= MAX_STEPS):
-            raise OptionError(
-                f"steps is {steps!r}, supported are whole numbers from 1 to {MAX_STEPS}"
-            )
+        check_ranges([("steps", Integral, options.steps, 1, MAX_STEPS)])
         return cls(
             _made_for("vdm", chosen_model(options.model or DEFAULT_MODEL)),
             _made_for("lattice", chosen_model(options.coarse or DEFAULT_COARSE)),
-            steps,
+            options.steps,
         )
 
     @classmethod

@@ -173,9 +173,15 @@ class ExactConv(Exact):
         return self.shift.numel() > 0
 
     def scale_bits(self) -> Tensor:
-        """Fractional bits of the weights, one per output channel: the most that 8 bits hold."""
-        largest = self.weight.detach().abs().amax((1, 2, 3)).clamp_min(2.0**-10)
-        return torch.floor(torch.log2(WEIGHT_MAX / largest))
+        """Fractional bits of the weights, one per output channel.
+
+        The most that 8 bits hold, or, of wide layers, that keep sums below the limit.
+        """
+        sizes = self.weight.detach().abs()
+        largest = sizes.amax((1, 2, 3)).clamp_min(2.0**-10)
+        sums = sizes.sum((1, 2, 3)).clamp_min(2.0**-10) * ACTIVATION_MAX
+        room = EXACT_LIMIT * 15 / 16  # the rest is for biases and rounding
+        return torch.floor(torch.log2(torch.minimum(WEIGHT_MAX / largest, room / sums)))
 
     def integers(self) -> tuple[Tensor, Tensor, Tensor]:
         """Integer weights, integer biases, and the shift 2^-s from the sum to the output."""
@@ -194,7 +200,8 @@ class ExactConv(Exact):
             return self._of_bytes(x)
         weight, bias, scale = self.integers()
         if self.frozen:
-            total = self._sum(x, weight, bias)
+            with torch.autocast(x.device.type, enabled=False):
+                total = self._sum(x, weight, bias)
             return total.mul_(scale[:, None, None]).add_(0.5).floor_()
         if not self.quantise:
             return self._sum(x, weight, bias) * scale[:, None, None]

@@ -25,7 +25,14 @@ _LENGTH_BYTES = 8
 _CARD_LIMIT = 2**20
 
 # Append-only: numbers are stored in files. Numbers from FIRST_CUSTOM up are for others' models.
-BUNDLED = {1: "ardm-photo", 2: "ardm-small", 3: "diffc-photo", 4: "vdm-photo"}
+BUNDLED = {
+    1: "ardm-photo",
+    2: "ardm-small",
+    3: "diffc-photo",
+    4: "vdm-photo",
+    5: "hfd-photo",
+    6: "hfd-photo-decoder",
+}
 FIRST_CUSTOM = 1024
 
 
@@ -120,13 +127,21 @@ def resolve(number: int, digest: int, extra: Sequence[Card] = ()) -> Card:
     raise ModelError(f"the file needs model {number}; this release has {known}")
 
 
-def load(card: Card) -> Network:
-    """The network of a card, on the CPU. Networks are cached by path and digest."""
-    return _load(card.path, card.digest, card.architecture, json.dumps(dict(card.config)))
+def load(card: Card, device: str = "cpu") -> Network:
+    """The network of a card. Networks are cached by path, digest and device.
+
+    Args:
+        device: of the parts that compute in floats; integer-exact ones stay on the processor.
+
+    Raises:
+        ModelError: the file is damaged, or there is no such device.
+    """
+    return _load(card.path, card.digest, card.architecture, json.dumps(dict(card.config)), device)
 
 
 @lru_cache(maxsize=8)
-def _load(path: Path, digest: int, architecture: str, config: str) -> Network:
+def _load(path: Path, digest: int, architecture: str, config: str, device: str) -> Network:
     from . import storage
 
-    return storage.read_network(path, architecture, json.loads(config))
+    network = storage.read_network(path, architecture, json.loads(config))
+    return network if device == "cpu" else storage.placed(network, device)

@@ -6,7 +6,7 @@ noise left, that is the image on the scale of -SPAN to SPAN: the estimate at the
 
 The deterministic ones solve the probability-flow ODE. It says d(z / sigma) = x d(alpha / sigma),
 x being the denoiser's estimate (DDIM, arXiv 2010.02502, eq. 14, in terms of the image instead of
-the noise), so that a step with a constant estimate is exact however long it is: see `_step`.
+the noise), so that a step with a constant estimate is exact however long it is: see `step`.
 The samplers differ in what they put for the estimate.
 """
 
@@ -22,6 +22,16 @@ from torch import Tensor
 from .diffusion import Denoiser, noise_from_x, noisy, posterior
 
 
+def step(z: Tensor, x: Tensor, noisier: Tensor, cleaner: Tensor) -> Tensor:
+    """z at the next level if the estimate stayed the same on the way; at math.inf, the estimate.
+
+    Args:
+        z, x: (n, 3, h, w).
+        noisier, cleaner: (n,), log-SNRs.
+    """
+    return noisy(x, noise_from_x(z, x, noisier), cleaner)
+
+
 @torch.no_grad()
 def ddim(denoiser: Denoiser, z: Tensor, levels: Sequence[float]) -> Tensor:
     """First order, one call a step: the estimate at its start (arXiv 2010.02502, eq. 12, eta 0).
@@ -34,7 +44,7 @@ def ddim(denoiser: Denoiser, z: Tensor, levels: Sequence[float]) -> Tensor:
         (n, 3, h, w), at the last level.
     """
     for noisier, cleaner in pairwise(levels):
-        z = _step(z, denoiser(z, _level(z, noisier)), noisier, cleaner)
+        z = step(z, denoiser(z, _level(z, noisier)), _level(z, noisier), _level(z, cleaner))
     return z
 
 
@@ -60,10 +70,10 @@ def ancestral(
         ValueError: the levels do not rise.
     """
     for index, (noisier, cleaner) in enumerate(pairwise(levels)):
-        step = posterior(noisier, cleaner)
-        z = step.of_z * z + step.of_x * denoiser(z, _level(z, noisier))
-        if step.variance > 0:
-            z = z + math.sqrt(step.variance) * noise(index)
+        to = posterior(noisier, cleaner)
+        z = to.of_z * z + to.of_x * denoiser(z, _level(z, noisier))
+        if to.variance > 0:
+            z = z + math.sqrt(to.variance) * noise(index)
     return z
 
 
@@ -86,9 +96,9 @@ def heun(denoiser: Denoiser, z: Tensor, levels: Sequence[float]) -> Tensor:
     for noisier, cleaner in pairwise(levels):
         estimate = denoiser(z, _level(z, noisier))
         if cleaner < math.inf:
-            ahead = _step(z, estimate, noisier, cleaner)
+            ahead = step(z, estimate, _level(z, noisier), _level(z, cleaner))
             estimate = (estimate + denoiser(ahead, _level(z, cleaner))) / 2
-        z = _step(z, estimate, noisier, cleaner)
+        z = step(z, estimate, _level(z, noisier), _level(z, cleaner))
     return z
 
 
@@ -114,14 +124,9 @@ def dpm_solver(denoiser: Denoiser, z: Tensor, levels: Sequence[float]) -> Tensor
         middle = estimate
         if before is not None and cleaner < math.inf:
             middle = estimate + (cleaner - noisier) / (2 * width) * (estimate - before)
-        z = _step(z, middle, noisier, cleaner)
+        z = step(z, middle, _level(z, noisier), _level(z, cleaner))
         before, width = estimate, cleaner - noisier
     return z
-
-
-def _step(z: Tensor, x: Tensor, noisier: float, cleaner: float) -> Tensor:
-    """z at the next level if the estimate stayed the same on the way."""
-    return noisy(x, noise_from_x(z, x, _level(z, noisier)), _level(z, cleaner))
 
 
 def _level(z: Tensor, logsnr: float) -> Tensor:

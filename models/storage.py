@@ -1,6 +1,6 @@
 """Model files: tensors and a card in safetensors; never pickle.
 
-Integer-exact networks are stored as the integers that they compute with, the others as float16.
+Integer-exact convolutions are stored as the integers that they compute with, all else as float16.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from .autoencoder import Autoencoder, AutoencoderConfig
 from .errors import ModelError
 from .exact import Exact, ExactnessError, convolutions, freeze
 from .lattice import LatticeConfig, LatticeNet
@@ -23,7 +24,7 @@ from .masked import MaskedConfig, MaskedNet
 from .unet import UNet, UNetConfig
 from .vdm import VdmConfig, VdmNet
 
-Network = LatticeNet | MaskedNet | UNet | VdmNet
+Network = Autoencoder | LatticeNet | MaskedNet | UNet | VdmNet
 
 _TYPES = {"weight": torch.int8, "bias": torch.int32, "shift": torch.int8}
 
@@ -43,9 +44,12 @@ def build(architecture: str, config: Mapping[str, int]) -> Network:
             return UNet(UNetConfig(**config))
         if architecture == "vdm":
             return VdmNet(VdmConfig(**config))
+        if architecture == "autoencoder":
+            return Autoencoder(AutoencoderConfig(**config))
     except (TypeError, RuntimeError) as error:
         raise ModelError(f"unsuitable {architecture} configuration {dict(config)}") from error
-    raise ModelError(f"unknown architecture {architecture!r}; known are lattice, masked, unet, vdm")
+    known = "autoencoder, lattice, masked, unet, vdm"
+    raise ModelError(f"unknown architecture {architecture!r}; known are {known}")
 
 
 def write_network(
@@ -57,12 +61,12 @@ def write_network(
     tables: Mapping[str, Any],
     facts: Mapping[str, Any],
 ) -> None:
-    """Write a trained network with its card; an integer-exact one is frozen before.
+    """Write a trained network with its card; integer-exact layers are frozen before.
 
     Raises:
         ExactnessError: a layer's sums could leave the exact range.
     """
-    tensors = _integers(network) if isinstance(network, Exact) else _halves(network)
+    tensors = _integers(network) | _halves(network)
     card = {
         "name": name,
         "number": number,
@@ -76,7 +80,7 @@ def write_network(
     path.chmod(0o644)
 
 
-def _integers(network: Exact) -> dict[str, Tensor]:
+def _integers(network: Network) -> dict[str, Tensor]:
     freeze(network)
     return {
         f"{layer}.{part}": getattr(conv, part).detach().to(dtype).contiguous()
@@ -85,8 +89,18 @@ def _integers(network: Exact) -> dict[str, Tensor]:
     }
 
 
-def _halves(network: UNet) -> dict[str, Tensor]:
-    return {name: value.half().contiguous() for name, value in network.state_dict().items()}
+def _halves(network: Network) -> dict[str, Tensor]:
+    exact = _exact(network)
+    return {
+        name: value.half().contiguous()
+        for name, value in network.state_dict().items()
+        if name not in exact
+    }
+
+
+def _exact(network: Network) -> set[str]:
+    """Names of the tensors of integer-exact layers."""
+    return {f"{layer}.{part}" for layer, _ in convolutions(network) for part in _TYPES}
 
 
 @torch.inference_mode(False)  # tensors made in that mode could not be changed outside of it
@@ -101,23 +115,42 @@ def read_network(path: Path, architecture: str, config: Mapping[str, int]) -> Ne
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot read the model: {error}") from error
     network = build(architecture, config)
-    if isinstance(network, Exact):
-        _set_integers(network, tensors, path)
-    else:
-        _set_floats(network, tensors, path)
+    _set_integers(network, tensors, path)
+    _set_floats(network, tensors, path)
     return network.to(memory_format=torch.channels_last).eval()
 
 
-def _set_floats(network: UNet, tensors: Mapping[str, Tensor], path: Path) -> None:
+def placed(network: Network, device: str) -> Network:
+    """The network with its floating-point parts on a device.
+
+    Raises:
+        ModelError: there is no such device.
+    """
+    parts = network.children() if any(convolutions(network)) else [network]
     try:
-        network.load_state_dict({name: value.float() for name, value in tensors.items()})
+        for part in parts:
+            if not isinstance(part, Exact):
+                part.to(device)
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"device {device!r} cannot be used: {reason}") from error
+    return network
+
+
+def _set_floats(network: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
+    exact = _exact(network)
+    halves = {name: value.float() for name, value in tensors.items() if name not in exact}
+    try:
+        found = network.load_state_dict(halves, strict=False)
     except RuntimeError as error:
-        raise ModelError(f"{path}: tensors are missing or have other shapes") from error
-    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+        raise ModelError(f"{path}: tensors have other shapes") from error
+    if found.unexpected_keys or set(found.missing_keys) - exact:
+        raise ModelError(f"{path}: tensors are missing or belong to no layer")
+    if not all(bool(value.isfinite().all()) for value in halves.values()):
         raise ModelError(f"{path}: a tensor is not finite")
 
 
-def _set_integers(network: Exact, tensors: Mapping[str, Tensor], path: Path) -> None:
+def _set_integers(network: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
     for layer, conv in convolutions(network):
         try:
             parts = {part: tensors[f"{layer}.{part}"] for part in _TYPES}

@@ -1,34 +1,96 @@
-"""Running a network on images of any size in bounded memory, with the same result."""
+"""Running networks on images of any size in bounded memory, with the same result."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .unet import UNet
+from .unet import CHANNELS, UNet
+
+SIDE = 1024
+"""Of the part of an image that a tile contributes, in pixels."""
 
 
-def estimate(network: UNet, z: Tensor, logsnr: float, side: int = 1024) -> Tensor:
-    """`network` on one large image, tile by tile.
+def by_tiles(
+    network: Callable[[Tensor], Tensor],
+    x: Tensor,
+    *,
+    reach: int,
+    unit: int,
+    side: int,
+    scale: float = 1,
+) -> Tensor:
+    """A convolutional network on one large image.
 
-    Tiles overlap by the network's reach, so that a pixel sees what it would see in the whole
-    image.
+    Tiles overlap by the network's reach, so that an output depends on what it would depend on in
+    the whole image.
 
     Args:
-        z: (1, 3, h, w); h and w multiples of `UNet.MULTIPLE`.
-        side: of the part that a tile contributes, a multiple of `UNet.MULTIPLE`.
+        network: takes and gives (1, c, h, w).
+        x: (1, c, h, w), h and w multiples of `unit`.
+        reach: how far to each side an output looks.
+        unit: what the sides of the network's inputs must be multiples of.
+        side: of the part that a tile contributes, a multiple of `unit`.
+        scale: sides of outputs in those of inputs; times `unit` it is a whole number.
+
+    Returns:
+        (1, c', scale h, scale w).
     """
-    height, width = z.shape[2:]
-    halo = -(-network.reach // network.MULTIPLE) * network.MULTIPLE
-    level = torch.full((1,), logsnr, device=z.device)
-    out = torch.empty_like(z)
+    height, width = x.shape[2:]
+    halo = -(-reach // unit) * unit
+    out: Tensor | None = None
     for top in range(0, height, side):
         for left in range(0, width, side):
             bottom, right = min(top + side, height), min(left + side, width)
             above, before = max(0, top - halo), max(0, left - halo)
-            tile = z[:, :, above : bottom + halo, before : right + halo]
-            found = network(tile.contiguous(memory_format=torch.channels_last), level)
-            out[:, :, top:bottom, left:right] = found[
-                :, :, top - above : bottom - above, left - before : right - before
-            ]
+            tile = x[:, :, above : bottom + halo, before : right + halo]
+            found = network(tile.contiguous(memory_format=torch.channels_last))
+            if out is None:
+                shape = found.shape[1], round(scale * height), round(scale * width)
+                out = found.new_empty((1, *shape))
+            _part(out, scale, top, bottom, left, right).copy_(
+                _part(found, scale, top - above, bottom - above, left - before, right - before)
+            )
+    assert out is not None
     return out
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's parameters are."""
+    return next(network.parameters()).device
+
+
+def on_its_device(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The network as a function of tensors anywhere, whose results are where those are."""
+    device = device_of(network)
+    return lambda tile: network(tile.to(device)).to(tile.device)
+
+
+def _part(x: Tensor, scale: float, top: int, bottom: int, left: int, right: int) -> Tensor:
+    above, below, before, behind = (round(scale * edge) for edge in (top, bottom, left, right))
+    return x[:, :, above:below, before:behind]
+
+
+def estimate(
+    network: UNet, z: Tensor, logsnr: float, condition: Tensor | None = None, side: int = SIDE
+) -> Tensor:
+    """A denoiser on one large image.
+
+    Args:
+        z: (1, 3, h, w); h and w multiples of `UNet.MULTIPLE`.
+        condition: (1, c, h, w), see `UNet.forward`.
+        side: see `by_tiles`.
+    """
+    device = device_of(network)
+    level = torch.full((1,), logsnr, device=device)
+    seen = z if condition is None else torch.cat([z, condition], 1)
+
+    def denoise(near: Tensor) -> Tensor:
+        tile = near.to(device)
+        known = None if condition is None else tile[:, CHANNELS:]
+        found: Tensor = network(tile[:, :CHANNELS], level, known)
+        return found.to(near.device)
+
+    return by_tiles(denoise, seen, reach=network.reach, unit=network.MULTIPLE, side=side)

@@ -9,7 +9,7 @@ that looks at the whole image, so that a pixel depends on a neighbourhood of fix
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -32,6 +32,7 @@ class UNetConfig:
         width0, width1, width2, width3: channels at 1/2, 1/4, 1/8 and 1/16 of the resolution.
         down: residual blocks of each resolution on the way down.
         up: residual blocks of each resolution but the coarsest on the way up.
+        condition: channels of an image that is known beside the noisy one.
     """
 
     width0: int
@@ -40,6 +41,7 @@ class UNetConfig:
     width3: int
     down: int
     up: int
+    condition: int = 0
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
@@ -67,7 +69,7 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    """E[x | z] for images of -SPAN to SPAN at any log-SNR.
+    """E[x | z] for images of -SPAN to SPAN at any log-SNR, or E[x | z, condition].
 
     The network predicts v (arXiv 2202.00512).
 
@@ -92,7 +94,8 @@ class UNet(nn.Module):
             nn.Linear(_EMBEDDING, _EMBEDDING),
             nn.SiLU(),
         )
-        self.enter = nn.Conv2d(planes, widths[0], 3, padding=1)
+        known = config.condition * PATCH**2
+        self.enter = nn.Conv2d(planes + known, widths[0], 3, padding=1)
         self.down = nn.ModuleList(
             nn.ModuleList(Block(width) for _ in range(config.down)) for width in widths
         )
@@ -115,11 +118,26 @@ class UNet(nn.Module):
         cells = [1 + down + up + 1, *([down + up] * (levels - 2)), down]
         return self.MULTIPLE + sum(count * PATCH << level for level, count in enumerate(cells))
 
-    def forward(self, z: Tensor, logsnr: Tensor) -> Tensor:
-        """See `models.diffusion.Denoiser`; height and width multiples of MULTIPLE."""
+    def conditioned(self, channels: int) -> UNet:
+        """A copy that also sees an image of so many channels, and makes nothing of it yet."""
+        wider = UNet(replace(self.config, condition=channels))
+        seen = self.enter.weight.shape[1]
+        state = self.state_dict()
+        enter = torch.zeros_like(wider.enter.weight)
+        enter[:, :seen] = state["enter.weight"]
+        wider.load_state_dict({**state, "enter.weight": enter})
+        return wider
+
+    def forward(self, z: Tensor, logsnr: Tensor, condition: Tensor | None = None) -> Tensor:
+        """See `models.diffusion.Denoiser`; height and width multiples of MULTIPLE.
+
+        Args:
+            condition: (n, config.condition, h, w), of -SPAN to SPAN; None if there is none.
+        """
+        seen = z if condition is None else torch.cat([z, condition], 1)
         phases = logsnr.to(z.dtype)[:, None] * self.frequencies
         embedding = self.embedding(torch.cat([phases.sin(), phases.cos()], 1))
-        h = self.enter(functional.pixel_unshuffle(z, PATCH))
+        h = self.enter(functional.pixel_unshuffle(seen, PATCH))
         skips: list[Tensor] = []
         for index, blocks in enumerate(self.down):
             for block in _list(blocks):

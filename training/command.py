@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections import deque
 from dataclasses import replace
@@ -13,8 +14,9 @@ import numpy as np
 import torch
 
 from ..bitstream.errors import NoisepressError
+from ..bitstream.information import OCTAVE
 from ..models.errors import ModelError
-from ..models.exact import Exact, convolutions, set_quantise
+from ..models.exact import convolutions, set_quantise
 from ..models.masked import STAGES, MaskedNet
 from ..models.registry import BUNDLED, FIRST_CUSTOM, find
 from ..models.storage import Network, read_network, write_network
@@ -22,7 +24,7 @@ from ..models.unet import UNet
 from .calibration import error_tables
 from .data import Crops, cache
 from .loop import Run
-from .losses import masked_digit_bits
+from .losses import StudentLoss, masked_digit_bits
 from .presets import PRESETS, Preset
 
 CURVE_POINTS = 256
@@ -67,7 +69,9 @@ def train(
     preset = PRESETS[name]
     torch.set_flush_denormal(True)  # the fading momentum of idle weights is slow otherwise
     torch.manual_seed(0)
-    network = preset.network() if start is None else thawed(start)
+    network = preset.network()
+    if begins := start or preset.start:
+        network = fitting(thawed(begins), network)
     recipe = preset.recipe if start is None else preset.recipe.continued()
     run = Run(network, preset.loss, replace(recipe, steps=steps or recipe.steps), out)
     few = replace(preset.crops, crops=max(1, preset.crops.crops // 4))
@@ -80,7 +84,7 @@ def train(
     run.resume()
     deque(run.train(training, validation, until), maxlen=0)
     if run.step >= run.recipe.steps:
-        export(preset, run, validation, out / f"{name}.safetensors", start)
+        export(preset, run, validation, out / f"{name}.safetensors", begins)
     return 0
 
 
@@ -100,6 +104,15 @@ def thawed(name: str) -> Network:
     return network.train()
 
 
+def fitting(trained: Network, wanted: Network) -> Network:
+    """A trained network, widened if the wanted one sees another image as well."""
+    if isinstance(trained, UNet) and isinstance(wanted, UNet):
+        channels = wanted.config.condition
+        if channels and not trained.config.condition:
+            return trained.conditioned(channels)
+    return trained
+
+
 def export(
     preset: Preset, run: Run, validation: Crops, path: Path, start: str | None = None
 ) -> None:
@@ -109,7 +122,7 @@ def export(
         start: the model that the run began with, see `train`.
     """
     measured = {"validation bits per dimension": round(run.validation(validation), 4)}
-    if isinstance(run.network, Exact):
+    if any(convolutions(run.network)):
         set_quantise(run.network, False)
         measured["the same without rounding"] = round(run.validation(validation), 4)
         set_quantise(run.network, True)
@@ -120,8 +133,12 @@ def export(
     tables: dict[str, Any] = {}
     if isinstance(network, MaskedNet):
         tables["curves"] = loss_curves(network, validation)
-    if isinstance(network, UNet):
+    if isinstance(network, UNet) and not network.config.condition:
         tables = error_tables(network, validation[:CALIBRATION_CROPS])
+    if isinstance(preset.loss, StudentLoss):
+        tables["levels"] = [
+            round(level * OCTAVE / math.log(2)) for level in preset.loss.steps.student[:-1]
+        ]
     numbers = {bundled: number for number, bundled in BUNDLED.items()}
     crops = preset.crops
     write_network(

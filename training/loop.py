@@ -24,6 +24,8 @@ from tqdm import tqdm
 from .data import Crops, batches
 from .muon import Muon
 
+GENTLE = 1 / 40
+
 Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
 
 
@@ -41,6 +43,8 @@ class Recipe:
         clip: largest norm of the gradient.
         average: decay of the moving average of the weights.
         validate: steps between validations and checkpoints.
+        gentle: beginnings of the names of weights that learn at `GENTLE` of the rates, for parts
+            that begin as about what they should be.
     """
 
     steps: int
@@ -52,6 +56,7 @@ class Recipe:
     clip: float = 1.0
     average: float = 0.998
     validate: int = 250
+    gentle: tuple[str, ...] = ()
 
     def continued(self) -> Recipe:
         """For weights that are trained already: lower rates, falling from the start."""
@@ -66,15 +71,20 @@ class Recipe:
 
 def optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the hidden convolutions, Adam for everything else."""
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
+    matrices: dict[float, list[nn.Parameter]] = {}
+    others: dict[float, list[nn.Parameter]] = {}
     for name, weight in network.named_parameters():
         inner = not any(part in name for part in ("heads", "enter", "leave"))
         hidden = inner and weight.ndim == 4 and weight.shape[1] > 2
-        (matrices if hidden else others).append(weight)
+        share = GENTLE if name.startswith(recipe.gentle or ("-",)) else 1.0
+        (matrices if hidden else others).setdefault(share, []).append(weight)
+
+    def groups(weights: dict[float, list[nn.Parameter]], rate: float) -> list[dict[str, Any]]:
+        return [{"params": some, "lr": share * rate} for share, some in weights.items()]
+
     return [
-        Muon(matrices, recipe.matrix_rate),
-        torch.optim.Adam(others, recipe.rate, betas=(0.9, 0.98)),
+        Muon(groups(matrices, recipe.matrix_rate), recipe.matrix_rate),
+        torch.optim.Adam(groups(others, recipe.rate), recipe.rate, betas=(0.9, 0.98)),
     ]
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..models.diffusion import bits_density, noisy, sigmoid_weight, to_unit
+from ..codec import hfd
+from ..models.autoencoder import HYPER_MAX, RATE_UNITS, Autoencoder, between
+from ..models.diffusion import SPAN, Denoiser, bits_density, noisy, sigmoid_weight, to_unit
 from ..models.lattice import (
     CHANNELS,
     CODING_ORDER,
@@ -24,6 +26,7 @@ from ..models.lattice import (
     sub_lattices,
 )
 from ..models.masked import STAGES
+from ..models.registry import find, load
 from ..models.vdm import (
     CLEANEST,
     ESTIMATE_FRAC,
@@ -36,6 +39,7 @@ from ..models.vdm import (
     hidden_pixels,
     to_planes,
 )
+from .distill import Steps, consistency_loss
 
 SCALE_MIN, SCALE_MAX = -48, 128
 UNIFORM_SHARE = 2.0**-12
@@ -83,23 +87,88 @@ _BIAS = 4.0
 
 
 def diffusion_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Bits per dimension of a diffusion model, the faintest details weighted down.
-
-    The diffusion loss (arXiv 2107.00630, section 5) over `LEVELS`, with the sigmoid weight of
-    arXiv 2410.19324. Each image draws a noise level, stratified over the batch.
+    """Bits per dimension of a diffusion model over `LEVELS`, see `weighted_bits`.
 
     Args:
         batch: (n, 3, h, w) float integers from 0 to 255.
     """
-    count = len(batch)
-    low, high = LEVELS
-    jitter = torch.rand(count, generator=generator, device=batch.device)
-    logsnr = low + (high - low) * (torch.arange(count, device=batch.device) + jitter) / count
-    x = to_unit(batch)
+    return weighted_bits(net, to_unit(batch), LEVELS, generator)
+
+
+def weighted_bits(
+    denoiser: Denoiser, x: Tensor, levels: tuple[float, float], generator: torch.Generator
+) -> Tensor:
+    """Bits per dimension of a diffusion model, the faintest details weighted down.
+
+    The diffusion loss (arXiv 2107.00630, section 5) over a range of log-SNRs, with the sigmoid
+    weight of arXiv 2410.19324. Each image draws a noise level, stratified over the batch.
+
+    Args:
+        x: (n, 3, h, w), of -SPAN to SPAN.
+        levels: the range.
+    """
+    count = len(x)
+    low, high = levels
+    jitter = torch.rand(count, generator=generator, device=x.device)
+    logsnr = low + (high - low) * (torch.arange(count, device=x.device) + jitter) / count
     noise = torch.randn(x.shape, generator=generator, device=x.device)
     z = noisy(x, noise, logsnr).contiguous(memory_format=torch.channels_last)
-    density = bits_density(x, net(z, logsnr), logsnr) * sigmoid_weight(logsnr, _BIAS)
+    density = bits_density(x, denoiser(z, logsnr), logsnr) * sigmoid_weight(logsnr, _BIAS)
     return (high - low) * density.mean()
+
+
+@dataclass(frozen=True)
+class ScoreLoss:
+    """The loss of a score decoder: `weighted_bits` of images given what they are coded to.
+
+    Attributes:
+        autoencoder: model that codes them, by name or path; low rates are drawn more often.
+    """
+
+    autoencoder: str
+
+    def __call__(self, net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+        x = to_unit(batch)
+        coded = _coded(self.autoencoder, x, generator)
+        levels = hfd.NOISIEST - 0.5, hfd.CLEANEST
+        return weighted_bits(_given(net, coded), x, levels, generator)
+
+
+@dataclass(frozen=True)
+class StudentLoss:
+    """The loss of a score decoder of few calls: `distill.consistency_loss`.
+
+    Attributes:
+        autoencoder: see `ScoreLoss`.
+        teacher: the score decoder that it learns from, by name or path.
+        steps: of teacher and student.
+    """
+
+    autoencoder: str
+    teacher: str
+    steps: Steps
+
+    def __call__(self, net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+        x = to_unit(batch)
+        coded = _coded(self.autoencoder, x, generator)
+        teacher = load(find(self.teacher)).to(x.device)
+        denoisers = _given(net, coded), _given(teacher, coded)
+        return consistency_loss(*denoisers, x, self.steps, generator)
+
+
+def _given(net: nn.Module, condition: Tensor) -> Denoiser:
+    """A denoiser of images given others."""
+    return lambda z, logsnr: net(z, logsnr, condition)
+
+
+@torch.no_grad()
+def _coded(autoencoder: str, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (n, 3, h, w) of -SPAN to SPAN after an autoencoder, at random rates."""
+    coder = load(find(autoencoder)).to(x.device)
+    assert isinstance(coder, Autoencoder)
+    place = torch.rand(len(x), generator=generator, device=x.device).square()
+    coded: Tensor = coder.reconstruction(x, place * coder.last_rate)
+    return coded
 
 
 def masked_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -265,3 +334,110 @@ def vdm_terms(net: nn.Module, batch: Tensor, generator: torch.Generator) -> VdmB
 def vdm_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
     """The sum of `vdm_terms`."""
     return vdm_terms(net, batch, generator).total
+
+
+_NOISE = 12**-0.5
+"""Deviation of the noise that stands for rounding."""
+LOWEST_WEIGHT, WEIGHT_RISE = 0.0008, 2.5
+"""Bits per pixel that a unit of squared error, of samples of 0 to 255, is worth at the lowest rate
+of an autoencoder, and how much more at each higher one."""
+
+
+@dataclass(frozen=True)
+class AutoencoderTerms:
+    """What an autoencoder costs, (n,) of each.
+
+    Attributes:
+        hyper: bits per pixel of hyper-latents.
+        latents: bits per pixel of latents.
+        error: mean squared error of samples of 0 to 255.
+    """
+
+    hyper: Tensor
+    latents: Tensor
+    error: Tensor
+
+
+def autoencoder_terms(
+    net: Autoencoder, batch: Tensor, rate: Tensor, generator: torch.Generator
+) -> AutoencoderTerms:
+    """Rates and errors of what is rounded.
+
+    Rounding has the gradient of the identity. Gradients of the rates by the values themselves are
+    those with noise in place of rounding (arXiv 1611.01704): where all is rounded to zero, rates
+    are flat.
+
+    Args:
+        batch: (n, 3, h, w) float integers from 0 to 255, h and w multiples of 64.
+        rate: (n,), in 1/RATE_UNITS.
+    """
+    x = to_unit(batch)
+    gain = net.gain(rate)
+    latents = net.analysis(x) * gain
+    hyper = net.hyper_analysis(latents).float()
+    scale = between(net.prior_scale, rate / RATE_UNITS)[:, :, None, None]
+    law = net.prior_mean[:, None, None], torch.exp2(scale)
+    whole = _rounded(hyper).clamp(-HYPER_MAX, HYPER_MAX)
+    hyper_bits = _bits(hyper, whole.detach() - law[0], law, generator)
+    told = net.hyper_synthesis(whole)
+    mean = told[0] / 16
+    law = mean, (gain.detach() * torch.exp2(told[1] / 64)).clamp(2**-4, 2**10)
+    off = _rounded(latents - mean)
+    bits = _bits(latents, _rounded(latents.detach() - mean), law, generator)
+    shown = net.synthesis((mean + off) / gain)
+    pixels = x[0, 0].numel()
+    return AutoencoderTerms(
+        hyper_bits.sum((1, 2, 3)) / pixels,
+        bits.sum((1, 2, 3)) / pixels,
+        (shown.float() - x).square().mean((1, 2, 3)) * (255 / (2 * SPAN)) ** 2,
+    )
+
+
+def _bits(
+    values: Tensor, off: Tensor, law: tuple[Tensor, Tensor], generator: torch.Generator
+) -> Tensor:
+    """Bits of rounded distances from the means of normal laws.
+
+    Args:
+        values: that get the gradients of noise in place of rounding.
+        off: the distances, which give the laws theirs.
+        law: means and deviations.
+    """
+    mean, deviation = (part.detach() for part in law)
+    deviation = torch.hypot(deviation, torch.tensor(_NOISE))  # of the values with the noise
+    noise = torch.rand(values.shape, generator=generator, device=values.device)
+    soft = interval_bits(values + noise - 0.5 - mean, deviation)
+    return interval_bits(off, law[1]) + soft - soft.detach()
+
+
+def autoencoder_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Rate and distortion of images at rates of their own, stratified over the batch.
+
+    High rates, which cost more of both, count less, by the root of what an error is worth there.
+    """
+    assert isinstance(net, Autoencoder)
+    count = len(batch)
+    jitter = torch.rand(count, generator=generator, device=batch.device)
+    place = (torch.arange(count, device=batch.device) + jitter) / count
+    rate = place * net.last_rate
+    terms = autoencoder_terms(net, batch, rate, generator)
+    rise = WEIGHT_RISE ** (rate / RATE_UNITS)
+    cost = terms.hyper + terms.latents + LOWEST_WEIGHT * rise * terms.error
+    return (cost / rise.sqrt()).mean()
+
+
+def interval_bits(off: Tensor, deviation: Tensor) -> Tensor:
+    """Bits of values rounded to whole numbers, under normals; differentiable far out as well.
+
+    Args:
+        off: values less the means.
+    """
+    low, high = (-off.abs() + edge for edge in (-0.5, 0.5))
+    above, below = (torch.special.log_ndtr(edge / deviation) for edge in (high, low))
+    bits: Tensor = -(above + torch.log1p(-torch.exp(below - above))) / _LOG2
+    return bits
+
+
+def _rounded(values: Tensor) -> Tensor:
+    """Rounded, with the gradient of the identity."""
+    return values + (values.detach().round() - values.detach())

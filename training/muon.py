@@ -36,7 +36,7 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum with orthogonalised updates, for weights of two or more dimensions."""
 
-    def __init__(self, weights: Iterable[Tensor], lr: float) -> None:
+    def __init__(self, weights: Iterable[Tensor] | list[dict[str, Any]], lr: float) -> None:
         super().__init__(weights, {"lr": lr})
 
     @torch.no_grad()

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..codec.hfd import CLEANEST, NOISIEST
+from ..models.autoencoder import Autoencoder, AutoencoderConfig
 from ..models.lattice import LatticeConfig, LatticeNet
 from ..models.masked import MaskedConfig, MaskedNet
 from ..models.storage import Network
 from ..models.unet import UNet, UNetConfig
 from ..models.vdm import VdmConfig, VdmNet
 from .data import CropSpec
+from .distill import Steps
 from .loop import Recipe
-from .losses import diffusion_loss, lattice_bits, masked_bits, vdm_bits
+from .losses import (
+    ScoreLoss,
+    StudentLoss,
+    autoencoder_loss,
+    diffusion_loss,
+    lattice_bits,
+    masked_bits,
+    vdm_bits,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,7 @@ class Preset:
         crops: how training crops are cut; validation takes a quarter as many of a photograph.
         recipe: optimisation.
         summary: one line for listings.
+        start: model whose weights a run begins with, if no other is asked for; None: random ones.
     """
 
     model_id: str
@@ -37,9 +51,31 @@ class Preset:
     crops: CropSpec
     recipe: Recipe
     summary: str
+    start: str | None = None
 
 
 _PHOTOS = CropSpec(size=128, scale=(2.0, 8.0), passes=12, crops=16, grain=4.0, subsampling=True)
+_LARGE = replace(_PHOTOS, size=320, passes=6, crops=6)
+"""For networks that look far, most of which should be inside of a crop."""
+
+
+def _score_decoder() -> UNet:
+    return UNet(UNetConfig(width0=48, width1=80, width2=128, width3=256, down=2, up=2, condition=3))
+
+
+def _few(calls: int, stride: int) -> Steps:
+    """Steps of a score decoder that takes so many calls, the last one to the image."""
+    starts = np.linspace(NOISIEST, CLEANEST, calls + 1)[:-1]
+    fine = np.linspace(NOISIEST, starts[-1], (calls - 1) * stride + 1)
+    last = np.linspace(starts[-1], CLEANEST, stride)[1:]
+    return Steps((*fine.tolist(), *last.tolist(), math.inf), stride)
+
+
+def _transform_coder(config: AutoencoderConfig) -> Autoencoder:
+    network = Autoencoder(config)
+    network.start_as_transform()
+    return network
+
 
 PRESETS = {
     "ardm-photo": Preset(
@@ -77,6 +113,74 @@ PRESETS = {
         crops=_PHOTOS,
         recipe=Recipe(steps=200000, batch=64, rate=1e-3, matrix_rate=1e-3, average=0.9995),
         summary="the same, ten times as large, for a GPU",
+    ),
+    "hfd-photo": Preset(
+        model_id="hfd-photo",
+        network=lambda: _transform_coder(
+            AutoencoderConfig(
+                width0=96,
+                width1=192,
+                width2=256,
+                latents=256,
+                hyper=64,
+                exact=128,
+                blocks=3,
+                rates=6,
+            )
+        ),
+        loss=autoencoder_loss,
+        crops=_LARGE,
+        recipe=Recipe(
+            steps=20000, batch=4, rate=2e-3, matrix_rate=2e-3, gentle=("analysis", "synthesis")
+        ),
+        summary="autoencoder of photographs for squared error, 90 kMAC a pixel",
+    ),
+    "hfd-photo-decoder": Preset(
+        model_id="hfd-photo-decoder",
+        network=_score_decoder,
+        loss=ScoreLoss("hfd-photo"),
+        crops=_PHOTOS,
+        recipe=Recipe(steps=10000, batch=16, rate=1e-3, matrix_rate=1e-3, average=0.998),
+        summary="score decoder of photographs, 62 kMAC a pixel and call",
+        start="diffc-photo",
+    ),
+    "hfd-photo-fast": Preset(
+        model_id="hfd-photo-fast",
+        network=_score_decoder,
+        loss=StudentLoss("hfd-photo", "hfd-photo-decoder", _few(calls=4, stride=16)),
+        crops=_PHOTOS,
+        recipe=Recipe(steps=2000, batch=16, rate=5e-4, matrix_rate=5e-4, average=0.998),
+        summary="the same, distilled to 4 calls",
+        start="hfd-photo-decoder",
+    ),
+    "hfd-photo-gpu": Preset(
+        model_id="hfd-photo-gpu",
+        network=lambda: _transform_coder(
+            AutoencoderConfig(
+                width0=288,
+                width1=576,
+                width2=896,
+                latents=320,
+                hyper=128,
+                exact=256,
+                blocks=4,
+                rates=6,
+            )
+        ),
+        loss=autoencoder_loss,
+        crops=_LARGE,
+        recipe=Recipe(steps=300000, batch=32, rate=1e-3, matrix_rate=1e-3, average=0.9995),
+        summary="autoencoder ten times as large, for a GPU",
+    ),
+    "hfd-photo-decoder-gpu": Preset(
+        model_id="hfd-photo-decoder-gpu",
+        network=lambda: UNet(
+            UNetConfig(width0=144, width1=256, width2=448, width3=896, down=2, up=2, condition=3)
+        ),
+        loss=ScoreLoss("hfd-photo"),
+        crops=_PHOTOS,
+        recipe=Recipe(steps=200000, batch=64, rate=1e-3, matrix_rate=1e-3, average=0.9995),
+        summary="score decoder ten times as large, for a GPU",
     ),
     "ardm-small": Preset(
         model_id="ardm-small",

@@ -20,7 +20,9 @@ from noisepress.bitstream.container import (
     SectionKind,
 )
 from noisepress.bitstream.header import Field
-from noisepress.codec import archive, bits_back, vdm
+from noisepress.codec import archive, bits_back, diffc, hfd, hyperprior, registry, vdm
+from noisepress.codec.protocol import Codec
+from noisepress.models import autoencoder, exact
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
@@ -30,6 +32,11 @@ def part(heading: str) -> str:
     """What stands between a heading and the next."""
     after = TEXT.split(f"\n{heading}\n", 1)[1]
     return re.split(r"^#+ ", after, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def chapter(number: int, name: str) -> str:
+    """All that stands about a codec."""
+    return TEXT.split(f"\n## Codec {number}: `{name}`\n", 1)[1].split("\n## ", 1)[0]
 
 
 def cells(text: str) -> list[list[str]]:
@@ -53,6 +60,21 @@ def described(fields: Sequence[Field]) -> list[list[str]]:
 )
 def test_fields(heading: str, fields: Sequence[Field]) -> None:
     assert cells(part(heading))[: len(fields)] == described(fields)
+
+
+@pytest.mark.parametrize(
+    ("codec", "fields"),
+    [(diffc.Diffc, diffc.FIELDS), (vdm.Vdm, vdm.FIELDS), (hfd.Hfd, hfd.FIELDS)],
+)
+def test_parameters(codec: type[Codec], fields: Sequence[Field]) -> None:
+    table = chapter(codec.ID, codec.NAME).split("\n### Parameters\n", 1)[1].split("\n### ", 1)[0]
+    assert cells(table) == described(fields)
+
+
+def test_every_codec_has_a_chapter() -> None:
+    headings = "".join(re.findall(r"^## Codecs? (.*)$", TEXT, re.MULTILINE))
+    for codec in registry._CODECS:
+        assert str(codec.ID) in headings and f"`{codec.NAME}`" in headings
 
 
 def test_section_kinds() -> None:
@@ -94,6 +116,26 @@ def test_numbers_of_the_entropy_models() -> None:
     assert f"0x{bits_back._TABLE_CRC:08X}" in part("### The chain")
     assert f"0x{noise._TABLE_CRC:08X}" in part("## Shared random numbers")
     assert f"`{coders.Stack().seal().hex(' ')}`" in part("### Stack")
+
+
+def test_numbers_of_hfd() -> None:
+    text = " ".join(chapter(hfd.Hfd.ID, hfd.Hfd.NAME).split())
+    low, high = entropy.DEVIATION_LOW, entropy.DEVIATION_HIGH
+    assert f"a = min(max(s + g, {low}), {high})" in text
+    assert f"2^floor((a + {-low}) / {entropy.DEVIATION_UNITS // 2})" in text
+    assert f"above {autoencoder.RATE_UNITS} (R - 1) is an error" in text
+    assert f"{autoencoder.HYPER_LATENTS} ceil(height / {autoencoder.MULTIPLE})" in text
+    assert f"u = {entropy.DEVIATION_UNITS}; and `prior_mean`" in text
+    assert f"with u = {entropy.LOCATION_UNITS}." in text
+    first, second, all_of_them = hyperprior._SHARES
+    assert f"first round(c / {1 / first:.0f})" in text and all_of_them == 1
+    assert f"up to round(c / {1 / second:.0f})" in text
+    middle = 4**hyperprior._HYPER_DIGITS // 2
+    assert f"the symbol v + {middle} of four digits" in text and middle > autoencoder.HYPER_MAX
+    assert f"the symbol q + {4**hyperprior._DIGITS // 2} of five digits" in text
+    assert f"within -{hyperprior._FURTHEST} to {hyperprior._FURTHEST}" in text
+    assert f"clamped to -{exact.RESIDUAL_LIMIT} .. {exact.RESIDUAL_LIMIT}" in text
+    assert f"at the log-SNR {hfd.NOISIEST:.0f}," in text
 
 
 def test_hex_dump_is_the_golden_file() -> None:

@@ -29,7 +29,9 @@ FORBIDDEN = {
 """Packages of others that a folder must do without."""
 
 
-BELOW = tuple(ROOT / "benchmarks" / name for name in ("speed", "chains.py", "bits_back.py"))
+BELOW = tuple(
+    ROOT / "benchmarks" / name for name in ("speed", "chains.py", "bits_back.py", "decoders.py")
+)
 """Measure parts and so reach below the public names."""
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from noisepress.bitstream.coders import Stack, Tally
-from noisepress.bitstream.entropy import EntropyModel, Ints
+from noisepress.bitstream.entropy import EntropyModel, GaussianMixture, Ints, Repeated
 from noisepress.bitstream.errors import CorruptError
 from noisepress.bitstream.information import OCTAVE
 from noisepress.bitstream.noise import words
@@ -90,6 +90,25 @@ def test_pixels_and_bits_come_back(
     assert stack.seal() == start
 
 
+@pytest.mark.parametrize("steps", [*CHAINS, 250, MAX_STEPS])
+def test_p_codes_all_that_q_can_draw(steps: int, network: VdmNet) -> None:
+    """The least likely values too: with 2^-20 a digit, long files have some."""
+    even, pixels = images(count=1, height=4, width=6)
+    chain = BitsBack(network, steps)
+    for furthest in (False, True):
+        values = pixels.numpy().astype(np.int64).reshape(-1) * 128
+        for rung in range(len(chain.levels)):
+            q = chain._forward(rung, values)
+            assert isinstance(q.model, Repeated)
+            last = 4**q.model.mixture.digits - 1
+            noisier = (q.first + (last if furthest else 0)) << q.shift
+            p = chain._backward(rung, even, noisier)
+            assert isinstance(p.model, GaussianMixture)
+            symbols = (values >> p.shift) - p.first
+            assert symbols.min() >= 0 and symbols.max() < 4**p.model.digits
+            values = noisier
+
+
 def test_a_batch_is_its_images(network: VdmNet) -> None:
     """The network sees each image alone: the values drawn differ, the laws do not."""
     even, pixels = images(count=1)
@@ -141,6 +160,26 @@ def test_p_is_the_posterior_with_the_error_on_top(network: VdmNet) -> None:
     np.testing.assert_allclose(found / 2 ** (7 + MEAN_FRAC), mean, atol=0.01)
     np.testing.assert_allclose(scale / UNITS, np.log2(variance) / 2, atol=1.5 / UNITS)
     assert UNITS == 2 * OCTAVE  # a deviation's logarithm is half a variance's
+
+
+@pytest.mark.parametrize("steps", [50, 250, MAX_STEPS])
+def test_the_grid_of_the_cleanest_is_fine_enough_for_p(steps: int, network: VdmNet) -> None:
+    """Values of p(y_0 | y_1) cost what its density says, however short the step between them."""
+    even, pixels = images()
+    chain = BitsBack(network, steps)
+    noisier = pixels.numpy().astype(np.int64).reshape(-1) * 128
+    mean, scale = chain.belief(1, even, noisier)
+    deviation = np.exp2(scale / UNITS)
+    drawn = mean / 2 ** (7 + MEAN_FRAC)
+    drawn += deviation * np.random.default_rng(1).standard_normal(len(mean))
+    law = chain._backward(1, even, noisier)
+    grid = 2.0 ** (law.shift - 7)
+    symbols = np.rint(drawn / grid).astype(np.int64)
+    distance = (symbols * grid - mean / 2 ** (7 + MEAN_FRAC)) / deviation
+    density = np.exp(-(distance**2) / 2) / (deviation * np.sqrt(2 * np.pi))
+    tally = Tally()
+    tally.code((symbols - law.first).astype(np.int32), law.model)
+    assert tally.bits / len(mean) == pytest.approx(-np.log2(density * grid).mean(), abs=0.002)
 
 
 def test_wrong_tables_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from noisepress.bitstream.errors import (
     TruncatedError,
     UnsupportedImageError,
 )
-from noisepress.codec import sending
+from noisepress.codec import pictures, sending
 from noisepress.codec.chain import LONGEST_STEP, Errors
 from noisepress.codec.diffc import HIGHEST, LOWEST, Diffc, lowest_level, quality_level
 from noisepress.codec.image import Mode, Palette, Raster
@@ -488,6 +488,39 @@ def test_only_pictures_that_are_asked_for_are_rendered(
     assert counts[0] == counts[2] < counts[1] < counts[0] + 14 < counts[3]
 
 
+@pytest.mark.parametrize("render", ["flow", "ancestral"])
+def test_steps_are_the_networks_calls(
+    render: str, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = codec.encode(smooth(9, 9), quality=20)
+    calls = []
+    exact = tiling.estimate
+
+    def spied(*args: Any) -> Tensor:
+        calls.append(args[2])
+        return exact(*args)
+
+    monkeypatch.setattr(tiling, "estimate", spied)
+    counts = []
+    for steps in (1, 2, 9):
+        calls.clear()
+        codec.decode(data, render=render, steps=steps)
+        counts.append(len(calls))
+    assert counts[1] == counts[0] + 1 and counts[2] == counts[0] + 8
+    calls.clear()
+    codec.decode(data, steps=9)
+    assert len(calls) == counts[0]
+
+
+def test_steps_are_no_more_than_there_are_levels(codec: Codec) -> None:
+    data = codec.encode(smooth(9, 9), quality=100)
+    mean = codec.decode(data)
+    found = codec.decode(data, render="ancestral", steps=1000)
+    assert np.abs(found.astype(int) - mean).mean() < 4
+    still = codec.decode(data, render="flow", detail=0, steps=5)
+    assert np.abs(still.astype(int) - mean).max() <= 1
+
+
 def test_detail_leads_from_the_mean_to_one_image(codec: Codec) -> None:
     data = codec.encode(smooth(33, 17), quality=20)
     mean = codec.decode(data)
@@ -718,14 +751,14 @@ def test_quality_is_linear_in_the_level() -> None:
 @pytest.mark.parametrize("shape", [(5, 7, 1), (5, 7, 3), (16, 16, 3)])
 def test_padding_repeats_the_last_row_and_column(shape: tuple[int, int, int]) -> None:
     samples = smooth(*shape)
-    padded = sending._padded(samples, 16, 16)
+    padded = pictures.image_of(samples, 16, 16)
     assert padded.shape == (1, 3, 16, 16)
     shown = ((padded[0] + 2) * 255 / 4).round().permute(1, 2, 0).numpy()
     rows = np.minimum(np.arange(16), shape[0] - 1)[:, None]
     columns = np.minimum(np.arange(16), shape[1] - 1)
     np.testing.assert_array_equal(shown, np.broadcast_to(samples[rows, columns], (16, 16, 3)))
-    assert sending.psnr(samples, padded) == math.inf
-    assert sending.psnr(samples, padded + 4 / 255) == pytest.approx(20 * math.log10(255), abs=0.1)
+    assert pictures.psnr(samples, padded) == math.inf
+    assert pictures.psnr(samples, padded + 4 / 255) == pytest.approx(20 * math.log10(255), abs=0.1)
 
 
 def test_codec_is_lossy_and_has_an_id_of_its_own() -> None:

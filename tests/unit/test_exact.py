@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from noisepress.models import exact
+from noisepress.models.autoencoder import HYPER_MAX, AutoencoderConfig, HyperSynthesis
 from noisepress.models.exact import (
     ACTIVATION_FRAC,
     ACTIVATION_MAX,
@@ -144,11 +145,28 @@ def masked() -> nn.Module:
     return MaskedNet(MaskedConfig(width=24, blocks=3, components=3))
 
 
+def hyper_synthesis() -> HyperSynthesis:
+    return HyperSynthesis(
+        AutoencoderConfig(
+            width0=1, width1=1, width2=1, latents=12, hyper=10, exact=24, blocks=1, rates=2
+        )
+    )
+
+
+def hyper_outputs(network: nn.Module, dtype: torch.dtype, layout: Any) -> list[Tensor]:
+    """Means and deviations for hyper-latents of any size."""
+    hyper = integers(2, 10, 6, 5, low=-HYPER_MAX, high=HYPER_MAX)
+    hyper[1].div_(32, rounding_mode="floor")
+    with torch.no_grad():
+        return list(network(hyper.to(dtype).contiguous(memory_format=layout)))
+
+
 Outputs = Callable[[nn.Module, torch.dtype, Any], list[Tensor]]
 NETWORKS = [
     pytest.param(lattice, lattice_outputs, id="lattice"),
     pytest.param(masked, masked_outputs, id="masked"),
     pytest.param(vdm, vdm_outputs, id="vdm"),
+    pytest.param(hyper_synthesis, hyper_outputs, id="hyper-synthesis"),
 ]
 
 
@@ -177,6 +195,10 @@ def test_frozen_networks_give_the_same_integers_everywhere(
                     setting = (threads, onednn, layout, dtype)
                     for ours, theirs in zip(found, expected, strict=True):
                         assert torch.equal(ours.double(), theirs.double()), setting
+            network.float()
+            with machine(threads, onednn), torch.autocast("cpu", torch.bfloat16):
+                found = outputs(network, torch.float32, torch.contiguous_format)
+            assert all(map(torch.equal, found, expected)), (threads, onednn, "bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -235,6 +257,29 @@ def test_block_equals_int64(dilation: int) -> None:
     assert np.array_equal(found, reference_block(block, h[0].numpy().astype(np.int64)))
 
 
+def test_hyper_synthesis_equals_int64() -> None:
+    torch.manual_seed(8)
+    network = hyper_synthesis()
+    randomise(network)
+    freeze(network)
+    mean, scale = hyper_outputs(network, torch.float32, torch.contiguous_format)
+    hyper = integers(2, 10, 6, 5, low=-HYPER_MAX, high=HYPER_MAX)[0].numpy().astype(np.int64)
+    h = reference_block(network.coarse, reference_conv(network.enter, hyper))
+    stages: list[list[nn.Module]] = [[network.middle], list(network.fine)]
+    for grow, blocks in zip(network.grow, stages, strict=True):
+        assert isinstance(grow, ExactConv)
+        wide = reference_conv(grow, reference_relu(h, RESIDUAL_FRAC))
+        count, height, width = len(wide) // 4, *wide.shape[1:]
+        parts = wide.reshape(count, 2, 2, height, width).transpose(0, 3, 1, 4, 2)
+        h = parts.reshape(count, 2 * height, 2 * width)
+        for block in blocks:
+            assert isinstance(block, ExactBlock)
+            h = reference_block(block, h)
+    told = reference_conv(network.heads, reference_relu(h, RESIDUAL_FRAC))
+    np.testing.assert_array_equal(mean[0].numpy(), told[:12])
+    np.testing.assert_array_equal(scale[0].numpy(), 2 * told[12:])
+
+
 def test_largest_provable_sums_are_exact() -> None:
     """Weights and inputs at their limits, just inside the bound, in float32 as in int64."""
     inputs = 2**24 // (127 * 255) - 1
@@ -255,25 +300,36 @@ def test_freeze_refuses_a_layer_that_could_leave_the_exact_range() -> None:
     wide = network["wide"]
     assert isinstance(wide, ExactConv)
     with torch.no_grad():
-        wide.weight.fill_(127.0 / 2**7)
-    with pytest.raises(ExactnessError, match=r"^wide: .*2\^24$"):
+        wide.bias.fill_(2.0**12)
+    with pytest.raises(ExactnessError, match=r"^wide: .*2\^24"):
         freeze(network)
 
 
-def test_freeze_counts_the_bias_and_the_rounding() -> None:
+def test_wide_layers_have_coarser_weights_instead_of_too_large_sums() -> None:
+    conv = ExactConv(64, 2, 3, RESIDUAL_FRAC)
+    with torch.no_grad():
+        conv.weight.fill_(127.0 / 2**7)
+        conv.weight[1, 1:] = 0
+    conv.freeze()
+    assert conv.weight[0].abs().max() < 127 == conv.weight[1].abs().max()
+    x = torch.full((1, 64, 3, 3), 255.0)
+    with torch.no_grad():
+        found = conv(x)[0].numpy()
+    assert np.array_equal(found, reference_conv(conv, x[0].numpy().astype(np.int64)))
+
+
+def test_proof_counts_the_bias_and_the_rounding() -> None:
     """A sum that fits, but not with the bias or half a step of the shift on top."""
     inputs = 2**24 // (127 * 255)  # 518 inputs leave a little less than 2^24
     for bias in (0.0, 2.0**24 - 1 - 127 * 255 * inputs, 2.0**24 - 127 * 255 * inputs):
         conv = ExactConv(inputs, 1, 1, RESIDUAL_FRAC)
-        with torch.no_grad():
-            conv.weight.fill_(127.0 / 2**12)  # 12 fractional bits: a shift of 8
-            conv.bias.fill_(bias / 2**16)
+        weight = torch.full_like(conv.weight, 127)
+        conv.set_integers(weight, torch.tensor([bias]), torch.tensor([8]))
         if bias == 0:
-            conv.freeze("wide")
-            assert conv.shift.tolist() == [8]
+            conv.prove("wide")
         else:
             with pytest.raises(ExactnessError, match="wide"):
-                conv.freeze("wide")
+                conv.prove("wide")
 
 
 def training_lattice() -> tuple[PhaseNet, Tensor]:

@@ -22,10 +22,13 @@ from torch import nn
 
 import noisepress
 from noisepress.models import registry
+from noisepress.models.autoencoder import MULTIPLE, Autoencoder
 from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.models.masked import STAGES, MaskedConfig, MaskedNet
+from noisepress.models.storage import build
+from noisepress.models.unet import UNet, UNetConfig
 from noisepress.training import command
-from noisepress.training.command import TrainingError, export, loss_curves, train
+from noisepress.training.command import TrainingError, export, fitting, loss_curves, train
 from noisepress.training.data import (
     Crops,
     CropSpec,
@@ -323,6 +326,34 @@ def test_bundled_presets_make_the_bundled_models() -> None:
     for name, preset in PRESETS.items():
         assert preset.model_id == name
         assert preset.crops.size % 8 == 0
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_build(name: str) -> None:
+    preset = PRESETS[name]
+    torch.manual_seed(0)
+    network = preset.network()
+    assert preset.summary and network.training
+    assert build(network.ARCHITECTURE, vars(network.config)).config == network.config
+    if preset.start:
+        assert preset.start in registry.BUNDLED.values()
+    if isinstance(network, Autoencoder):
+        assert preset.crops.size % MULTIPLE == 0
+        x = torch.full((1, 3, MULTIPLE, MULTIPLE), 0.5)
+        with torch.inference_mode():
+            torch.testing.assert_close(network.synthesis(network.analysis(x)), x)
+
+
+def test_denoisers_are_widened_for_a_condition() -> None:
+    torch.manual_seed(0)
+    config = UNetConfig(width0=4, width1=4, width2=4, width3=4, down=1, up=1)
+    plain, seeing = UNet(config), UNet(replace(config, condition=3))
+    found = fitting(plain, seeing)
+    assert isinstance(found, UNet) and found.config == seeing.config
+    assert torch.equal(found.leave.weight, plain.leave.weight) and found.training
+    assert fitting(seeing, seeing) is seeing and fitting(plain, plain) is plain
+    lattice = LATTICE.network()
+    assert fitting(lattice, seeing) is lattice
 
 
 def test_command_trains_and_writes_the_model(

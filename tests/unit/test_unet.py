@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,44 @@ def test_level_reaches_the_blocks() -> None:
         for parameter in net.embedding[0].parameters():
             parameter.zero_()
         assert not torch.allclose(net(z, logsnr), sighted, atol=0.01)
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 1e3])
+def test_a_conditioned_copy_makes_nothing_of_the_condition_yet(size: float) -> None:
+    net, z, logsnr = network().float(), noise(2, 3, 16, 32).float(), torch.tensor([-1.0, 3.0])
+    copy = net.conditioned(3)
+    assert copy.config == replace(TINY, condition=3) and net.config == TINY
+    with torch.inference_mode():
+        found = copy(z, logsnr, size * noise(2, 3, 16, 32).flip(1).float())
+        torch.testing.assert_close(found, net(z, logsnr), rtol=0, atol=1e-6)
+
+
+def test_a_conditioned_copy_learns_of_the_condition() -> None:
+    net, z = network().float(), noise(1, 3, 16, 16).float()
+    copy = net.conditioned(2)
+    copy(z, torch.zeros(1), noise(1, 2, 16, 16).float()).square().mean().backward()
+    seen = copy.enter.weight.grad
+    assert seen is not None and (seen.abs().amax((0, 2, 3)) > 0).all()
+    assert all(parameter.grad is None for parameter in net.parameters())
+    with torch.no_grad():
+        copy.enter.weight.add_(0.1)
+    assert not torch.equal(copy.enter.weight[:, :12], net.enter.weight)
+
+
+def test_conditions_matter_as_the_weights_say(tmp_path: Path) -> None:
+    net = network(replace(TINY, condition=3))
+    z, logsnr, condition = noise(1, 3, 16, 16), torch.zeros(1), noise(1, 3, 16, 16).flip(2)
+    with torch.inference_mode():
+        assert (net(z, logsnr, condition) - net(z, logsnr, -condition)).abs().mean() > 0.01
+        with pytest.raises(RuntimeError):
+            net(z, logsnr)
+    path = tmp_path / "unet.safetensors"
+    write_network(net, path, name="mine", number=2000, tables={}, facts={})
+    restored = registry.load(registry.read_card(path))
+    assert isinstance(restored, UNet) and restored.config == net.config
+    with torch.inference_mode():
+        found = restored(z.float(), logsnr, condition.float())
+        torch.testing.assert_close(found, net(z, logsnr, condition).float(), rtol=0, atol=0.02)
 
 
 def test_details_pass_beside_the_coarse_resolutions() -> None:

@@ -1,8 +1,8 @@
-"""diffc on a photograph with the bundled model: every machine decodes every file."""
+"""Lossy codecs on a photograph with the bundled models: every machine decodes every file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
@@ -14,8 +14,10 @@ from PIL import Image
 import noisepress
 from noisepress.benchmarks.document import PHOTO
 from noisepress.benchmarks.quality import psnr
+from noisepress.codec.protocol import RENDERINGS
 from noisepress.models import registry
 
+MODELS = {"diffc": ["diffc-photo"], "hfd": ["hfd-photo", "hfd-photo-decoder"]}
 SLACK = 0.05
 """In dB, between the encoder's picture and that of another machine."""
 
@@ -26,9 +28,14 @@ def photo() -> NDArray[np.uint8]:
         return np.ascontiguousarray(np.asarray(opened.convert("RGB"))[:256, :256])
 
 
+@pytest.fixture(scope="module", params=MODELS)
+def codec(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def data(photo: NDArray[np.uint8]) -> bytes:
-    return noisepress.encode(photo, "diffc", bpp=0.4)
+def data(photo: NDArray[np.uint8], codec: str) -> bytes:
+    return noisepress.encode(photo, codec, bpp=0.4)
 
 
 @contextmanager
@@ -43,24 +50,26 @@ def other_threads() -> Iterator[None]:
 
 @contextmanager
 def contiguous() -> Iterator[None]:
-    network = registry.load(registry.find("diffc-photo"))
-    network.to(memory_format=torch.contiguous_format)
+    networks = [registry.load(registry.find(name)) for names in MODELS.values() for name in names]
+    for network in networks:
+        network.to(memory_format=torch.contiguous_format)
     try:
         yield
     finally:
-        network.to(memory_format=torch.channels_last)
+        for network in networks:
+            network.to(memory_format=torch.channels_last)
 
 
-MACHINES: dict[str, AbstractContextManager[object]] = {
-    "same": nullcontext(),
-    "threads": other_threads(),
-    "without oneDNN": torch.backends.mkldnn.flags(enabled=False),
-    "contiguous": contiguous(),
+MACHINES: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "same": nullcontext,
+    "threads": other_threads,
+    "without oneDNN": lambda: torch.backends.mkldnn.flags(enabled=False),
+    "contiguous": contiguous,
 }
 
 
 def test_a_photograph_at_a_low_rate(data: bytes, photo: NDArray[np.uint8]) -> None:
-    assert 0.9 * 0.4 < 8 * len(data) / (256 * 256) <= 0.4
+    assert 0.85 * 0.4 < 8 * len(data) / (256 * 256) <= 0.4
     pictures = {one: noisepress.decode(data, render=one) for one in ("mmse", "flow", "ancestral")}
     quality = {one: psnr(picture, photo) for one, picture in pictures.items()}
     assert quality["mmse"] > 26
@@ -75,15 +84,17 @@ def test_a_photograph_at_a_low_rate(data: bytes, photo: NDArray[np.uint8]) -> No
 def test_other_machines_decode_the_same_picture(
     machine: str, data: bytes, photo: NDArray[np.uint8]
 ) -> None:
-    expected = psnr(noisepress.decode(data), photo)
-    with MACHINES[machine]:
-        assert abs(psnr(noisepress.decode(data), photo) - expected) < SLACK
+    for render in RENDERINGS:
+        expected = psnr(noisepress.decode(data, render=render), photo)
+        with MACHINES[machine]():
+            found = psnr(noisepress.decode(data, render=render), photo)
+        assert abs(found - expected) < SLACK, render
 
 
 @pytest.mark.slow
 def test_coarse_arithmetic_decodes_too(data: bytes, photo: NDArray[np.uint8]) -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        assert psnr(noisepress.decode(data), photo) > 20
+        assert psnr(noisepress.decode(data), photo) > 22
 
 
 @pytest.mark.slow

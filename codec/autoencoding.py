@@ -1,0 +1,141 @@
+"""What hfd does with its networks: code a picture's latents, and draw pictures from them."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bitstream.coders import Decoder, Encoder, Tally
+from ..bitstream.errors import CorruptError
+from ..bitstream.noise import normals
+from ..models import samplers
+from ..models.autoencoder import LATENT_PIXELS, MULTIPLE, Autoencoder
+from ..models.diffusion import noisy
+from ..models.tiling import SIDE, by_tiles, estimate, on_its_device
+from ..models.unet import UNet
+from .hfd import CALLS, CLEANEST, NOISIEST
+from .hyperprior import SECTIONS, Hyperprior
+from .pictures import Samples, image_of, psnr
+from .protocol import Decoding
+
+
+class Picture:
+    """A picture to be coded, and its latents.
+
+    Args:
+        network: frozen.
+        samples: (h, w, 1 or 3).
+    """
+
+    @torch.inference_mode()
+    def __init__(self, network: Autoencoder, samples: Samples) -> None:
+        self._network, self._samples = network, samples
+        self._latents = by_tiles(
+            on_its_device(network.analysis),
+            image_of(samples, *padded(*samples.shape[:2])),
+            reach=network.reach,
+            unit=LATENT_PIXELS,
+            side=SIDE,
+            scale=1 / LATENT_PIXELS,
+        )
+
+    def code(self, rate: int) -> list[bytes]:
+        """The data sections at a rate."""
+        encoders = [Encoder() for _ in range(SECTIONS)]
+        height, width = self._latents.shape[2:]
+        run = Hyperprior(self._network, rate).run(self._latents, height, width, iter(encoders))
+        deque(run, maxlen=0)
+        return [encoder.finish() for encoder in encoders]
+
+    def psnr(self, rate: int) -> float:
+        """Of the mmse picture at a rate, in dB."""
+        height, width = self._latents.shape[2:]
+        run = Hyperprior(self._network, rate).run(self._latents, height, width, repeat(Tally()))
+        return psnr(self._samples, _synthesis(self._network, deque(run, maxlen=1)[0]))
+
+
+def received(
+    network: Autoencoder, rate: int, payloads: Sequence[bytes], height: int, width: int
+) -> Iterator[Callable[[], Tensor]]:
+    """After each data section, what makes its picture: an image of at least (1, 3, height, width).
+
+    Raises:
+        CorruptError: there are more sections than a file has.
+    """
+    if len(payloads) > SECTIONS:
+        raise CorruptError(f"{len(payloads)} data sections, of {SECTIONS}")
+    sides = [side // LATENT_PIXELS for side in padded(height, width)]
+    decoders = (Decoder(payload) for payload in payloads)
+    run = Hyperprior(network, rate).run(None, sides[0], sides[1], decoders)
+    for _ in payloads:
+        latents = next(run)
+        yield lambda latents=latents: _synthesis(network, latents)  # type: ignore[misc]
+
+
+@torch.inference_mode()
+def _synthesis(network: Autoencoder, latents: Tensor) -> Tensor:
+    return by_tiles(
+        on_its_device(network.synthesis),
+        latents,
+        reach=-(-network.reach // LATENT_PIXELS),
+        unit=1,
+        side=SIDE // LATENT_PIXELS,
+        scale=LATENT_PIXELS,
+    )
+
+
+def padded(height: int, width: int) -> tuple[int, int]:
+    """The sides of an image rounded up to what the networks take."""
+    return -(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """Draws images that the first stage's may have come from.
+
+    Attributes:
+        network: the score decoder.
+        levels: log-SNRs in nats at which it is called, of one that was made for few calls: then
+            a step goes to where it is told to end. None: any.
+        seed: of the noise.
+    """
+
+    network: UNet
+    levels: Sequence[float] | None
+    seed: int
+
+    @torch.inference_mode()
+    def draw(self, image: Tensor, decoding: Decoding) -> Tensor:
+        """An image.
+
+        Args:
+            image: (1, 3, h, w), the first stage's.
+            decoding: see `noisepress.decode`. With less detail the path is followed less far, to
+                where there is still noise, and ends with the mean of the images it comes from.
+        """
+
+        def denoise(z: Tensor, logsnr: Tensor) -> Tensor:
+            return estimate(self.network, z, float(logsnr[0]), image)
+
+        def noise(index: int) -> Tensor:
+            return torch.from_numpy(normals(self.seed, index, n=image.numel())).view_as(image)
+
+        flows = decoding.render == "flow"
+        last = NOISIEST + decoding.detail * (CLEANEST - NOISIEST) if flows else CLEANEST
+        if self.levels is None:
+            # Only one where there is no path to follow.
+            levels = np.unique(np.linspace(NOISIEST, last, decoding.steps or CALLS)).tolist()
+        else:
+            levels = [level for level in self.levels if level <= last] or [self.levels[0]]
+        z = noisy(image, noise(0), torch.tensor(levels[:1]))
+        if not flows:
+            return samplers.ancestral(denoise, z, [*levels, math.inf], lambda step: noise(step + 1))
+        flow = samplers.dpm_solver if self.levels is None else samplers.ddim
+        return flow(denoise, z, [*levels, math.inf])

@@ -1,0 +1,308 @@
+"""The hfd codec: an autoencoder for small squared error, and a decoder that adds what looks real.
+
+High-Fidelity Image Compression with Score-based Generative Models (arXiv 2305.18231). The file
+holds the autoencoder's latents (codec/hyperprior.py); a receiver shows what they decode to, or
+gives that to a diffusion model that draws an image which it may have come from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..bitstream.container import Contents, Section, SectionKind
+from ..bitstream.errors import CorruptError, ModelError, OptionError
+from ..bitstream.header import UINT32, VARINT, Field, pack, unpack
+from ..bitstream.information import OCTAVE
+from ..models import registry
+from .fallbacks import encode_plane, join_alpha, split_alpha
+from .image import Mode, Raster, Samples
+from .model_fields import (
+    MODEL_FIELDS,
+    chosen_model,
+    describe_model,
+    load_network,
+    record,
+    recorded_model,
+)
+from .protocol import (
+    NO_CHECK,
+    Decoding,
+    Encoded,
+    Report,
+    assemble,
+    check_ranges,
+    check_wishes,
+    parse_options,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models.autoencoder import Autoencoder
+    from ..models.unet import UNet
+
+MAX_RATE = 2**10
+NOISIEST, CLEANEST = -1.0, 8.0
+"""Log-SNRs in nats between which the score decoder works."""
+CALLS = 8
+"""Of the score decoder, if nothing else is asked for."""
+
+FIELDS = (
+    *MODEL_FIELDS,
+    Field("decoder", VARINT, 0, 2**31, "number of the score decoder's model"),
+    Field("decoder digest", UINT32, 0, 2**32 - 1, "first 4 bytes of that file's SHA-256"),
+    Field("rate", VARINT, 0, MAX_RATE, "of the latents, in 1/16 of the trained rates"),
+    Field("seed", VARINT, 0, 2**32 - 1, "seed of the score decoder's noise"),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of an encode. At most one of `bpp`, `bytes` and `psnr`.
+
+    Attributes:
+        quality: 0 to 100: the rate, from the lowest that was trained to the highest.
+        bpp: bits per pixel that the file may have.
+        bytes: bytes that the file may have.
+        psnr: dB that the mmse picture has at least.
+        seed: 0 to 2^32 - 1.
+        model: autoencoder: name of a bundled model, or path of a model file.
+        decoder: the same for the score decoder.
+        device: of the networks, such as `cuda`.
+    """
+
+    quality: float = 30
+    bpp: float | None = None
+    bytes: int | None = None
+    psnr: float | None = None
+    seed: int = 0
+    model: str | None = None
+    decoder: str | None = None
+    device: str = "cpu"
+
+
+DEFAULT_MODEL = "hfd-photo"
+DEFAULT_DECODER = "hfd-photo-decoder"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Everything that a decoder needs to know, as stored in the header."""
+
+    card: registry.Card
+    decoder: registry.Card
+    rate: int
+    seed: int
+
+    @classmethod
+    def parse(cls, data: bytes, extra: Sequence[str] = ()) -> Parameters:
+        """Parameters from a header.
+
+        Args:
+            extra: paths of model files to look at before the bundled ones.
+
+        Raises:
+            CorruptError: values out of range, or bytes left over.
+            ModelError: a model is not there or has another digest.
+        """
+        values = unpack_fields(data)
+        decoder = {"model": values["decoder"], "digest": values["decoder digest"]}
+        return cls(
+            recorded_model(values, extra),
+            recorded_model(decoder, extra),
+            values["rate"],
+            values["seed"],
+        )
+
+    def pack(self) -> bytes:
+        """Header bytes."""
+        decoder = record(self.decoder)
+        values = {
+            **record(self.card),
+            "decoder": decoder["model"],
+            "decoder digest": decoder["digest"],
+            "rate": self.rate,
+            "seed": self.seed,
+        }
+        return pack(FIELDS, values)
+
+    def autoencoder(self, device: str) -> Autoencoder:
+        """The first stage.
+
+        Raises:
+            ModelError: the model is made for another codec, or there is no such device.
+            CorruptError: it has no such rate.
+        """
+        from ..models.autoencoder import Autoencoder
+
+        network = load_network(self.card, device)
+        if not isinstance(network, Autoencoder):
+            raise ModelError(f"model {self.card.name} is not an autoencoder for hfd")
+        if self.rate > network.last_rate:
+            raise CorruptError(f"rate {self.rate}, model {self.card.name} has {network.last_rate}")
+        return network
+
+
+def score_decoder(card: registry.Card, device: str) -> tuple[UNet, list[float] | None]:
+    """A score decoder's network, and the log-SNRs in nats at which one of few calls is called.
+
+    Raises:
+        ModelError: the model is made for another codec, or there is no such device.
+    """
+    from ..models.unet import CHANNELS, UNet
+
+    network = load_network(card, device)
+    if not (isinstance(network, UNet) and network.config.condition == CHANNELS):
+        raise ModelError(f"model {card.name} is not a score decoder for hfd")
+    levels = card.tables.get("levels")
+    return network, levels and [level * math.log(2) / OCTAVE for level in levels]
+
+
+def unpack_fields(data: bytes) -> dict[str, int]:
+    """The codec's header fields.
+
+    Raises:
+        CorruptError: values out of range, or bytes left over.
+    """
+    values, position = unpack(FIELDS, data, 0)
+    if position != len(data):
+        raise CorruptError("the hfd header has bytes left over")
+    return values
+
+
+class Hfd:
+    """The codec behind the common protocol (codec/protocol.py)."""
+
+    ID: ClassVar[int] = 6
+    NAME: ClassVar[str] = "hfd"
+    LOSSLESS: ClassVar[bool] = False
+
+    def encode(self, raster: Raster, options: Mapping[str, Any], report: Report) -> Encoded | None:
+        """Sections of an image, or None for a layout that hfd does not take.
+
+        Raises:
+            OptionError: an option is not supported, or the file cannot be as small as asked for or
+                the picture as good.
+            ModelError: there is no such model, or it is made for another codec.
+        """
+        from .autoencoding import Picture
+
+        chosen = parse_options(Options, options)
+        ranges = (("quality", Real, chosen.quality, 0, 100), _seed_range(chosen.seed))
+        check_ranges(ranges)
+        check_wishes(chosen.bpp, chosen.bytes, chosen.psnr)
+        cards = (
+            chosen_model(chosen.model or DEFAULT_MODEL),
+            chosen_model(chosen.decoder or DEFAULT_DECODER),
+        )
+        first = Parameters(*cards, 0, chosen.seed)
+        score_decoder(first.decoder, "cpu")
+        network = first.autoencoder(chosen.device)
+        if raster.mode not in _MODES:
+            return None
+        colour, alpha = split_alpha(raster)
+        beside = []
+        if alpha is not None:
+            beside.append(Section(SectionKind.ALPHA, encode_plane(alpha)))
+        picture = Picture(network, colour)
+        report(raster.samples.size / 2)
+
+        def at(rate: int) -> Encoded:
+            data = [Section(SectionKind.DATA, payload) for payload in picture.code(rate)]
+            return Encoded(Parameters(*cards, rate, chosen.seed).pack(), [*data, *beside])
+
+        def size(encoded: Encoded) -> int:
+            return len(assemble(raster, self.ID, NO_CHECK, encoded))
+
+        allowed = chosen.bytes
+        if chosen.bpp is not None:
+            allowed = int(chosen.bpp * raster.height * raster.width / 8)
+        if allowed is not None:
+            return _largest(network.last_rate, at, size, allowed)
+        if chosen.psnr is not None:
+            return at(_least(network.last_rate, picture.psnr, chosen.psnr))
+        return at(round(chosen.quality / 100 * network.last_rate))
+
+    def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
+        from .autoencoding import Drawer, received
+        from .pictures import shown
+
+        header = contents.header
+        mode = Mode(header.mode)
+        if mode not in _MODES:
+            raise CorruptError(f"hfd has no {mode.name} images")
+        parameters = Parameters.parse(header.parameters, decoding.models)
+        height, width = header.height, header.width
+        colours = mode.channels - mode.has_alpha
+        payloads = contents.payloads(SectionKind.DATA)
+        alphas = contents.payloads(SectionKind.ALPHA)
+        network = parameters.autoencoder(decoding.device)
+        share = height * width * mode.channels / len(payloads)
+        known = received(network, parameters.rate, payloads, height, width)
+        for done, synthesise in enumerate(known, 1):
+            report(share)
+            if done < len(payloads) and not decoding.previews:
+                continue
+            image: Tensor = synthesise()
+            if decoding.render != "mmse":
+                found = score_decoder(parameters.decoder, decoding.device)
+                drawer = Drawer(*found, parameters.seed)
+                image = drawer.draw(image, decoding)
+            picture = shown(image, height, width, colours)
+            plane = alphas[0] if alphas and done == len(payloads) else None
+            yield join_alpha(picture, plane) if mode.has_alpha else picture
+
+    def describe(self, parameters: bytes) -> dict[str, int | str]:
+        values = unpack_fields(parameters)
+        named = describe_model({"model": values["decoder"], "digest": values["decoder digest"]})
+        beside = {"decoder": named["model"], "decoder digest": named["digest"]}
+        return {**values, **describe_model(values), **beside}
+
+
+_MODES = (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8)
+
+
+def _seed_range(seed: object) -> tuple[str, type[Any], Any, float, float]:
+    return "seed", Integral, seed, 0, 2**32 - 1
+
+
+def _largest(
+    last: int, at: Callable[[int], Encoded], size: Callable[[Encoded], int], allowed: int
+) -> Encoded:
+    """The file of the highest rate that is small enough, if sizes rise with the rate.
+
+    Raises:
+        OptionError: even the lowest rate takes more.
+    """
+    best: Encoded | None = None
+    low, high, least = 0, last, math.inf
+    while low <= high:
+        middle = (low + high) // 2
+        encoded = at(middle)
+        least = min(least, size(encoded))
+        if size(encoded) <= allowed:
+            best, low = encoded, middle + 1
+        else:
+            high = middle - 1
+    if best is None:
+        raise OptionError(f"{allowed} bytes are too few, the smallest file has {least}")
+    return best
+
+
+def _least(last: int, reached: Callable[[int], float], wanted: float) -> int:
+    """The lowest rate of a PSNR, if that rises with the rate.
+
+    Raises:
+        OptionError: the highest rate does not reach it.
+    """
+    if (most := reached(last)) < wanted:
+        raise OptionError(f"{wanted} dB are out of reach, {most:.2f} dB are not")
+    low, high = 0, last
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) >= wanted else (middle + 1, high)
+    return low

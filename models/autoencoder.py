@@ -1,0 +1,301 @@
+"""The autoencoder of hfd: an image as few quantised latents, and a hyperprior that prices them.
+
+A mean-scale hyperprior (Minnen et al., arXiv 1809.02736, without its context model): an analysis
+makes latents at 1/16 of the resolution, and a second, smaller one makes hyper-latents at 1/64, from
+which the hyper-synthesis says where each latent probably lies and how far off that is. One set
+of weights serves all rates: latents are scaled by learned gains before they are rounded (Cui et
+al., arXiv 2003.02012).
+
+The entropy coder needs what the hyper-synthesis says, so that one works in exact integers
+(models/exact.py). The other networks only make numbers to round, or pixels, and work in floats.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .exact import RESIDUAL_FRAC, Exact, ExactBlock, ExactConv, ExactReLU, bounded
+
+CHANNELS = 3
+PATCH = 4
+LATENT_PIXELS = 16
+"""Sides of the pixels that a latent stands for."""
+HYPER_LATENTS = 4
+"""Sides of the latents that a hyper-latent stands for."""
+MULTIPLE = LATENT_PIXELS * HYPER_LATENTS
+"""Height and width of images must be multiples of this."""
+HYPER_MAX = 127
+"""Largest magnitude of hyper-latents."""
+BELIEF_FRAC = 5
+RATE_UNITS = 16
+"""Rates between two neighbouring ones that were trained are in steps of 1/RATE_UNITS."""
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Size of an autoencoder.
+
+    Attributes:
+        width0, width1, width2: channels at 1/4, 1/8 and 1/16 of the resolution.
+        latents: channels of latents.
+        hyper: channels of hyper-latents.
+        exact: channels of the hyper-synthesis.
+        blocks: residual blocks of each resolution.
+        rates: rates that have gains of their own.
+    """
+
+    width0: int
+    width1: int
+    width2: int
+    latents: int
+    hyper: int
+    exact: int
+    blocks: int
+    rates: int
+
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """Channels from the finest resolution to the coarsest."""
+        return self.width0, self.width1, self.width2
+
+
+class Block(nn.Module):
+    """Residual block: 3x3 convolution, 1x1 convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.spatial = nn.Conv2d(channels, channels, 3, padding=1)
+        self.pointwise = nn.Conv2d(channels, channels, 1)
+        with torch.no_grad():
+            self.pointwise.weight.mul_(0.1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        change: Tensor = self.pointwise(functional.silu(self.spatial(functional.silu(h))))
+        return h + change
+
+
+def _stage(channels: int, blocks: int) -> nn.Sequential:
+    return nn.Sequential(*(Block(channels) for _ in range(blocks)))
+
+
+class Analysis(nn.Module):
+    """Images (n, 3, h, w) of -SPAN to SPAN to latents (n, latents, h / 16, w / 16)."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        widths = config.widths
+        self.enter = nn.Conv2d(CHANNELS * PATCH**2, widths[0], 3, padding=1)
+        self.stages = nn.ModuleList(_stage(width, config.blocks) for width in widths)
+        self.shrink = nn.ModuleList(
+            nn.Conv2d(4 * fine, coarse, 1) for fine, coarse in pairwise(widths)
+        )
+        self.leave = nn.Conv2d(widths[-1], config.latents, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.stages[0](self.enter(functional.pixel_unshuffle(x, PATCH)))
+        for shrink, stage in zip(self.shrink, self.stages[1:], strict=True):
+            h = stage(shrink(functional.pixel_unshuffle(h, 2)))
+        with torch.autocast(h.device.type, enabled=False):  # latents are too large for 8 bits
+            latents: Tensor = self.leave(h.float())
+        return latents
+
+
+class Synthesis(nn.Module):
+    """Latents to images, the shapes of `Analysis` the other way."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        widths = config.widths[::-1]
+        self.enter = nn.Conv2d(config.latents, widths[0], 1)
+        self.stages = nn.ModuleList(_stage(width, config.blocks) for width in widths)
+        self.grow = nn.ModuleList(
+            nn.Conv2d(coarse, 4 * fine, 1) for coarse, fine in pairwise(widths)
+        )
+        self.leave = nn.Conv2d(widths[-1], CHANNELS * PATCH**2, 3, padding=1)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        h = self.stages[0](self.enter(latents))
+        for grow, stage in zip(self.grow, self.stages[1:], strict=True):
+            h = stage(functional.pixel_shuffle(grow(h), 2))
+        return functional.pixel_shuffle(self.leave(h), PATCH)
+
+
+class HyperAnalysis(nn.Module):
+    """Latents (n, latents, h, w) to hyper-latents (n, hyper, h / 4, w / 4), not yet rounded."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        width = config.exact
+        self.enter = nn.Conv2d(2 * config.latents, width, 1)
+        self.stages = nn.ModuleList(_stage(width, 1) for _ in range(3))
+        self.shrink = nn.ModuleList(nn.Conv2d(4 * width, width, 1) for _ in range(2))
+        self.leave = nn.Conv2d(width, config.hyper, 1)
+        with torch.no_grad():  # hyper-latents that rounding takes away would never come back
+            self.leave.weight.mul_(4)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        # Latents reach from fractions of a level to hundreds.
+        values = torch.asinh(latents)
+        h = self.stages[0](self.enter(torch.cat([values, values.abs()], 1)))
+        for shrink, stage in zip(self.shrink, self.stages[1:], strict=True):
+            h = stage(shrink(functional.pixel_unshuffle(h, 2)))
+        hyper: Tensor = self.leave(h)
+        return hyper
+
+
+class HyperSynthesis(Exact):
+    """Whole hyper-latents to what they say of each latent, in integers."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        width = config.exact
+        self.enter = ExactConv(config.hyper, width, 3, RESIDUAL_FRAC, input_frac=2)
+        self.coarse = ExactBlock(width)
+        self.middle = ExactBlock(width)
+        self.fine = nn.ModuleList(ExactBlock(width) for _ in range(2))
+        self.rectify = nn.ModuleList(ExactReLU(RESIDUAL_FRAC) for _ in range(3))
+        self.grow = nn.ModuleList(ExactConv(width, 4 * width, 1, RESIDUAL_FRAC) for _ in range(2))
+        self.heads = ExactConv(width, 2 * config.latents, 1, BELIEF_FRAC)
+        with torch.no_grad():
+            self.heads.weight.mul_(0.1)
+
+    def forward(self, hyper: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and logarithm of the deviation of each latent.
+
+        Args:
+            hyper: (n, hyper, h, w), integers of at most HYPER_MAX in magnitude.
+
+        Returns:
+            Two of (n, latents, 4 h, 4 w): means in 1/16 of a level, and log2 of deviations before
+            latents are scaled by their gains, in 1/64 octave.
+        """
+        h = self.coarse(bounded(self.enter(hyper)))
+        h = bounded(functional.pixel_shuffle(self.grow[0](self.rectify[0](h)), 2))
+        h = self.middle(h)
+        h = bounded(functional.pixel_shuffle(self.grow[1](self.rectify[1](h)), 2))
+        for block in self.fine:
+            h = block(h)
+        mean, scale = self.heads(self.rectify[2](h)).chunk(2, 1)
+        return mean, 2 * scale
+
+
+class Autoencoder(nn.Module):
+    """All networks of the autoencoder, and its numbers.
+
+    Attributes:
+        gains: (rates, latents), log2 of what latents are scaled by.
+        prior_mean: (hyper,), of hyper-latents.
+        prior_scale: (rates, hyper), log2 of their deviations.
+    """
+
+    ARCHITECTURE = "autoencoder"
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.analysis = Analysis(config)
+        self.synthesis = Synthesis(config)
+        self.hyper_analysis = HyperAnalysis(config)
+        self.hyper_synthesis = HyperSynthesis(config)
+        rising = torch.linspace(-1, 2, config.rates)
+        self.gains = nn.Parameter(rising[:, None].repeat(1, config.latents))
+        self.prior_mean = nn.Parameter(torch.zeros(config.hyper))
+        self.prior_scale = nn.Parameter(torch.zeros(config.rates, config.hyper))
+
+    @property
+    def last_rate(self) -> int:
+        """The highest rate, in 1/RATE_UNITS."""
+        return (self.config.rates - 1) * RATE_UNITS
+
+    @property
+    def reach(self) -> int:
+        """Pixels to each side that analysis and synthesis look at, at most."""
+        blocks = self.config.blocks
+        return PATCH * (1 + 7 * blocks) + LATENT_PIXELS
+
+    def reconstruction(self, x: Tensor, rate: Tensor) -> Tensor:
+        """What images (n, 3, h, w) look like after coding at rates (n,)."""
+        gain = self.gain(rate)
+        latents = self.analysis(x) * gain
+        hyper = self.hyper_analysis(latents).float().round().clamp(-HYPER_MAX, HYPER_MAX)
+        mean = self.hyper_synthesis(hyper)[0] / 16
+        shown: Tensor = self.synthesis((mean + (latents - mean).round()) / gain)
+        return shown.float()
+
+    @torch.no_grad()
+    def start_as_transform(self) -> None:
+        """Make a network of random weights a block transform: a DCT of 16 by 16 pixels.
+
+        Latents are the coefficients that usually hold most, the synthesis is the inverse transform,
+        and residual blocks add nothing at first. Training would need hours to come that far.
+
+        Raises:
+            ValueError: the network is too narrow for the pixels of a block.
+        """
+        config = self.config
+        held = CHANNELS * PATCH**2
+        if config.width0 < held or config.width1 < 4 * held:
+            raise ValueError(f"widths below {held} and {4 * held} do not hold a block's pixels")
+        for side in (self.analysis, self.synthesis):
+            for module in side.modules():
+                if isinstance(module, Block):
+                    for part in module.pointwise.parameters():
+                        nn.init.zeros_(part)
+        waves, deviations = _transform(config.width2, 4 * config.width1)
+        _become(self.analysis.enter, torch.eye(config.width0, held))
+        _become(self.analysis.shrink[0], torch.eye(config.width1, 4 * config.width0))
+        _become(self.analysis.shrink[1], waves)
+        _become(self.analysis.leave, torch.eye(config.latents, config.width2))
+        _become(self.synthesis.enter, torch.eye(config.width2, config.latents))
+        _become(self.synthesis.grow[0], waves.T)
+        _become(self.synthesis.grow[1], torch.eye(4 * config.width0, config.width1))
+        _become(self.synthesis.leave, torch.eye(held, config.width0))
+        scales = deviations[: config.latents].log2()
+        self.hyper_synthesis.heads.bias.copy_(torch.cat([torch.zeros_like(scales), scales]))
+
+    def gain(self, rate: Tensor) -> Tensor:
+        """What latents are scaled by at rates (n,) in 1/RATE_UNITS: (n, latents, 1, 1)."""
+        return torch.exp2(between(self.gains, rate / RATE_UNITS))[:, :, None, None]
+
+
+def between(rows: Tensor, at: Tensor) -> Tensor:
+    """Rows (r, c) interpolated at places (n,) of 0 to r - 1: (n, c)."""
+    low = at.floor().clamp(0, len(rows) - 2).long()
+    return torch.lerp(rows[low], rows[low + 1], (at - low)[:, None].to(rows.dtype))
+
+
+def _become(conv: nn.Module, matrix: Tensor) -> None:
+    """Make a convolution a matrix of each pixel's channels."""
+    assert isinstance(conv, nn.Conv2d) and conv.bias is not None
+    middle = conv.weight.shape[2] // 2
+    conv.weight.zero_()[:, :, middle, middle] = matrix
+    conv.bias.zero_()
+
+
+def _transform(count: int, planes: int) -> tuple[Tensor, Tensor]:
+    """Waves (count, planes) of what usually holds most, and about how much (count,).
+
+    The waves are those of an orthonormal DCT of three orthonormal colour planes; a block's pixels
+    are in the order in which pixel_unshuffle puts them, in patches, twice.
+    """
+    sides = torch.arange(LATENT_PIXELS)
+    cosines = torch.cos((2 * sides + 1) * sides[:, None] * (math.pi / (2 * LATENT_PIXELS)))
+    colours = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]])
+    parts = (functional.normalize(part.float(), dim=1) for part in (colours, cosines, cosines))
+    colour, down, across = parts
+    waves = torch.kron(colour, torch.kron(down, across))
+    frequency = (sides[:, None] ** 2 + sides**2).flatten()
+    deviations = torch.kron(torch.tensor([1, 0.2, 0.1]), 6 * (1 + frequency) ** -0.65)
+    order = deviations.argsort(descending=True)[:count]
+    places = torch.arange(waves.shape[1]).view(1, CHANNELS, LATENT_PIXELS, LATENT_PIXELS)
+    for factor in (PATCH, 2, 2):
+        places = functional.pixel_unshuffle(places, factor)
+    held = torch.zeros(count, planes)
+    held[: len(order), : places.numel()] = waves[order][:, places.flatten()]
+    return held, functional.pad(deviations[order], (0, count - len(order)), value=2**-4)

@@ -1,0 +1,82 @@
+"""Where the networks of lossy codecs run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import noisepress
+from noisepress.bitstream.errors import ModelError
+from noisepress.codec import diffc
+from noisepress.models import registry
+from noisepress.models.autoencoder import Autoencoder, AutoencoderConfig
+from noisepress.models.storage import placed
+from noisepress.models.tiling import device_of
+
+LOSSY = ("diffc", "hfd")
+CARD = registry.find("diffc-photo")
+ROW, COLUMN = np.mgrid[:33, :48][..., None]
+PICTURE = (120 + 60 * np.sin(ROW / 9 + COLUMN / 7 + np.arange(3))).astype(np.uint8)
+HERE = "cpu:0"
+"""The processor by another name, which takes the way that other devices take."""
+
+
+def how(codec: str) -> dict[str, Any]:
+    return {"steps": 10, "effort": 6} if codec == "diffc" else {}
+
+
+@pytest.mark.parametrize("codec", LOSSY)
+def test_files_and_pictures_are_the_same_on_a_device(codec: str) -> None:
+    data = noisepress.encode(PICTURE, codec, quality=30, **how(codec))
+    assert noisepress.encode(PICTURE, codec, quality=30, device=HERE, **how(codec)) == data
+    here, there = (
+        noisepress.decode(data, render="flow", steps=2, device=one) for one in ("cpu", HERE)
+    )
+    assert np.array_equal(here, there)
+
+
+@pytest.mark.parametrize("codec", LOSSY)
+@pytest.mark.parametrize("device", ["nowhere", "", "cuda:99"])
+def test_devices_that_are_not_there_are_refused(codec: str, device: str) -> None:
+    data = noisepress.encode(PICTURE, codec, quality=30, **how(codec))
+    for act in (
+        lambda: noisepress.encode(PICTURE, codec, device=device),
+        lambda: noisepress.decode(data, device=device),
+    ):
+        with pytest.raises(ModelError) as info:
+            act()
+        assert repr(device) in str(info.value) and "\n" not in str(info.value)
+
+
+def test_only_floating_point_parts_leave_the_processor() -> None:
+    config = AutoencoderConfig(8, 8, 8, latents=8, hyper=4, exact=8, blocks=1, rates=2)
+    network = placed(Autoencoder(config), "meta")
+    assert isinstance(network, Autoencoder)
+    away = (network.analysis, network.synthesis, network.hyper_analysis)
+    assert {device_of(part).type for part in away} == {"meta"}
+    assert device_of(network.hyper_synthesis).type == "cpu"
+    assert network.gains.device.type == "cpu"
+
+
+def test_a_network_is_kept_for_each_device() -> None:
+    networks = [registry.load(CARD, device) for device in ("cpu", HERE, HERE)]
+    assert networks[1] is networks[2] is not networks[0]
+
+
+def test_products_of_matrices() -> None:
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(rows, 5)).astype(np.float32) for rows in (3, 4))
+    np.testing.assert_allclose(diffc._product(HERE)(a, b), a @ b.T, rtol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("codec", LOSSY)
+def test_a_gpu_decodes_what_the_processor_coded(codec: str) -> None:
+    data = noisepress.encode(PICTURE, codec, quality=40, **how(codec))
+    here, there = (noisepress.decode(data, device=one).astype(float) for one in ("cpu", "cuda"))
+    assert np.mean((here - there) ** 2) < 0.5
+    other = noisepress.encode(PICTURE, codec, quality=40, device="cuda", **how(codec))
+    assert abs(len(other) - len(data)) < 0.02 * len(data)

@@ -1,0 +1,822 @@
+"""hfd files: pictures, sizes, options, prefixes, damage, renderings, and other machines."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+import noisepress
+from noisepress import cli
+from noisepress.bitstream.coders import Decoder, Tally
+from noisepress.bitstream.container import Header, Section, SectionKind, read, write
+from noisepress.bitstream.errors import (
+    CorruptError,
+    ModelError,
+    NoisepressError,
+    OptionError,
+    TruncatedError,
+    UnsupportedImageError,
+)
+from noisepress.bitstream.noise import normals
+from noisepress.codec import autoencoding, hyperprior
+from noisepress.codec.autoencoding import Drawer, Picture
+from noisepress.codec.hfd import CALLS, FIELDS, MAX_RATE, Hfd, Parameters, unpack_fields
+from noisepress.codec.hyperprior import SECTIONS, Hyperprior
+from noisepress.codec.image import Mode, Palette, Raster
+from noisepress.codec.pictures import image_of, shown
+from noisepress.codec.protocol import RENDERINGS, Decoding, Render
+from noisepress.models import registry, tiling
+from noisepress.models.autoencoder import Autoencoder
+from noisepress.models.diffusion import alpha_sigma
+from noisepress.models.storage import read_network, write_network
+from noisepress.models.unet import UNet
+
+Samples = NDArray[np.uint8]
+LAST = 32
+"""The highest rate of the small model."""
+
+
+def smooth(height: int, width: int, channels: int = 3, seed: int = 0) -> Samples:
+    """Slopes of shade with faint noise."""
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[:height, :width][..., None] / 32
+    (down, along), base = rng.normal(0, 40, (2, channels)), rng.uniform(80, 180, channels)
+    shades = base + down * np.sin(row) + along * np.cos(column)
+    noise = rng.normal(0, 1.5, (height, width, channels))
+    picture: Samples = (shades + noise).clip(0, 255).astype(np.uint8)
+    return picture
+
+
+def psnr(picture: NDArray[Any], image: NDArray[Any]) -> float:
+    error = np.mean((picture.astype(float) - image) ** 2)
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
+    text = str(error.value)
+    assert text and "\n" not in text
+    return text
+
+
+class Codec:
+    """hfd with small models."""
+
+    def __init__(self, model: str, decoder: str) -> None:
+        self.model, self.decoder = model, decoder
+        self.models = [model, decoder]
+
+    def encode(self, image: object, **options: Any) -> bytes:
+        given: dict[str, Any] = {"model": self.model, "decoder": self.decoder, **options}
+        return noisepress.encode(image, "hfd", **given)
+
+    def decode(self, data: bytes, **options: Any) -> NDArray[Any]:
+        return noisepress.decode(data, model=self.models, **options)
+
+    def pictures(self, data: bytes, **options: Any) -> list[NDArray[Any]]:
+        return list(noisepress.decode_progressive(data, model=self.models, **options))
+
+    def network(self) -> Autoencoder:
+        found = registry.load(registry.find(self.model))
+        assert isinstance(found, Autoencoder)
+        return found
+
+    def at(self, image: object, rate: int) -> bytes:
+        data = self.encode(image, quality=100 * rate / LAST)
+        assert rate_of(data) == rate
+        return data
+
+
+def rate_of(data: bytes) -> int:
+    rate = noisepress.inspect(data).parameters["rate"]
+    assert isinstance(rate, int)
+    return rate
+
+
+@pytest.fixture
+def codec(autoencoder_model: str, score_model: str) -> Codec:
+    return Codec(autoencoder_model, score_model)
+
+
+# Pictures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 70), (70, 1), (64, 64), (65, 37)])
+@pytest.mark.parametrize("mode", [Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8])
+def test_images_of_all_layouts_and_sizes(shape: tuple[int, int], mode: Mode, codec: Codec) -> None:
+    image = smooth(*shape, mode.channels)
+    data = codec.encode(Raster(image, mode), quality=100)
+    raster = noisepress.decode_raster(data, model=codec.models)
+    assert raster.mode is mode
+    assert (raster.samples.shape, raster.samples.dtype) == (image.shape, image.dtype)
+    colours = mode.channels - mode.has_alpha
+    assert psnr(raster.samples[..., :colours], image[..., :colours]) > 36
+    np.testing.assert_array_equal(raster.samples[..., colours:], image[..., colours:])
+    info = noisepress.inspect(data)
+    assert (info.codec, info.mode, info.height, info.width) == ("hfd", mode.name, *shape)
+    kinds = [kind for kind, *_ in info.sections]
+    assert kinds == ["data"] * SECTIONS + ["alpha"] * mode.has_alpha
+
+
+def test_opacity_is_exact_however_rough(codec: Codec) -> None:
+    image = smooth(19, 23, 4)
+    image[..., 3] = np.random.default_rng(1).integers(0, 256, (19, 23))
+    found = codec.decode(codec.encode(image, quality=0))
+    np.testing.assert_array_equal(found[..., 3], image[..., 3])
+    assert psnr(found[..., :3], image[..., :3]) < 40
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_quality_buys_nearness(channels: int, codec: Codec) -> None:
+    image = smooth(80, 70, channels).squeeze()
+    files = [codec.encode(image, quality=quality) for quality in (0, 40, 100)]
+    found = [psnr(codec.decode(data), image) for data in files]
+    assert [rate_of(data) for data in files] == [0, 13, LAST]
+    assert [len(data) for data in files] == sorted(len(data) for data in files)
+    assert found == sorted(found)
+    assert found[-1] > found[0] + 2
+
+
+def test_the_file_holds_what_the_network_says_that_it_does(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the price of bits, which training does not know."""
+    monkeypatch.setattr(hyperprior, "_WORTH", 1e9)
+    image, rate = smooth(64, 128), 20
+    with torch.inference_mode():
+        network = codec.network()
+        expected = network.reconstruction(image_of(image, 64, 128), torch.tensor([float(rate)]))
+    found = codec.decode(codec.at(image, rate))
+    assert np.abs(found.astype(int) - shown(expected, *image.shape)).max() <= 1
+
+
+def test_extreme_images(codec: Codec) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (70, 20, 3), np.uint8)
+    flat = [np.full((20, 20, 3), shade, np.uint8) for shade in (0, 100, 255)]
+    for image, least in zip((noise, *flat), (8, 38, 38, 38), strict=True):
+        found = codec.decode(codec.encode(image, quality=100))
+        assert found.shape == image.shape and psnr(found, image) > least
+
+
+def test_file_is_deterministic_and_options_change_it(codec: Codec) -> None:
+    image = smooth(20, 18)
+    plain = codec.encode(image)
+    assert codec.encode(image) == plain
+    for change in ({"seed": 1}, {"quality": 61}):
+        other = codec.encode(image, **change)
+        assert other != plain
+    assert codec.encode(image, quality=30) == plain
+
+
+def test_info_names_the_parameters(codec: Codec) -> None:
+    info = noisepress.inspect(codec.encode(smooth(9, 9), seed=2**32 - 1, quality=50))
+    assert info.parameters == {
+        "model": "number 1028",
+        "digest": f"{registry.find(codec.model).digest:08x}",
+        "decoder": "number 1029",
+        "decoder digest": f"{registry.find(codec.decoder).digest:08x}",
+        "rate": 16,
+        "seed": 2**32 - 1,
+    }
+
+
+def test_metadata_comes_back_byte_for_byte(codec: Codec) -> None:
+    beside = {"icc": bytes(range(256)) * 2, "exif": b"II*\0abc", "xmp": b"<x/>"}
+    raster = Raster(smooth(12, 9, 4), Mode.RGBA8, **beside)
+    found = noisepress.decode_raster(codec.encode(raster), model=codec.models)
+    assert {name: getattr(found, name) for name in beside} == beside
+
+
+def test_progress_rises_to_the_total(codec: Codec) -> None:
+    image = smooth(20, 20, 4)
+    seen: list[tuple[int, int]] = []
+    data = codec.encode(image, progress=lambda *at: seen.append(at))
+    assert len(seen) > 1 and seen[-1] == (image.size, image.size)
+    seen.clear()
+    codec.decode(data, progress=lambda *at: seen.append(at))
+    assert len(seen) == SECTIONS and seen[-1] == (image.size, image.size)
+    assert all(a[0] <= b[0] for a, b in itertools.pairwise(seen))
+
+
+def test_archives_hold_hfd_files(codec: Codec) -> None:
+    images = {"a": smooth(20, 30), "b": smooth(9, 70, 4), "c": smooth(16, 16, 1)[..., 0]}
+    options: dict[str, Any] = {"model": codec.model, "decoder": codec.decoder, "quality": 40}
+    data = noisepress.archive(images.items(), "hfd", group=2, **options)
+    stored = noisepress.Archive(data)
+    assert [member.name for member in stored.members] == list(images)
+    for name, image in images.items():
+        file = codec.encode(image, quality=40)
+        hows: tuple[dict[str, Any], ...] = ({}, {"render": "flow", "detail": 0.5, "steps": 3})
+        for how in hows:
+            found = stored.read(name, model=codec.models, **how)
+            np.testing.assert_array_equal(found, codec.decode(file, **how))
+    group = stored.read_group(0, model=codec.models, render="flow", steps=2)
+    expected = codec.decode(codec.encode(images["a"], quality=40), render="flow", steps=2)
+    np.testing.assert_array_equal(group[0].samples, expected)
+
+
+def test_the_bundled_models_code() -> None:
+    image = smooth(40, 66)
+    data = noisepress.encode(image, "hfd")
+    for render in RENDERINGS:
+        found = noisepress.decode(data, render=render, steps=2)
+        assert found.shape == image.shape and found.dtype == np.uint8
+    assert len(noisepress.encode(image, "hfd", bytes=len(data))) <= len(data)
+
+
+def test_codec_is_lossy_and_has_an_id_of_its_own(codec: Codec) -> None:
+    assert (Hfd.ID, Hfd.NAME, Hfd.LOSSLESS) == (6, "hfd", False)
+    data = codec.encode(smooth(9, 9))
+    noisepress.verify(data, model=codec.models)
+    with pytest.raises(OptionError, match="hfd is lossy"):
+        noisepress.verify(data, smooth(9, 9), model=codec.models)
+
+
+# Sizes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_highest_rate_that_fits_is_taken(seed: int, codec: Codec) -> None:
+    rng = np.random.default_rng(seed)
+    image = smooth(int(rng.integers(20, 90)), int(rng.integers(20, 90)), (1, 3, 4, 3)[seed], seed)
+    least, most = (len(codec.at(image, rate)) for rate in (0, LAST))
+    for share in (0, 0.3, 0.8):
+        allowed = round(least + share * (most - least))
+        data = codec.encode(image, bytes=allowed, seed=seed)
+        rate = rate_of(data)
+        assert len(data) <= allowed
+        assert rate == LAST or len(codec.at(image, rate + 1)) > allowed - 4
+        codec.decode(data)
+
+
+def test_bytes_count_everything_in_the_file(codec: Codec) -> None:
+    raster = Raster(smooth(30, 70, 4), Mode.RGBA8, icc=np.random.default_rng(0).bytes(500))
+    beside = len(codec.encode(raster)) - len(codec.encode(raster.samples[..., :3]))
+    assert beside > 1000
+    allowed = len(codec.at(raster, 12)) + 8
+    data = codec.encode(raster, bytes=allowed)
+    assert len(data) <= allowed and rate_of(data) >= 11
+    assert noisepress.decode_raster(data, model=codec.models).icc == raster.icc
+
+
+@pytest.mark.parametrize("rate", [2, 17, 30])
+def test_bpp_are_bytes_for_the_size(rate: int, codec: Codec) -> None:
+    image = smooth(64, 100)
+    bpp = 8 * (len(codec.at(image, rate)) + 3.7) / (64 * 100)
+    data = codec.encode(image, bpp=bpp)
+    assert 8 * len(data) / (64 * 100) <= bpp and rate_of(data) >= rate - 1
+    assert data == codec.encode(image, bytes=int(bpp * 64 * 100 / 8))
+
+
+@pytest.mark.parametrize("given", [{"bytes": 10**6}, {"bpp": 10**5}])
+def test_sizes_out_of_reach_end_at_the_highest_rate(given: dict[str, Any], codec: Codec) -> None:
+    assert rate_of(codec.encode(smooth(16, 16), **given)) == LAST
+
+
+@pytest.mark.parametrize("given", [{"bytes": 0}, {"bytes": 100}, {"bpp": 0}, {"bpp": 0.2}])
+def test_too_few_bytes_are_an_error_that_names_the_smallest_file(
+    given: dict[str, Any], codec: Codec
+) -> None:
+    image = smooth(33, 40, 4)
+    least = len(codec.at(image, 0))
+    with pytest.raises(OptionError, match=f"too few, the smallest file has {least}$") as error:
+        codec.encode(image, **given)
+    one_line(error)
+    assert len(codec.encode(image, bytes=least)) == least
+
+
+@pytest.mark.parametrize("shape", [(40, 70, 3), (64, 64, 1), (30, 33, 4)])
+def test_psnr_is_met_by_the_least_rate(shape: tuple[int, int, int], codec: Codec) -> None:
+    """Of the colours alone."""
+    image = smooth(*shape).squeeze()
+
+    def reached(data: bytes) -> float:
+        found = codec.decode(data)
+        return psnr(found[..., :3], image[..., :3]) if shape[2] == 4 else psnr(found, image)
+
+    wished = (reached(codec.at(image, 4)) + reached(codec.at(image, 20))) / 2
+    data = codec.encode(image, psnr=wished)
+    assert reached(data) >= wished
+    assert 4 < rate_of(data) <= 20
+    assert reached(codec.at(image, rate_of(data) - 1)) < wished + 0.1
+
+
+def test_psnr_of_any_picture_takes_the_lowest_rate(codec: Codec) -> None:
+    assert rate_of(codec.encode(smooth(33, 17), psnr=1)) == 0
+
+
+@pytest.mark.parametrize("wished", [99, math.inf])
+def test_qualities_out_of_reach_are_refused(wished: float, codec: Codec) -> None:
+    with pytest.raises(OptionError, match=r"out of reach, \d\d\.\d\d dB are not") as error:
+        codec.encode(smooth(16, 16), psnr=wished)
+    one_line(error)
+
+
+# Options -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ({"quality": -1}, "0 to 100"),
+        ({"quality": 100.1}, "0 to 100"),
+        ({"quality": math.nan}, "0 to 100"),
+        ({"quality": "high"}, "quality is 'high'"),
+        ({"quality": None}, "quality is None"),
+        ({"seed": -1}, "0 to 4294967295"),
+        ({"seed": 2**32}, "0 to 4294967295"),
+        ({"seed": 1.0}, "whole numbers"),
+        ({"bpp": -0.1}, "bpp is -0.1"),
+        ({"bpp": math.nan}, "bpp is nan"),
+        ({"bpp": math.inf}, "bpp is inf"),
+        ({"bytes": -1}, "bytes is -1"),
+        ({"bytes": 100.5}, "whole numbers"),
+        ({"psnr": -1}, "psnr is -1"),
+        ({"psnr": math.nan}, "psnr is nan"),
+        ({"effort": 8}, "quality, bpp, bytes, psnr, seed, model, decoder"),
+        ({"steps": 8}, "unknown option 'steps'"),
+        ({"bpp": 1, "bytes": 100}, "exclude each other"),
+        ({"bpp": 1, "psnr": 30}, "exclude each other"),
+        ({"bytes": 100, "psnr": 30}, "exclude each other"),
+    ],
+)
+def test_wrong_options_name_the_supported_ones(
+    given: dict[str, Any], known: str, codec: Codec
+) -> None:
+    with pytest.raises(OptionError) as error:
+        codec.encode(smooth(4, 4), **given)
+    assert known in one_line(error)
+
+
+@pytest.mark.parametrize("mode", [Mode.BILEVEL, Mode.PALETTE8, Mode.L16, Mode.RGB16, Mode.RGBA16])
+@pytest.mark.parametrize("fallback", [False, True])
+def test_other_layouts_are_refused(mode: Mode, fallback: bool, codec: Codec) -> None:
+    palette = Palette(np.zeros((2, 3), np.uint8), b"").pack() if mode is Mode.PALETTE8 else b""
+    raster = Raster(np.zeros((4, 4, mode.channels), mode.dtype), mode, palette)
+    with pytest.raises(UnsupportedImageError, match=f"hfd does not code {mode.name}") as error:
+        codec.encode(raster, fallback=fallback)
+    one_line(error)
+
+
+def test_models_of_other_codecs_are_refused(
+    codec: Codec, lattice_model: str, unet_model: str
+) -> None:
+    image = smooth(4, 4)
+    for model in (lattice_model, unet_model, codec.decoder):
+        with pytest.raises(ModelError, match="is not an autoencoder for hfd") as error:
+            codec.encode(image, model=model)
+        one_line(error)
+    for decoder in (lattice_model, unet_model, codec.model):
+        with pytest.raises(ModelError, match="is not a score decoder for hfd") as error:
+            codec.encode(image, decoder=decoder)
+        one_line(error)
+    for name in ("model", "decoder"):
+        with pytest.raises(ModelError, match="unknown model 'hfd-huge'"):
+            codec.encode(image, **{name: "hfd-huge"})
+    for model in (codec.model, codec.decoder):
+        with pytest.raises(ModelError, match=r"not made for diffc|no table of errors") as error:
+            noisepress.encode(image, "diffc", model=model)
+        one_line(error)
+        with pytest.raises(ModelError) as error:
+            noisepress.encode(image, model=model)
+        one_line(error)
+
+
+def test_missing_and_changed_models_are_refused(codec: Codec, tmp_path: Path) -> None:
+    data = codec.encode(smooth(4, 4))
+    for given, needed in (
+        (None, 1028),
+        ([codec.decoder], 1028),
+        ([codec.model], 1029),
+    ):
+        with pytest.raises(ModelError, match=f"needs model {needed}") as error:
+            noisepress.decode(data, model=given)
+        one_line(error)
+    for path, number in ((codec.model, 1028), (codec.decoder, 1029)):
+        card = registry.find(path)
+        network = read_network(card.path, card.architecture, card.config)
+        other = tmp_path / f"{number}.safetensors"
+        write_network(network, other, name="other", number=number, tables={}, facts={"a": 1})
+        with pytest.raises(ModelError, match=f"{card.digest:08x}") as error:
+            noisepress.decode(data, model=[str(other), *codec.models])
+        one_line(error)
+
+
+# Prefixes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("render", ["mmse", "flow"])
+def test_prefixes_decode_to_the_pictures_on_the_way(
+    channels: int, render: str, codec: Codec
+) -> None:
+    data = codec.encode(smooth(66, 31, channels), quality=50)
+    pictures = codec.pictures(data, render=render)
+    ends = read(data).ends()[1:]
+    assert len(pictures) == SECTIONS
+    for end, picture in zip(ends[: SECTIONS - 1], pictures, strict=False):
+        np.testing.assert_array_equal(codec.decode(data[:end], render=render), picture)
+    np.testing.assert_array_equal(codec.decode(data, render=render), pictures[-1])
+    early = codec.pictures(data[: ends[1]], render=render)
+    np.testing.assert_array_equal(early, pictures[:2])
+
+
+def test_pictures_on_the_way_are_what_the_encoder_thinks(codec: Codec) -> None:
+    image, rate = smooth(66, 100), 25
+    data = codec.at(image, rate)
+    own = Picture(codec.network(), image)
+    x, (height, width) = own._latents, own._latents.shape[2:]
+    run = Hyperprior(codec.network(), rate).run(x, height, width, itertools.repeat(Tally()))
+    expected = [shown(autoencoding._synthesis(codec.network(), one), *image.shape) for one in run]
+    pictures = codec.pictures(data)
+    np.testing.assert_array_equal(pictures, expected)
+    found = [psnr(picture, image) for picture in pictures]
+    assert found == sorted(found) and found[0] < found[-1] - 3
+    assert own.psnr(rate) == pytest.approx(found[-1])
+
+
+def test_cut_anywhere_decodes_to_the_last_whole_section(codec: Codec) -> None:
+    image = smooth(18, 20, 4)
+    data = codec.encode(image)
+    pictures = codec.pictures(data)
+    ends = read(data).ends()[1:]
+    for size in range(len(data)):
+        whole = sum(end <= size for end in ends)
+        if whole == 0:
+            with pytest.raises(TruncatedError) as error:
+                codec.decode(data[:size])
+            one_line(error)
+            continue
+        if not any(abs(end - size) <= 1 for end in ends):
+            continue  # as its neighbours
+        found = codec.decode(data[:size])
+        np.testing.assert_array_equal(found[..., :3], pictures[whole - 1][..., :3])
+        assert (found[..., 3] == 255).all()
+        assert noisepress.inspect(data[:size]).truncated
+    np.testing.assert_array_equal(pictures[-1][..., 3], image[..., 3])
+    assert all((picture[..., 3] == 255).all() for picture in pictures[:-1])
+
+
+def test_truncated_files_are_files(codec: Codec) -> None:
+    image = smooth(70, 70)
+    data = codec.encode(image)
+    for size in (100, 150, len(data) - 1):
+        part = noisepress.truncate(data, size)
+        assert len(part) <= size
+        assert codec.decode(part).shape == image.shape
+
+
+# Renderings ----------------------------------------------------------------------------------
+
+
+def test_renderings_are_deterministic_and_differ(codec: Codec) -> None:
+    image = smooth(33, 17)
+    data, other = (codec.encode(image, seed=seed) for seed in (0, 1))
+    found = {}
+    for render in ("mmse", "flow", "ancestral"):
+        found[render] = codec.decode(data, render=render)
+        np.testing.assert_array_equal(codec.decode(data, render=render), found[render])
+        assert found[render].shape == image.shape
+        same = np.array_equal(codec.decode(other, render=render), found[render])
+        assert same == (render == "mmse")
+    for one, another in itertools.combinations(found.values(), 2):
+        assert np.abs(one.astype(int) - another).mean() > 2
+    np.testing.assert_array_equal(found["mmse"], codec.decode(data))
+
+
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The levels at which the score decoder is called."""
+    levels: list[float] = []
+    exact = tiling.estimate
+
+    def spy(network: UNet, z: Tensor, logsnr: float, *args: Any) -> Tensor:
+        levels.append(logsnr)
+        return exact(network, z, logsnr, *args)
+
+    monkeypatch.setattr(autoencoding, "estimate", spy)
+    return levels
+
+
+def test_steps_are_the_networks_calls(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = codec.encode(smooth(20, 20))
+    levels = spied(monkeypatch)
+    for render in ("flow", "ancestral"):
+        for steps in (None, 1, 2, 13):
+            levels.clear()
+            codec.decode(data, render=render, steps=steps)
+            assert len(levels) == (CALLS if steps is None else steps)
+            assert levels == sorted(levels) and levels[0] == -1
+            assert levels[-1] == pytest.approx(8) or steps == 1
+    levels.clear()
+    codec.decode(data, steps=5)
+    codec.decode(data, render="mmse", detail=0.5)
+    assert not levels
+    codec.pictures(data, render="flow", steps=2)
+    assert len(levels) == 2 * SECTIONS
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1001, 2.5, "8"])
+@pytest.mark.parametrize("render", ["mmse", "flow"])
+def test_wrong_steps_are_errors(steps: Any, render: str, codec: Codec) -> None:
+    data = codec.encode(smooth(4, 4))
+    for call in (codec.decode, codec.pictures):
+        with pytest.raises(OptionError, match="whole numbers from 1 to 1000") as error:
+            call(data, render=render, steps=steps)
+        assert repr(steps) in one_line(error)
+
+
+def test_detail_is_how_far_the_path_goes(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = codec.encode(smooth(20, 20))
+    levels = spied(monkeypatch)
+    whole = codec.decode(data, render="flow")
+    for detail, last in ((0.0, -1), (1e-9, -1), (0.25, 1.25), (1.0, 8)):
+        levels.clear()
+        found = codec.decode(data, render="flow", detail=detail)
+        assert levels[0] == -1 and levels[-1] == pytest.approx(last)
+        assert np.array_equal(found, whole) == (detail == 1)
+        assert (len(levels) == 1) == (detail == 0)
+    for render in ("mmse", "ancestral"):
+        np.testing.assert_array_equal(
+            codec.decode(data, render=render, detail=0.25), codec.decode(data, render=render)
+        )
+
+
+class Ideal(nn.Module):
+    """The score decoder of images that are normal around the first stage's."""
+
+    MULTIPLE, reach = 16, 0
+
+    def __init__(self, deviation: float) -> None:
+        super().__init__()
+        self.deviation = nn.Parameter(torch.tensor(deviation))
+
+    def forward(self, z: Tensor, logsnr: Tensor, known: Tensor) -> Tensor:
+        alpha, sigma = alpha_sigma(logsnr)
+        power = (alpha * self.deviation) ** 2
+        return known + power / (power + sigma**2) / alpha * (z - alpha * known)
+
+
+DEVIATION = 0.1
+IMAGE = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
+
+
+def drawn(seed: int = 0, **how: Any) -> Tensor:
+    """What is drawn beside an image."""
+    ideal: Any = Ideal(DEVIATION)
+    decoding = Decoding(**{"render": "flow", **how})
+    return Drawer(ideal, None, seed).draw(IMAGE, decoding) - IMAGE
+
+
+@pytest.mark.parametrize("render", ["flow", "ancestral"])
+def test_what_is_drawn_is_distributed_as_images_are(render: str) -> None:
+    beside = drawn(render=render, steps=200)
+    assert float(beside.std()) == pytest.approx(DEVIATION, rel=0.03)
+    assert abs(float(beside.mean())) < 0.005
+    other = drawn(render=render, steps=200, seed=1)
+    correlation = torch.corrcoef(torch.stack([beside.flatten(), other.flatten()]))[0, 1]
+    assert abs(float(correlation)) < 0.03
+    few = drawn(render=render)
+    assert 0.7 * DEVIATION < few.std() < 1.1 * DEVIATION
+
+
+@pytest.mark.parametrize(("render", "streams"), [("flow", [0]), ("ancestral", [0, 1, 2])])
+def test_no_noise_is_used_twice(
+    render: str, streams: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def spy(*stream: int, n: int) -> NDArray[np.float32]:
+        asked.append(stream)
+        return normals(*stream, n=n)
+
+    monkeypatch.setattr(autoencoding, "normals", spy)
+    drawn(render=render, steps=3, seed=5)
+    assert asked == [(5, stream) for stream in streams]
+
+
+def test_detail_leads_from_the_mean_to_one_image() -> None:
+    beside = [drawn(detail=detail, steps=50) for detail in (0, 0.1, 0.4, 0.7, 1)]
+    apart = [float(one.std()) for one in beside]
+    assert apart == sorted(apart)
+    assert apart[0] < 0.1 * DEVIATION and apart[-1] > 0.95 * DEVIATION
+    for one, other in itertools.pairwise(beside[1:]):
+        correlation = torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1]
+        assert correlation > 0.99
+
+
+@pytest.mark.parametrize("detail", [0.0, 0.3, 1.0])
+def test_decoders_for_few_calls_are_called_at_their_levels(detail: float) -> None:
+    asked: list[float] = []
+
+    class Watched(Ideal):
+        def forward(self, z: Tensor, logsnr: Tensor, known: Tensor) -> Tensor:
+            asked.append(float(logsnr))
+            return super().forward(z, logsnr, known)
+
+    levels = [-0.9, 1.0, 3.5]
+    ideal: Any = Watched(DEVIATION)
+    renders: tuple[Render, ...] = ("flow", "ancestral")
+    for render in renders:
+        asked.clear()
+        Drawer(ideal, levels, 0).draw(IMAGE, Decoding(render=render, detail=detail))
+        whole = render == "ancestral" or detail == 1
+        wanted = levels if whole else levels[:2] if detail else levels[:1]
+        assert asked == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("command", ["flow", "ancestral"])
+def test_command_line_takes_steps_and_models(command: str, codec: Codec, tmp_path: Path) -> None:
+    image = smooth(20, 33)
+    source, file, back = (tmp_path / name for name in ("a.png", "a.nzp", "b.png"))
+    Image.fromarray(image).save(source)
+    models = ("--model", codec.model, "--decoder", codec.decoder)
+    with pytest.raises(SystemExit) as done:
+        encode = ("encode", str(source), str(file), "--codec", "hfd", "--quality", "40", "-q")
+        cli.main([*encode, *models])
+    assert not done.value.code
+    assert file.read_bytes() == codec.encode(image, quality=40)
+    with pytest.raises(SystemExit) as done:
+        decode = ("decode", str(file), str(back), "--render", command, "--steps", "3")
+        cli.main([*decode, "--model", codec.model, "--model", codec.decoder])
+    assert not done.value.code
+
+
+# Damage --------------------------------------------------------------------------------------
+
+
+def test_header_fields_come_back(codec: Codec) -> None:
+    cards = registry.find(codec.model), registry.find(codec.decoder)
+    packed = Parameters(*cards, 27, 2**32 - 1).pack()
+    assert Parameters.parse(packed, codec.models) == Parameters(*cards, 27, 2**32 - 1)
+    values = unpack_fields(packed)
+    assert list(values) == [field.name for field in FIELDS]
+    assert (values["model"], values["decoder"], values["rate"]) == (1028, 1029, 27)
+    for wrong in (packed[:-1], packed + b"\0", b""):
+        with pytest.raises(NoisepressError) as error:
+            unpack_fields(wrong)
+        one_line(error)
+
+
+@pytest.mark.parametrize("rate", [LAST + 1, MAX_RATE])
+def test_rates_that_the_model_has_not_are_refused(rate: int, codec: Codec) -> None:
+    contents = read(codec.encode(smooth(5, 6)))
+    cards = registry.find(codec.model), registry.find(codec.decoder)
+    header = replace(contents.header, parameters=Parameters(*cards, rate, 0).pack())
+    data = write(header, contents.sections)
+    assert rate_of(data) == rate
+    with pytest.raises(CorruptError, match=f"rate {rate}, .* has {LAST}") as error:
+        codec.decode(data)
+    one_line(error)
+
+
+def test_every_damaged_byte_is_noticed(codec: Codec) -> None:
+    raster = Raster(smooth(5, 6, 4), Mode.RGBA8, icc=b"profile")
+    data = codec.encode(raster, quality=5)
+    for position, byte in enumerate(data):
+        for change in (1, 0x80, 0xFF):
+            bad = data[:position] + bytes([byte ^ change]) + data[position + 1 :]
+            with pytest.raises(NoisepressError) as error:
+                codec.decode(bad)
+            one_line(error)
+
+
+Change = Callable[[Header, list[Section]], tuple[Header, list[Section]]]
+
+
+def _with(h: Header, position: int, value: int) -> Header:
+    """One byte of the codec's parameters set."""
+    parameters = bytearray(h.parameters)
+    parameters[position] = value
+    return replace(h, parameters=bytes(parameters))
+
+
+FORGERIES: dict[str, Change] = {
+    "palette layout": lambda h, s: (replace(h, mode=Mode.PALETTE8), s),
+    "16-bit layout": lambda h, s: (replace(h, mode=Mode.RGBA16), s),
+    "unknown layout": lambda h, s: (replace(h, mode=40), s),
+    "unknown codec": lambda h, s: (replace(h, codec=99), s),
+    "another codec": lambda h, s: (replace(h, codec=4), s),
+    "no parameters": lambda h, s: (replace(h, parameters=b""), s),
+    "cut parameters": lambda h, s: (replace(h, parameters=h.parameters[:-1]), s),
+    "more parameters": lambda h, s: (replace(h, parameters=h.parameters + b"\0"), s),
+    "other model": lambda h, s: (_with(h, 0, h.parameters[0] ^ 1), s),
+    "other digest": lambda h, s: (_with(h, 3, h.parameters[3] ^ 1), s),
+    "other decoder": lambda h, s: (_with(h, 6, h.parameters[6] ^ 2), s),
+    "other decoder's digest": lambda h, s: (_with(h, 9, h.parameters[9] ^ 1), s),
+    "rate beyond the field": lambda h, s: (
+        replace(h, parameters=h.parameters[:-2] + b"\x81\x08\0"),
+        s,
+    ),
+    "no data": lambda h, s: (h, s[-1:]),
+    "a section too many": lambda h, s: (h, [s[0], *s]),
+    "ones for hyper-latents": lambda h, s: (h, [Section(0, b"\xff" * 500), *s[1:]]),
+    "ones for latents": lambda h, s: (h, [*s[:3], Section(0, b"\xff" * 500), *s[4:]]),
+    "empty opacity": lambda h, s: (h, [*s[:-1], Section(1, b"")]),
+    "wider": lambda h, s: (replace(h, width=h.width + 64), s),
+    "damaged profile": lambda h, s: (h, [*s, Section(64, b"\1damaged")]),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forged_files_with_good_checksums_are_refused(name: str, codec: Codec) -> None:
+    contents = read(codec.encode(smooth(7, 9, 4), quality=5))
+    assert codec.decode(write(contents.header, contents.sections)).shape == (7, 9, 4)
+    forged = write(*FORGERIES[name](contents.header, list(contents.sections)))
+    with pytest.raises(NoisepressError) as error:
+        codec.decode(forged)
+    one_line(error)
+
+
+def test_too_many_sections_are_refused(codec: Codec) -> None:
+    contents = read(codec.encode(smooth(7, 9)))
+    for count in (1, 5, 100):
+        more = [contents.sections[-1]] * count
+        with pytest.raises(CorruptError, match=f"{SECTIONS + count} data sections") as error:
+            codec.decode(write(contents.header, [*contents.sections, *more]))
+        one_line(error)
+    for fewer in range(1, SECTIONS):
+        data = write(contents.header, contents.sections[:fewer])
+        assert codec.decode(data).shape == (7, 9, 3)
+
+
+def test_random_data_with_good_checksums_is_a_picture_or_an_error(codec: Codec) -> None:
+    header = read(codec.encode(smooth(6, 5), quality=20)).header
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for size in (0, 1, 4, 10, 40, 200) * 2:
+        forged = write(header, [Section(0, rng.bytes(size)) for _ in range(SECTIONS)])
+        try:
+            assert codec.decode(forged).shape == (6, 5, 3)
+        except CorruptError as error:
+            assert "\n" not in str(error)
+            outcomes.add("error")
+        else:
+            outcomes.add("picture")
+    assert "picture" in outcomes
+
+
+# Other machines ------------------------------------------------------------------------------
+
+
+def known_to(network: Autoencoder, data: bytes) -> list[Tensor]:
+    """The latents after each section."""
+    contents = read(data)
+    header = contents.header
+    height, width = (-(-side // 64) * 4 for side in (header.height, header.width))
+    decoders = (Decoder(payload) for payload in contents.payloads(SectionKind.DATA))
+    return list(Hyperprior(network, rate_of(data)).run(None, height, width, decoders))
+
+
+@pytest.mark.parametrize(
+    ("threads", "onednn", "layout", "dtype"),
+    [
+        (1, True, torch.channels_last, torch.float32),
+        (2, False, torch.contiguous_format, torch.float32),
+        (1, False, torch.channels_last, torch.float64),
+        (2, True, torch.contiguous_format, torch.float64),
+    ],
+)
+def test_a_file_holds_the_same_symbols_everywhere(
+    threads: int,
+    onednn: bool,
+    layout: Any,
+    dtype: torch.dtype,
+    codec: Codec,
+    machine: Callable[[int, bool], AbstractContextManager[None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = smooth(70, 130)
+    data = codec.encode(image, quality=60)
+    expected, picture = known_to(codec.network(), data), codec.decode(data)
+    changed = copy.deepcopy(codec.network()).to(memory_format=layout)
+    forward = changed.hyper_synthesis.to(dtype).forward
+
+    def in_other_numbers(hyper: Tensor) -> tuple[Tensor, Tensor]:
+        mean, scale = forward(hyper.to(dtype).contiguous(memory_format=layout))
+        return mean.float(), scale.float()
+
+    monkeypatch.setattr(changed.hyper_synthesis, "forward", in_other_numbers)
+    monkeypatch.setattr(Parameters, "autoencoder", lambda self, *where: changed)
+    with machine(threads, onednn):
+        found = known_to(changed, data)
+        shown_there = codec.decode(data)
+        coded_there = codec.encode(image, quality=60)
+    assert len(found) == SECTIONS
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+    assert np.abs(shown_there.astype(int) - picture).max() <= 1
+    assert psnr(shown_there, image) == pytest.approx(psnr(picture, image), abs=0.05)
+    assert psnr(codec.decode(coded_there), image) == pytest.approx(psnr(picture, image), abs=0.05)
+    assert abs(len(coded_there) - len(data)) <= 0.02 * len(data)

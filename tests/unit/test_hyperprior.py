@@ -1,0 +1,273 @@
+"""hfd's latents as sections: what is in which, how they are rounded, and the numbers' integers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from noisepress.bitstream.coders import Coder, Encoder, Tally
+from noisepress.bitstream.entropy import (
+    DEVIATION_LOW,
+    DEVIATION_UNITS,
+    EntropyModel,
+    GaussianMixture,
+    Ints,
+    Repeated,
+)
+from noisepress.codec import hyperprior
+from noisepress.codec.hyperprior import SECTIONS, Hyperprior
+from noisepress.models import registry
+from noisepress.models.autoencoder import HYPER_MAX, RATE_UNITS, Autoencoder
+
+FURTHEST = 511
+
+
+@pytest.fixture
+def network(autoencoder_model: str) -> Autoencoder:
+    found = registry.load(registry.find(autoencoder_model))
+    assert isinstance(found, Autoencoder)
+    return found
+
+
+def latents(height: int, width: int, size: float = 2.0, seed: int = 0) -> Tensor:
+    """Of the small model's 48 channels, the first ones larger."""
+    generator = torch.Generator().manual_seed(seed)
+    falling = size * 20 ** -torch.linspace(0, 1, 48)[None, :, None, None]
+    return falling * torch.randn(1, 48, height, width, generator=generator)
+
+
+def sent(network: Autoencoder, rate: int, x: Tensor, coders: Iterator[Coder]) -> list[Tensor]:
+    return list(Hyperprior(network, rate).run(x, x.shape[2], x.shape[3], coders))
+
+
+def without_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Always the nearest whole number."""
+    monkeypatch.setattr(hyperprior, "_WORTH", 1e9)
+
+
+# Sections ------------------------------------------------------------------------------------
+
+
+def test_a_section_holds_its_share_of_the_channels(network: Autoencoder) -> None:
+    """1/16, 1/4 and then all of 48: 3, 12 and 48, those of the largest energies first."""
+    x = latents(8, 4)
+    known = sent(network, 16, x, itertools.repeat(Tally()))
+    assert len(known) == SECTIONS
+    assert all(one.shape == x.shape for one in known)
+    changed = [
+        {int(channel) for channel in (b != a).any(3).any(2)[0].nonzero()}
+        for a, b in itertools.pairwise(known)
+    ]
+    assert len(changed[0]) <= 3 and len(changed[1]) <= 9 and len(changed[2]) <= 36
+    assert len(changed[0]) == 3 and len(changed[2]) > 10
+    together = set.union(*changed)
+    assert len(together) == sum(map(len, changed))
+    expected = deviations(network, 16, x)
+    energies = {channel: float((4 ** expected[channel]).sum()) for channel in range(48)}
+    ordered = sorted(energies, key=lambda channel: -energies[channel])
+    assert changed[0] < set(ordered[:5]) and not changed[2] & set(ordered[:9])
+
+
+def deviations(network: Autoencoder, rate: int, x: Tensor) -> NDArray[np.float64]:
+    """log2 of what latents are expected to be off by, after their gains: (c, n)."""
+    gain = network.gain(torch.tensor([float(rate)])).detach()
+    with torch.inference_mode():
+        hyper = network.hyper_analysis(x * gain).round().clamp(-HYPER_MAX, HYPER_MAX)
+        scale = network.hyper_synthesis(hyper)[1][0].flatten(1)
+    octaves: NDArray[np.float64] = (scale / 64 + gain[0, :, :, 0].log2()).double().numpy()
+    return octaves
+
+
+def test_sections_bring_the_latents_nearer(network: Autoencoder) -> None:
+    x = latents(8, 8)
+    errors = [float((one - x).square().sum()) for one in sent(network, 20, x, tallies())]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 2 * errors[-1]
+
+
+def tallies() -> Iterator[Tally]:
+    return (Tally() for _ in range(SECTIONS))
+
+
+@pytest.mark.parametrize("rate", [0, 7, 32])
+def test_the_last_latents_are_within_a_step(rate: int, network: Autoencoder) -> None:
+    """Half a step where it is the nearest, less than a whole one where rates weigh in."""
+    x = latents(4, 4)
+    gain = network.gain(torch.tensor([float(rate)])).detach()
+    off = ((sent(network, rate, x, tallies())[-1] - x) * gain).abs()
+    assert off.max() <= 1 and (off > 0.5001).any()
+    assert (off <= 0.5001).float().mean() > 0.8
+
+
+def test_all_are_rounded_to_the_nearest_without_a_price(
+    network: Autoencoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_choice(monkeypatch)
+    x, rate = latents(4, 8), torch.tensor([11.0])
+    gain = network.gain(rate).detach()
+    with torch.inference_mode():
+        hyper = network.hyper_analysis(x * gain).round()
+        mean = network.hyper_synthesis(hyper)[0] / 16
+    assert len(mean.unique()) > 4
+    expected = (mean + (x * gain - mean).round()) / gain
+    assert torch.equal(sent(network, 11, x, tallies())[-1], expected)
+
+
+def test_choosing_saves_bits_for_a_little_error(
+    network: Autoencoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, worth = latents(8, 8), hyperprior._WORTH
+    gain = network.gain(torch.zeros(1)).detach()
+    found = []
+    for priced in (True, False):
+        if not priced:
+            without_choice(monkeypatch)
+        tally = Tally()
+        last = sent(network, 0, x, itertools.repeat(tally))[-1]
+        found.append((tally.bits, float(((last - x) * gain).square().sum())))
+    (less, error), (bits, least) = found
+    assert less < 0.97 * bits and least < error < 1.6 * least
+    assert less + worth * error < bits + worth * least
+
+
+@pytest.mark.parametrize("size", [1e4, 1e9, 1e15])
+def test_latents_out_of_range_are_taken_as_far_as_it_reaches(
+    size: float, network: Autoencoder
+) -> None:
+    x = latents(4, 4, size)
+    gain = network.gain(torch.tensor([16.0])).detach()
+    known = sent(network, 16, x, tallies())
+    moved = ((known[-1] - known[0]) * gain).abs()
+    assert moved.max() == pytest.approx(FURTHEST, abs=1e-2)
+    assert all(one.isfinite().all() for one in known)
+
+
+def test_sections_may_be_empty(network: Autoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the first one of few channels is."""
+    monkeypatch.setattr(hyperprior, "_SHARES", (0, 1 / 4, 1))
+    encoders = [Encoder() for _ in range(SECTIONS)]
+    known = sent(network, 16, latents(4, 4), iter(encoders))
+    assert encoders[1].finish() == b"" and torch.equal(known[0], known[1])
+    assert not torch.equal(known[1], known[2])
+
+
+class Recorder(Tally):
+    """Keeps the models that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.models: list[tuple[Ints, EntropyModel]] = []
+
+    def code(self, symbols: Ints | None, model: EntropyModel) -> Ints:
+        assert symbols is not None
+        self.models.append((symbols, model))
+        return super().code(symbols, model)
+
+
+def test_hyper_latents_have_laws_of_their_channels_and_latents_of_their_own(
+    network: Autoencoder,
+) -> None:
+    recorders = [Recorder() for _ in range(SECTIONS)]
+    x = latents(4, 8)
+    sent(network, 16, x, iter(recorders))
+    ((symbols, law),) = recorders[0].models
+    assert isinstance(law, Repeated)
+    assert law.mixture.digits == 4 and law.which.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    mean, scale = network.prior_mean.detach(), network.prior_scale.detach()[1]
+    locations = law.mixture.locations[:, 0] / 16 - 128
+    np.testing.assert_allclose(locations, mean, atol=1 / 32)
+    np.testing.assert_allclose(law.mixture.scales[:, 0] / 64, scale, atol=1 / 128)
+    assert ((symbols >= 1) & (symbols <= 255)).all()
+    seen = []
+    for recorder in recorders[1:]:
+        ((symbols, law),) = recorder.models
+        assert isinstance(law, Repeated) and isinstance(law.mixture, GaussianMixture)
+        assert law.mixture.digits == 5 and len(symbols) == len(law.which)
+        assert (law.mixture.locations == 16 * 512).all()
+        seen += (law.mixture.scales[law.which, 0] / 64).tolist()
+    expected = deviations(network, 16, x).flatten().clip(-4, 10)
+    np.testing.assert_allclose(sorted(seen), sorted(expected), atol=1.5 / 64)
+
+
+@pytest.mark.parametrize("rate", [0, 32])
+def test_a_tally_counts_the_bits_of_the_sections(rate: int, network: Autoencoder) -> None:
+    x, counted = latents(8, 8, 4.0), [Tally() for _ in range(SECTIONS)]
+    sent(network, rate, x, iter(counted))
+    encoders = [Encoder() for _ in range(SECTIONS)]
+    sent(network, rate, x, iter(encoders))
+    for tally, encoder in zip(counted, encoders, strict=True):
+        assert 8 * len(encoder.finish()) == pytest.approx(tally.bits, abs=64)
+    assert sum(tally.bits for tally in counted) > 3000
+
+
+@pytest.mark.parametrize(("gain", "scale"), [(-900, -256), (2000, 640)])
+def test_scales_are_held_to_their_range(gain: int, scale: int, network: Autoencoder) -> None:
+    x, recorders = latents(4, 4, 0.1), [Recorder() for _ in range(SECTIONS)]
+    coder = Hyperprior(network, 16)
+    coder._log_gain = np.full(48, gain)
+    for _ in coder.run(x, 4, 4, iter(recorders)):
+        pass
+    for recorder in recorders[1:]:
+        ((_, law),) = recorder.models
+        assert isinstance(law, Repeated)
+        found = law.mixture.scales[law.which, 0]
+        assert (found == scale).all()
+
+
+# Integers ------------------------------------------------------------------------------------
+
+
+def test_halves_become_the_nearest_whole_numbers() -> None:
+    values = torch.tensor([0.0, 1.0, -1.0, 0.0078125, -0.0078125, 0.5, -2.34375, 4.0])
+    found = hyperprior._whole(values.half().float(), 64)
+    assert found.dtype == np.int64
+    # A number just between two becomes the larger one.
+    assert found.tolist() == [0, 64, -64, 1, 0, 32, -150, 256]
+
+
+def test_numbers_between_rates_are_whole() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(-300, 300, (4, 7))
+    for rate in range(3 * RATE_UNITS + 1):
+        low, between = divmod(rate, RATE_UNITS)
+        found = hyperprior._at(rows, rate).tolist()
+        if not between:
+            assert found == rows[low].tolist()
+            continue
+        pairs = zip(rows[low].tolist(), rows[low + 1].tolist(), strict=True)
+        assert found == [a + math.floor((b - a) * between / RATE_UNITS) for a, b in pairs]
+    assert hyperprior._at(rows[:1], 0).tolist() == rows[0].tolist()
+
+
+@pytest.mark.parametrize("rate", range(0, 33, 3))
+def test_gains_in_integers_are_near_those_of_latents(rate: int, network: Autoencoder) -> None:
+    gain = network.gain(torch.tensor([float(rate)])).detach().flatten().log2().numpy()
+    whole = Hyperprior(network, rate)._log_gain / DEVIATION_UNITS
+    assert np.abs(whole - gain).max() <= 1.5 / DEVIATION_UNITS
+
+
+def test_channels_are_ordered_by_energy() -> None:
+    """Of whole powers of 2, so that sums are exact; equal ones by number."""
+    low = DEVIATION_LOW
+    scales = np.array([[low, low + 63], [low + 64, low], [low + 32, low + 31], [low + 896, low]])
+    # 1 + 2, 4 + 1, 2 + 1 and 2^28 + 1 of the smallest energy.
+    assert hyperprior._order(scales).tolist() == [3, 1, 0, 2]
+    flat = np.full((5, 3), 7)
+    assert hyperprior._order(flat).tolist() == [0, 1, 2, 3, 4]
+
+
+# Choosing ------------------------------------------------------------------------------------
+
+
+def test_a_value_is_lowered_where_bits_are_dear() -> None:
+    """Of a narrow law at 0.6 from its mean; near a whole number or of a wide law it is not."""
+    off = np.array([0.6, -0.6, 0.95, 0.6, 0.3, 7.55], np.float32)
+    scales = np.array([-128, -128, -64, 320, -128, -256])
+    assert hyperprior._chosen(off, scales).tolist() == [0, 0, 1, 1, 0, 8]
