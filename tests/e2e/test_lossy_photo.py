@@ -68,13 +68,14 @@ MACHINES: dict[str, Callable[[], AbstractContextManager[object]]] = {
 }
 
 
-def test_a_photograph_at_a_low_rate(data: bytes, photo: NDArray[np.uint8]) -> None:
+def test_a_photograph_at_a_low_rate(data: bytes, photo: NDArray[np.uint8], codec: str) -> None:
     assert 0.85 * 0.4 < 8 * len(data) / (256 * 256) <= 0.4
     pictures = {one: noisepress.decode(data, render=one) for one in ("mmse", "flow", "ancestral")}
     quality = {one: psnr(picture, photo) for one, picture in pictures.items()}
     assert quality["mmse"] > 26
     assert quality["mmse"] > quality["flow"] > quality["mmse"] - 2
-    assert quality["flow"] > quality["ancestral"] > quality["mmse"] - 4
+    assert quality["mmse"] > quality["ancestral"] > quality["mmse"] - 4
+    assert codec == "hfd" or quality["flow"] > quality["ancestral"]
     between = psnr(noisepress.decode(data, render="flow", detail=0.5), photo)
     assert quality["mmse"] > between > quality["flow"]
 
