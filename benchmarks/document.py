@@ -246,8 +246,8 @@ def document() -> str:
         "the steps would cost with a perfect code. `ideal` sends exact samples of q at that price, "
         "which no code does; `trellis12` has 2^12 states.\n",
         chains_table(chains),
-        f"The same without cutting, images: {len({one.image for one in whole})}. Headers and sections "
-        "are a smaller share there (`--side 768 --coder trellis12 --coder trellis16`):\n",
+        f"The same without cutting, images: {len({one.image for one in whole})}. Headers and "
+        "sections are a smaller share there (`--side 768 --coder trellis12 --coder trellis16`):\n",
         chains_table(whole),
         "## hfd: score decoders\n",
         f"{drawn[0].images} Kodak images at quality {decoders.QUALITY:.0f}, drawn with the given "

@@ -512,7 +512,7 @@ def test_file_decodes_alike_everywhere(
     frozen = read_network(card.path, card.architecture, card.config)
     assert isinstance(frozen, Exact)
     network = _wide(frozen, dtype, layout)
-    monkeypatch.setattr(registry, "load", lambda card: network)
+    monkeypatch.setattr(registry, "load", lambda card, device: network)
     if dtype is torch.float64:
         original = lattice_codec._to_tensor
         monkeypatch.setattr(lattice_codec, "_to_tensor", lambda x: original(x).double())
