@@ -192,8 +192,12 @@ class Hfd:
         from .autoencoding import Picture
 
         chosen = parse_options(Options, options)
-        ranges = (("quality", Real, chosen.quality, 0, 100), _seed_range(chosen.seed))
-        check_ranges(ranges)
+        check_ranges(
+            [
+                ("quality", Real, chosen.quality, 0, 100),
+                ("seed", Integral, chosen.seed, 0, 2**32 - 1),
+            ]
+        )
         check_wishes(chosen.bpp, chosen.bytes, chosen.psnr)
         cards = (
             chosen_model(chosen.model or DEFAULT_MODEL),
@@ -264,10 +268,6 @@ class Hfd:
 
 
 _MODES = (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8)
-
-
-def _seed_range(seed: object) -> tuple[str, type[Any], Any, float, float]:
-    return "seed", Integral, seed, 0, 2**32 - 1
 
 
 def _largest(
