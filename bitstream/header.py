@@ -103,3 +103,15 @@ def unpack(fields: Sequence[Field], data: bytes, position: int) -> tuple[dict[st
             )
         values[field.name] = value
     return values, position
+
+
+def unpack_all(fields: Sequence[Field], data: bytes, codec: str) -> dict[str, int]:
+    """The values of `fields`, which are all that a codec's header bytes hold.
+
+    Raises:
+        TruncatedError, CorruptError: see `unpack`; CorruptError also for bytes left over.
+    """
+    values, position = unpack(fields, data, 0)
+    if position != len(data):
+        raise CorruptError(f"the {codec} header has bytes left over")
+    return values

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..bitstream.container import Contents, Section, SectionKind
 from ..bitstream.errors import CorruptError, ModelError, OptionError
-from ..bitstream.header import VARINT, Field, pack, unpack
+from ..bitstream.header import VARINT, Field, pack, unpack_all
 from ..bitstream.information import OCTAVE
 from ..models import registry
 from .fallbacks import encode_plane, join_alpha, split_alpha
@@ -219,10 +219,7 @@ def unpack_fields(data: bytes) -> dict[str, int]:
     Raises:
         CorruptError: values out of range, or bytes left over.
     """
-    values, position = unpack(FIELDS, data, 0)
-    if position != len(data):
-        raise CorruptError("the diffc header has bytes left over")
-    return values
+    return unpack_all(FIELDS, data, "diffc")
 
 
 def lowest_level(height: int, width: int) -> int:

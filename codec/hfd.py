@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..bitstream.container import Contents, Section, SectionKind
 from ..bitstream.errors import CorruptError, ModelError, OptionError
-from ..bitstream.header import UINT32, VARINT, Field, pack, unpack
+from ..bitstream.header import UINT32, VARINT, Field, pack, unpack_all
 from ..bitstream.information import OCTAVE
 from ..models import registry
 from .fallbacks import encode_plane, join_alpha, split_alpha
@@ -168,10 +168,7 @@ def unpack_fields(data: bytes) -> dict[str, int]:
     Raises:
         CorruptError: values out of range, or bytes left over.
     """
-    values, position = unpack(FIELDS, data, 0)
-    if position != len(data):
-        raise CorruptError("the hfd header has bytes left over")
-    return values
+    return unpack_all(FIELDS, data, "hfd")
 
 
 class Hfd:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..bitstream.container import Contents, Header, Section, SectionKind
 from ..bitstream.errors import CorruptError, ModelError
-from ..bitstream.header import UINT32, VARINT, Field, pack, unpack
+from ..bitstream.header import UINT32, VARINT, Field, pack, unpack, unpack_all
 from ..models import registry
 from .fallbacks import encode_plane, join_alpha, split_alpha
 from .image import Mode, Raster, Samples
@@ -154,10 +154,7 @@ def unpack_fields(data: bytes) -> dict[str, int]:
     Raises:
         CorruptError: values out of range, or bytes left over.
     """
-    values, position = unpack(FIELDS, data, 0)
-    if position != len(data):
-        raise CorruptError("the vdm header has bytes left over")
-    return values
+    return unpack_all(FIELDS, data, "vdm")
 
 
 class Vdm:
