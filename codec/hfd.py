@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ..models.unet import UNet
 
 MAX_RATE = 2**10
-NOISIEST, CLEANEST = -1.0, 8.0
+NOISIEST, CLEANEST = 3.0, 8.0
 """Log-SNRs in nats between which the score decoder works."""
 CALLS = 8
 """Of the score decoder, if nothing else is asked for."""

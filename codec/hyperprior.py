@@ -2,7 +2,8 @@
 
 Hyper-latents come first. From them both sides know, in integers, where each latent probably is and
 how far off that is (models/autoencoder.py); then come the latents, a few channels at a time, those
-that are expected to hold most first. One that has not come is taken to be where it is expected.
+that are expected to hold most first, in passes whose latents say more of those of the next
+(models/latents.py). One that has not come is taken to be where the hyper-latents say.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ..bitstream.entropy import (
     Repeated,
 )
 from ..models.autoencoder import HYPER_LATENTS, HYPER_MAX, RATE_UNITS, Autoencoder
+from ..models.latents import PASSES, chosen
 from ..models.tiling import on_its_device
 
 Int64s = NDArray[np.int64]
@@ -32,11 +34,9 @@ SECTIONS = 4
 _SHARES = (1 / 16, 1 / 4, 1)
 """Of the channels that have come after each section of latents."""
 _HYPER_DIGITS, _DIGITS = 4, 5
-_FURTHEST = 2 ** (2 * _DIGITS - 1) - 1
-"""Largest distance of a latent from where it is expected."""
-_WORTH = 6 / np.log(2)
-"""Bits that a squared error of a latent is worth: where a finer grid for all latents would cost as
-much as it gains."""
+NEARBY_UNITS = 64
+NEARBY_MAX = 2 * NEARBY_UNITS
+"""Largest magnitude of the weights of known latents."""
 
 
 class Hyperprior:
@@ -54,6 +54,9 @@ class Hyperprior:
         self._log_gain = _at(_whole(network.gains, DEVIATION_UNITS), rate)
         self._prior_scale = _at(_whole(network.prior_scale, DEVIATION_UNITS), rate)
         self._prior_mean = _whole(network.prior_mean, LOCATION_UNITS)
+        nearby = _whole(network.nearby, NEARBY_UNITS)
+        self._nearby = nearby.clip(-NEARBY_MAX, NEARBY_MAX)
+        self._surer = _whole(network.surer, DEVIATION_UNITS)
 
     @torch.inference_mode()
     def run(
@@ -73,21 +76,42 @@ class Hyperprior:
         mean, scale = (part[0] for part in self._network.hyper_synthesis(hyper))
         known = mean / LOCATION_UNITS
         yield known[None] / self._gain
-        scales = scale.flatten(1).numpy().astype(np.int64) + self._log_gain[:, None]
-        scales = scales.clip(DEVIATION_LOW, DEVIATION_HIGH)
-        order = _order(scales)
+        off = None if scaled is None else scaled[0] - known
+        scales = scale.numpy().astype(np.int64) + self._log_gain[:, None, None]
+        order = _order(scales.reshape(len(scales), -1).clip(DEVIATION_LOW, DEVIATION_HIGH))
         ends = [round(share * len(order)) for share in _SHARES]
         for first, last, coder in zip([0, *ends], ends, coders, strict=False):
-            channels = torch.from_numpy(order[first:last])
-            off = None
-            if scaled is not None:
-                off = (scaled[0] - known)[channels].flatten().numpy()
-            kinds, which = np.unique(scales[order[first:last]], return_inverse=True)
-            if off is not None:
-                off = _chosen(off, kinds[which.reshape(-1)])
-            coded = _code(off, np.zeros_like(kinds), kinds, _DIGITS, which.reshape(-1), coder)
-            known[channels] += torch.from_numpy(coded).view(-1, height, width)
+            channels = order[first:last]
+            part = None if off is None else off[channels]
+            known[channels] += self._latents(part, scales[channels], channels, coder)
             yield known[None] / self._gain
+
+    def _latents(
+        self, off: Tensor | None, scales: Int64s, channels: Int64s, coder: Coder
+    ) -> Tensor:
+        """Some channels' distances from what the hyper-latents say, in levels, sent or received.
+
+        Args:
+            off: (c, h, w); None to receive.
+            scales: (c, h, w), log2 of the deviations, in 1/DEVIATION_UNITS.
+            channels: (c,), their numbers.
+        """
+        nearby = torch.from_numpy(self._nearby[:, channels]).double()
+        surer = self._surer[:, channels, None, None]
+        known = torch.zeros((1, *scales.shape), dtype=torch.float64)
+        for part in PASSES if len(channels) else ():
+            mean = torch.floor(part.expected(known, nearby) / NEARBY_UNITS + 0.5)
+            laws = part.of(scales) - (0 if part.law is None else surer[part.law])
+            kinds, which = np.unique(laws.clip(DEVIATION_LOW, DEVIATION_HIGH), return_inverse=True)
+            symbols = None
+            if off is not None:
+                distance = part.of(off) - (mean[0] / LOCATION_UNITS).float()
+                deviation = torch.from_numpy(np.exp2(kinds / DEVIATION_UNITS)[which]).float()
+                symbols = chosen(distance, deviation.view_as(distance)).flatten().numpy()
+            coded = _code(symbols, np.zeros_like(kinds), kinds, _DIGITS, which.reshape(-1), coder)
+            whole = torch.from_numpy(coded).view_as(mean)
+            part.of(known).copy_(mean + LOCATION_UNITS * whole)
+        return (known[0] / LOCATION_UNITS).float()
 
     def _hyper(self, scaled: Tensor | None, height: int, width: int, coder: Coder) -> Tensor:
         """Hyper-latents (1, c, height / 4, width / 4), sent or received."""
@@ -148,21 +172,3 @@ def _code(
     coded = coder.code(symbols, Repeated(law, which.astype(np.int32)))
     received: NDArray[np.float32] = (coded - middle).astype(np.float32)
     return received
-
-
-def _chosen(off: NDArray[np.float32], scales: Int64s) -> NDArray[np.float32]:
-    """The nearest whole numbers, or the next ones towards 0 where those are worth more.
-
-    Rate-distortion optimised quantisation: bits of a normal law against squared errors.
-    """
-    nearest = np.rint(off).clip(-_FURTHEST, _FURTHEST)
-    lower = nearest - np.sign(nearest)
-    deviation = torch.from_numpy(np.exp2(scales / DEVIATION_UNITS))
-    costs = []
-    for values in (nearest, lower):
-        edges = [(torch.from_numpy(-np.abs(values)) + edge) / deviation for edge in (0.5, -0.5)]
-        mass = torch.special.ndtr(edges[0]) - torch.special.ndtr(edges[1])
-        bits = -mass.clamp_min(2.0**-40).log2().numpy()
-        costs.append(bits + _WORTH * (off - values) ** 2)
-    chosen: NDArray[np.float32] = np.where(costs[1] < costs[0], lower, nearest)
-    return chosen

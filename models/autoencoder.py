@@ -2,9 +2,9 @@
 
 A mean-scale hyperprior (Minnen et al., arXiv 1809.02736, without its context model): an analysis
 makes latents at 1/16 of the resolution, and a second, smaller one makes hyper-latents at 1/64, from
-which the hyper-synthesis says where each latent probably lies and how far off that is. One set
-of weights serves all rates: latents are scaled by learned gains before they are rounded (Cui et
-al., arXiv 2003.02012).
+which the hyper-synthesis says where each latent probably lies and how far off that is. Known
+latents around it say more (models/latents.py). One set of weights serves all rates: latents are
+scaled by learned gains before they are rounded (Cui et al., arXiv 2003.02012).
 
 The entropy coder needs what the hyper-synthesis says, so that one works in exact integers
 (models/exact.py). The other networks only make numbers to round, or pixels, and work in floats.
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .exact import RESIDUAL_FRAC, Exact, ExactBlock, ExactConv, ExactReLU, bounded
+from .latents import LAWS, PASSES, WEIGHTS, chosen
 
 CHANNELS = 3
 PATCH = 4
@@ -33,6 +34,8 @@ MULTIPLE = LATENT_PIXELS * HYPER_LATENTS
 HYPER_MAX = 127
 """Largest magnitude of hyper-latents."""
 BELIEF_FRAC = 5
+DEVIATIONS = 2.0**-4, 2.0**10
+"""Least and largest deviation of a latent's law, in levels."""
 RATE_UNITS = 16
 """Rates between two neighbouring ones that were trained are in steps of 1/RATE_UNITS."""
 
@@ -192,6 +195,8 @@ class Autoencoder(nn.Module):
         gains: (rates, latents), log2 of what latents are scaled by.
         prior_mean: (hyper,), of hyper-latents.
         prior_scale: (rates, hyper), log2 of their deviations.
+        nearby: (WEIGHTS, latents), weights of known latents, see `latents.Pass`.
+        surer: (LAWS, latents), by how many octaves laws are narrower where latents are known.
     """
 
     ARCHITECTURE = "autoencoder"
@@ -207,6 +212,8 @@ class Autoencoder(nn.Module):
         self.gains = nn.Parameter(rising[:, None].repeat(1, config.latents))
         self.prior_mean = nn.Parameter(torch.zeros(config.hyper))
         self.prior_scale = nn.Parameter(torch.zeros(config.rates, config.hyper))
+        self.nearby = nn.Parameter(torch.zeros(WEIGHTS, config.latents))
+        self.surer = nn.Parameter(torch.zeros(LAWS, config.latents))
 
     @property
     def last_rate(self) -> int:
@@ -224,9 +231,52 @@ class Autoencoder(nn.Module):
         gain = self.gain(rate)
         latents = self.analysis(x) * gain
         hyper = self.hyper_analysis(latents).float().round().clamp(-HYPER_MAX, HYPER_MAX)
-        mean = self.hyper_synthesis(hyper)[0] / 16
-        shown: Tensor = self.synthesis((mean + (latents - mean).round()) / gain)
+        mean, scale = self.hyper_synthesis(hyper)
+        mean = mean / 16
+        known = self.known(latents - mean, self.deviation(scale, gain))
+        shown: Tensor = self.synthesis((mean + known) / gain)
         return shown.float()
+
+    def deviation(self, scale: Tensor, gain: Tensor) -> Tensor:
+        """Of latents about what the hyper-latents say, in levels."""
+        return gain * torch.exp2(scale / 64)
+
+    @torch.no_grad()
+    def known(self, off: Tensor, deviation: Tensor) -> Tensor:
+        """What becomes of latents that are coded.
+
+        Args:
+            off: (n, latents, h, w), distances from what the hyper-latents say, in levels.
+            deviation: of these.
+
+        Returns:
+            The same distances, as a receiver knows them.
+        """
+        known = torch.zeros_like(off)
+        for part in PASSES:
+            mean = part.expected(known, self.nearby)
+            law = part.of(deviation)
+            if part.law is not None:
+                law = law * torch.exp2(-self.surer[part.law, :, None, None])
+            whole = chosen(part.of(off) - mean, law.clamp(*DEVIATIONS))
+            part.of(known).copy_(mean + whole)
+        return known
+
+    def told(self, known: Tensor) -> tuple[Tensor, Tensor]:
+        """What known latents say of those that are coded after them.
+
+        Args:
+            known: (n, latents, h, w), distances from what the hyper-latents say, in levels.
+
+        Returns:
+            Two of the same shape: means of these distances, and factors of the deviations.
+        """
+        mean, factor = torch.zeros_like(known), torch.ones_like(known)
+        for part in PASSES:
+            part.of(mean).copy_(part.expected(known, self.nearby))
+            if part.law is not None:
+                part.of(factor).copy_(torch.exp2(-self.surer[part.law, :, None, None]))
+        return mean, factor
 
     @torch.no_grad()
     def start_as_transform(self) -> None:
@@ -247,7 +297,7 @@ class Autoencoder(nn.Module):
                 if isinstance(module, Block):
                     for part in module.pointwise.parameters():
                         nn.init.zeros_(part)
-        waves, deviations = _transform(config.width2, 4 * config.width1)
+        waves, deviations, smooth = _transform(config.width2, 4 * config.width1)
         _become(self.analysis.enter, torch.eye(config.width0, held))
         _become(self.analysis.shrink[0], torch.eye(config.width1, 4 * config.width0))
         _become(self.analysis.shrink[1], waves)
@@ -258,6 +308,9 @@ class Autoencoder(nn.Module):
         _become(self.synthesis.leave, torch.eye(held, config.width0))
         scales = deviations[: config.latents].log2()
         self.hyper_synthesis.heads.bias.copy_(torch.cat([torch.zeros_like(scales), scales]))
+        means = smooth[: config.latents]
+        self.nearby.copy_(torch.tensor([0.9, 0.45, 0.45] * 2)[:, None] * means)
+        self.surer.copy_(torch.tensor([0.75, 1, 1.25, 1.5])[:, None] * means)
 
     def gain(self, rate: Tensor) -> Tensor:
         """What latents are scaled by at rates (n,) in 1/RATE_UNITS: (n, latents, 1, 1)."""
@@ -278,8 +331,8 @@ def _become(conv: nn.Module, matrix: Tensor) -> None:
     conv.bias.zero_()
 
 
-def _transform(count: int, planes: int) -> tuple[Tensor, Tensor]:
-    """Waves (count, planes) of what usually holds most, and about how much (count,).
+def _transform(count: int, planes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Waves of what usually holds most: (count, planes), about how much, and if they are flat.
 
     The waves are those of an orthonormal DCT of three orthonormal colour planes; a block's pixels
     are in the order in which pixel_unshuffle puts them, in patches, twice.
@@ -298,4 +351,7 @@ def _transform(count: int, planes: int) -> tuple[Tensor, Tensor]:
         places = functional.pixel_unshuffle(places, factor)
     held = torch.zeros(count, planes)
     held[: len(order), : places.numel()] = waves[order][:, places.flatten()]
-    return held, functional.pad(deviations[order], (0, count - len(order)), value=2**-4)
+    filling = 0, count - len(order)
+    flat = order % LATENT_PIXELS**2 == 0
+    deviations = functional.pad(deviations[order], filling, value=2**-4)
+    return held, deviations, functional.pad(flat.float(), filling)

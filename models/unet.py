@@ -16,12 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .diffusion import x_from_v
+from .diffusion import joined, x_from_v
 
 CHANNELS = 3
 PATCH = 2
 _FREQUENCIES = 16
 _EMBEDDING = 128
+KNOWN_LEVEL = 4.0
+"""Log-SNR in nats of an image that is known beside the noisy one, roughly."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class UNetConfig:
         width0, width1, width2, width3: channels at 1/2, 1/4, 1/8 and 1/16 of the resolution.
         down: residual blocks of each resolution on the way down.
         up: residual blocks of each resolution but the coarsest on the way up.
-        condition: channels of an image that is known beside the noisy one.
+        condition: channels of an image that is known beside the noisy one: 3, or 0 for none.
     """
 
     width0: int
@@ -71,7 +73,8 @@ class Block(nn.Module):
 class UNet(nn.Module):
     """E[x | z] for images of -SPAN to SPAN at any log-SNR, or E[x | z, condition].
 
-    The network predicts v (arXiv 2202.00512).
+    The network predicts v (arXiv 2202.00512). With a condition that is the v of the noisy image and
+    the condition together (`diffusion.joined`): what is known need not go through the network.
 
     Attributes:
         MULTIPLE: height and width must be multiples of this.
@@ -118,9 +121,9 @@ class UNet(nn.Module):
         cells = [1 + down + up + 1, *([down + up] * (levels - 2)), down]
         return self.MULTIPLE + sum(count * PATCH << level for level, count in enumerate(cells))
 
-    def conditioned(self, channels: int) -> UNet:
-        """A copy that also sees an image of so many channels, and makes nothing of it yet."""
-        wider = UNet(replace(self.config, condition=channels))
+    def conditioned(self) -> UNet:
+        """A copy that also knows an image, whose error it takes for noise as yet."""
+        wider = UNet(replace(self.config, condition=CHANNELS))
         seen = self.enter.weight.shape[1]
         state = self.state_dict()
         enter = torch.zeros_like(wider.enter.weight)
@@ -134,8 +137,12 @@ class UNet(nn.Module):
         Args:
             condition: (n, config.condition, h, w), of -SPAN to SPAN; None if there is none.
         """
-        seen = z if condition is None else torch.cat([z, condition], 1)
-        phases = logsnr.to(z.dtype)[:, None] * self.frequencies
+        logsnr = logsnr.to(z.dtype)
+        seen = z
+        if condition is not None:
+            z, logsnr = joined(z, logsnr, condition, KNOWN_LEVEL)
+            seen = torch.cat([z, condition], 1)
+        phases = logsnr[:, None] * self.frequencies
         embedding = self.embedding(torch.cat([phases.sin(), phases.cos()], 1))
         h = self.enter(functional.pixel_unshuffle(seen, PATCH))
         skips: list[Tensor] = []
@@ -150,7 +157,7 @@ class UNet(nn.Module):
             for block in _list(self.up[index]):
                 h = block(h, embedding)
         v = functional.pixel_shuffle(self.leave(h), PATCH)
-        return x_from_v(z, v, logsnr.to(z.dtype))
+        return x_from_v(z, v, logsnr)
 
 
 def _list(blocks: nn.Module) -> nn.ModuleList:

@@ -84,6 +84,8 @@ def autoencoder_model(tmp_path_factory: pytest.TempPathFactory) -> str:
         network.gains.add_(0.2 * torch.randn_like(network.gains))
         network.prior_mean.copy_(3 * torch.randn_like(network.prior_mean))
         network.prior_scale.copy_(2 + 0.5 * torch.randn_like(network.prior_scale))
+        network.nearby.add_(0.1 * torch.randn_like(network.nearby))
+        network.surer.add_(0.2 * torch.randn_like(network.surer))
         network.hyper_analysis.leave.weight.normal_()
         network.hyper_synthesis.heads.weight.normal_(std=0.2)
     path: Path = tmp_path_factory.mktemp("autoencoder") / "tiny-autoencoder.safetensors"

@@ -106,10 +106,9 @@ def thawed(name: str) -> Network:
 
 def fitting(trained: Network, wanted: Network) -> Network:
     """A trained network, widened if the wanted one sees another image as well."""
-    if isinstance(trained, UNet) and isinstance(wanted, UNet):
-        channels = wanted.config.condition
-        if channels and not trained.config.condition:
-            return trained.conditioned(channels)
+    sighted = isinstance(wanted, UNet) and wanted.config.condition
+    if sighted and isinstance(trained, UNet) and not trained.config.condition:
+        return trained.conditioned()
     return trained
 
 

@@ -24,8 +24,6 @@ from tqdm import tqdm
 from .data import Crops, batches
 from .muon import Muon
 
-GENTLE = 1 / 40
-
 Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
 
 
@@ -43,8 +41,8 @@ class Recipe:
         clip: largest norm of the gradient.
         average: decay of the moving average of the weights.
         validate: steps between validations and checkpoints.
-        gentle: beginnings of the names of weights that learn at `GENTLE` of the rates, for parts
-            that begin as about what they should be.
+        gentle: beginnings of the names of weights that learn at a share of the rates, and the
+            share, for parts that begin as about what they should be. The first that fits counts.
     """
 
     steps: int
@@ -56,7 +54,7 @@ class Recipe:
     clip: float = 1.0
     average: float = 0.998
     validate: int = 250
-    gentle: tuple[str, ...] = ()
+    gentle: tuple[tuple[str, float], ...] = ()
 
     def continued(self) -> Recipe:
         """For weights that are trained already: lower rates, falling from the start."""
@@ -76,7 +74,8 @@ def optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer
     for name, weight in network.named_parameters():
         inner = not any(part in name for part in ("heads", "enter", "leave"))
         hidden = inner and weight.ndim == 4 and weight.shape[1] > 2
-        share = GENTLE if name.startswith(recipe.gentle or ("-",)) else 1.0
+        shares = (share for part, share in recipe.gentle if name.startswith(part))
+        share = next(shares, 1.0)
         (matrices if hidden else others).setdefault(share, []).append(weight)
 
     def groups(weights: dict[float, list[nn.Parameter]], rate: float) -> list[dict[str, Any]]:

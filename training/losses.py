@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ..codec import hfd
-from ..models.autoencoder import HYPER_MAX, RATE_UNITS, Autoencoder, between
+from ..models.autoencoder import DEVIATIONS, HYPER_MAX, RATE_UNITS, Autoencoder, between
 from ..models.diffusion import SPAN, Denoiser, bits_density, noisy, sigmoid_weight, to_unit
+from ..models.latents import interval_bits
 from ..models.lattice import (
     CHANNELS,
     CODING_ORDER,
@@ -338,7 +339,7 @@ def vdm_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tenso
 
 _NOISE = 12**-0.5
 """Deviation of the noise that stands for rounding."""
-LOWEST_WEIGHT, WEIGHT_RISE = 0.0008, 2.5
+LOWEST_WEIGHT, WEIGHT_RISE = 0.00015, 3.4
 """Bits per pixel that a unit of squared error, of samples of 0 to 255, is worth at the lowest rate
 of an autoencoder, and how much more at each higher one."""
 
@@ -377,14 +378,17 @@ def autoencoder_terms(
     hyper = net.hyper_analysis(latents).float()
     scale = between(net.prior_scale, rate / RATE_UNITS)[:, :, None, None]
     law = net.prior_mean[:, None, None], torch.exp2(scale)
-    whole = _rounded(hyper).clamp(-HYPER_MAX, HYPER_MAX)
+    whole = _become(hyper, hyper.round()).clamp(-HYPER_MAX, HYPER_MAX)
     hyper_bits = _bits(hyper, whole.detach() - law[0], law, generator)
-    told = net.hyper_synthesis(whole)
-    mean = told[0] / 16
-    law = mean, (gain.detach() * torch.exp2(told[1] / 64)).clamp(2**-4, 2**10)
-    off = _rounded(latents - mean)
-    bits = _bits(latents, _rounded(latents.detach() - mean), law, generator)
-    shown = net.synthesis((mean + off) / gain)
+    said = net.hyper_synthesis(whole)
+    mean, deviation = said[0] / 16, net.deviation(said[1], gain.detach())
+    known = net.known(latents - mean, deviation)
+    told = net.told(known)
+    mean, deviation = mean + told[0], (deviation * told[1]).clamp(*DEVIATIONS)
+    symbols = known - told[0]
+    off = latents - mean
+    bits = _bits(latents, _become(latents.detach() - mean, symbols), (mean, deviation), generator)
+    shown = net.synthesis((mean + _become(off, symbols)) / gain)
     pixels = x[0, 0].numel()
     return AutoencoderTerms(
         hyper_bits.sum((1, 2, 3)) / pixels,
@@ -426,18 +430,6 @@ def autoencoder_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) 
     return (cost / rise.sqrt()).mean()
 
 
-def interval_bits(off: Tensor, deviation: Tensor) -> Tensor:
-    """Bits of values rounded to whole numbers, under normals; differentiable far out as well.
-
-    Args:
-        off: values less the means.
-    """
-    low, high = (-off.abs() + edge for edge in (-0.5, 0.5))
-    above, below = (torch.special.log_ndtr(edge / deviation) for edge in (high, low))
-    bits: Tensor = -(above + torch.log1p(-torch.exp(below - above))) / _LOG2
-    return bits
-
-
-def _rounded(values: Tensor) -> Tensor:
-    """Rounded, with the gradient of the identity."""
-    return values + (values.detach().round() - values.detach())
+def _become(values: Tensor, others: Tensor) -> Tensor:
+    """The others, with the gradient of the values."""
+    return values + (others - values).detach()

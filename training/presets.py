@@ -59,6 +59,10 @@ _LARGE = replace(_PHOTOS, size=320, passes=6, crops=6)
 """For networks that look far, most of which should be inside of a crop."""
 
 
+_NEAR_TRANSFORM = (("synthesis.stages", 1 / 10), ("analysis", 1 / 40), ("synthesis", 1 / 40))
+"""What becomes of the rates of learning of an autoencoder that begins as a transform."""
+
+
 def _score_decoder() -> UNet:
     return UNet(UNetConfig(width0=48, width1=80, width2=128, width3=256, down=2, up=2, condition=3))
 
@@ -130,9 +134,7 @@ PRESETS = {
         ),
         loss=autoencoder_loss,
         crops=_LARGE,
-        recipe=Recipe(
-            steps=20000, batch=4, rate=2e-3, matrix_rate=2e-3, gentle=("analysis", "synthesis")
-        ),
+        recipe=Recipe(steps=20000, batch=4, rate=2e-3, matrix_rate=2e-3, gentle=_NEAR_TRANSFORM),
         summary="autoencoder of photographs for squared error, 90 kMAC a pixel",
     ),
     "hfd-photo-decoder": Preset(

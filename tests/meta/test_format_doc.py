@@ -22,7 +22,7 @@ from noisepress.bitstream.container import (
 from noisepress.bitstream.header import Field
 from noisepress.codec import archive, bits_back, diffc, hfd, hyperprior, registry, vdm
 from noisepress.codec.protocol import Codec
-from noisepress.models import autoencoder, exact
+from noisepress.models import autoencoder, exact, latents
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
@@ -121,19 +121,28 @@ def test_numbers_of_the_entropy_models() -> None:
 def test_numbers_of_hfd() -> None:
     text = " ".join(chapter(hfd.Hfd.ID, hfd.Hfd.NAME).split())
     low, high = entropy.DEVIATION_LOW, entropy.DEVIATION_HIGH
-    assert f"a = min(max(s + g, {low}), {high})" in text
-    assert f"2^floor((a + {-low}) / {entropy.DEVIATION_UNITS // 2})" in text
+    energy = f"(min(max(a, {low}), {high}) + {-low}) / {entropy.DEVIATION_UNITS // 2}"
+    assert f"2^floor({energy})" in text and f"min(max(a - b, {low}), {high})" in text
     assert f"above {autoencoder.RATE_UNITS} (R - 1) is an error" in text
     assert f"{autoencoder.HYPER_LATENTS} ceil(height / {autoencoder.MULTIPLE})" in text
-    assert f"u = {entropy.DEVIATION_UNITS}; and `prior_mean`" in text
+    assert f"all with u = {entropy.DEVIATION_UNITS}; and `prior_mean`" in text
+    assert hyperprior.NEARBY_UNITS == entropy.DEVIATION_UNITS
+    assert f"clamped to -{hyperprior.NEARBY_MAX} .. {hyperprior.NEARBY_MAX}" in text
     assert f"with u = {entropy.LOCATION_UNITS}." in text
     first, second, all_of_them = hyperprior._SHARES
     assert f"first round(c / {1 / first:.0f})" in text and all_of_them == 1
     assert f"up to round(c / {1 / second:.0f})" in text
+    for number, part in enumerate(latents.PASSES, 1):
+        rows, columns = (f"{first}, {first + part.stride}, .." for first in (part.row, part.column))
+        row = "none" if part.law is None else part.law
+        named = " and ".join(map(str, part.weights))
+        kind = f"corners, row {named}" if len(part.weights) == 1 else f"sides, rows {named}"
+        expected = f"{kind}, distance {part.stride // 2}" if part.weights else "0"
+        assert f"| {number} | {rows} | {columns} | {expected} | {row} |" in text
     middle = 4**hyperprior._HYPER_DIGITS // 2
     assert f"the symbol v + {middle} of four digits" in text and middle > autoencoder.HYPER_MAX
     assert f"the symbol q + {4**hyperprior._DIGITS // 2} of five digits" in text
-    assert f"within -{hyperprior._FURTHEST} to {hyperprior._FURTHEST}" in text
+    assert f"within -{latents.FURTHEST} to {latents.FURTHEST}" in text
     assert f"clamped to -{exact.RESIDUAL_LIMIT} .. {exact.RESIDUAL_LIMIT}" in text
     assert f"at the log-SNR {hfd.NOISIEST:.0f}," in text
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import Tensor, from_numpy
 
 from noisepress.bitstream.coders import Decoder, Encoder, Tally
@@ -25,7 +22,6 @@ QUICK = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-FURTHEST = 511
 RATES = st.integers(0, 2 * RATE_UNITS)
 SIDES = st.integers(1, 2).map(lambda count: count * HYPER_LATENTS)
 
@@ -124,40 +120,6 @@ def test_changed_bytes_are_latents_or_an_error(
         assert "\n" not in str(error)
         return
     assert all(bool(one.isfinite().all()) for one in found)
-
-
-def bits(value: float, deviation: float) -> float:
-    """Of a whole number under a normal, at most 40."""
-    ends = [(edge - abs(value)) / deviation / math.sqrt(2) for edge in (-0.5, 0.5)]
-    return -math.log2(max((math.erfc(-ends[1]) - math.erfc(-ends[0])) / 2, 2.0**-40))
-
-
-@st.composite
-def values(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    count = draw(st.integers(0, 30))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    size = draw(st.sampled_from([0.0, 0.7, 3.0, 400.0, 1e9]))
-    off = (size * rng.standard_normal(count)).astype(np.float32)
-    return off, rng.integers(-256, 641, count)
-
-
-@given(drawn=values())
-@QUICK
-def test_a_chosen_value_is_the_cheaper_one(drawn: Any) -> None:
-    off, scales = drawn
-    chosen = hyperprior._chosen(off, scales)
-    assert chosen.shape == off.shape and np.abs(chosen).max(initial=0) <= FURTHEST
-
-    def cost(value: float, at: float, scale: float) -> float:
-        return bits(value, 2 ** (scale / 64)) + 6 / math.log(2) * (at - value) ** 2
-
-    for found, at, scale in zip(chosen.tolist(), off.tolist(), scales.tolist(), strict=True):
-        nearest = max(-FURTHEST, min(FURTHEST, round(at)))
-        lower = nearest - (nearest > 0) + (nearest < 0)
-        assert found in (nearest, lower)
-        other = lower if found == nearest else nearest
-        mine, others = cost(found, at, scale), cost(other, at, scale)
-        assert mine <= others + 1e-5 * abs(others)
 
 
 @given(

@@ -19,6 +19,7 @@ from noisepress.models.diffusion import (
     bits_density,
     cosine,
     diffusion_bits,
+    joined,
     noise_from_x,
     noisy,
     posterior,
@@ -107,6 +108,22 @@ def test_parameterisations_mean_the_same_image(generator: torch.Generator) -> No
     assert torch.allclose(x_from_v(z, alpha * noise - sigma * x, logsnr), x)
     assert torch.allclose(x_from_noise(z, noise, logsnr), x)
     assert torch.allclose(noise_from_x(z, x, logsnr), noise)
+
+
+@pytest.mark.parametrize("level", [-2.0, 4.0])
+def test_two_noisy_images_are_joined_as_one_of_less_noise(
+    level: float, generator: torch.Generator
+) -> None:
+    """The SNRs add up, and what is left is noise of the new level."""
+    x = torch.randn((3, 3, 64, 64), generator=generator, dtype=torch.float64)
+    errors = torch.randn((2, *x.shape), generator=generator, dtype=torch.float64)
+    logsnr = torch.tensor([-6.0, 3.0, 8.0], dtype=torch.float64)
+    z, together = joined(
+        noisy(x, errors[0], logsnr), logsnr, x + math.exp(-level / 2) * errors[1], level
+    )
+    torch.testing.assert_close(together.exp(), logsnr.exp() + math.exp(level))
+    noise = noise_from_x(z, x, together)
+    torch.testing.assert_close(noise.std((1, 2, 3)), torch.ones(3).double(), rtol=0.03, atol=0)
 
 
 def test_samples_survive_scaling() -> None:

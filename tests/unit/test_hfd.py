@@ -31,9 +31,18 @@ from noisepress.bitstream.errors import (
     UnsupportedImageError,
 )
 from noisepress.bitstream.noise import normals
-from noisepress.codec import autoencoding, hyperprior
+from noisepress.codec import autoencoding
 from noisepress.codec.autoencoding import Drawer, Picture
-from noisepress.codec.hfd import CALLS, FIELDS, MAX_RATE, Hfd, Parameters, unpack_fields
+from noisepress.codec.hfd import (
+    CALLS,
+    CLEANEST,
+    FIELDS,
+    MAX_RATE,
+    NOISIEST,
+    Hfd,
+    Parameters,
+    unpack_fields,
+)
 from noisepress.codec.hyperprior import SECTIONS, Hyperprior
 from noisepress.codec.image import Mode, Palette, Raster
 from noisepress.codec.pictures import image_of, shown
@@ -149,17 +158,14 @@ def test_quality_buys_nearness(channels: int, codec: Codec) -> None:
     assert found[-1] > found[0] + 2
 
 
-def test_the_file_holds_what_the_network_says_that_it_does(
-    codec: Codec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """But for the price of bits, which training does not know."""
-    monkeypatch.setattr(hyperprior, "_WORTH", 1e9)
+def test_the_file_holds_what_the_network_says_that_it_does(codec: Codec) -> None:
     image, rate = smooth(64, 128), 20
     with torch.inference_mode():
         network = codec.network()
         expected = network.reconstruction(image_of(image, 64, 128), torch.tensor([float(rate)]))
     found = codec.decode(codec.at(image, rate))
-    assert np.abs(found.astype(int) - shown(expected, *image.shape)).max() <= 1
+    # Networks do not round where latents are expected, so that a few become another number.
+    assert psnr(found, shown(expected, *image.shape)) > 50
 
 
 def test_extreme_images(codec: Codec) -> None:
@@ -517,8 +523,8 @@ def test_steps_are_the_networks_calls(codec: Codec, monkeypatch: pytest.MonkeyPa
             levels.clear()
             codec.decode(data, render=render, steps=steps)
             assert len(levels) == (CALLS if steps is None else steps)
-            assert levels == sorted(levels) and levels[0] == -1
-            assert levels[-1] == pytest.approx(8) or steps == 1
+            assert levels == sorted(levels) and levels[0] == NOISIEST
+            assert levels[-1] == pytest.approx(CLEANEST) or steps == 1
     levels.clear()
     codec.decode(data, steps=5)
     codec.decode(data, render="mmse", detail=0.5)
@@ -541,10 +547,10 @@ def test_detail_is_how_far_the_path_goes(codec: Codec, monkeypatch: pytest.Monke
     data = codec.encode(smooth(20, 20))
     levels = spied(monkeypatch)
     whole = codec.decode(data, render="flow")
-    for detail, last in ((0.0, -1), (1e-9, -1), (0.25, 1.25), (1.0, 8)):
+    for detail, last in ((0.0, 3), (1e-9, 3), (0.25, 4.25), (1.0, 8)):
         levels.clear()
         found = codec.decode(data, render="flow", detail=detail)
-        assert levels[0] == -1 and levels[-1] == pytest.approx(last)
+        assert levels[0] == NOISIEST == 3 and levels[-1] == pytest.approx(last)
         assert np.array_equal(found, whole) == (detail == 1)
         assert (len(levels) == 1) == (detail == 0)
     for render in ("mmse", "ancestral"):
@@ -581,8 +587,9 @@ def drawn(seed: int = 0, **how: Any) -> Tensor:
 
 @pytest.mark.parametrize("render", ["flow", "ancestral"])
 def test_what_is_drawn_is_distributed_as_images_are(render: str) -> None:
+    """But for what the path's beginning lacks: noise about the first stage's image, not theirs."""
     beside = drawn(render=render, steps=200)
-    assert float(beside.std()) == pytest.approx(DEVIATION, rel=0.03)
+    assert 0.88 * DEVIATION < float(beside.std()) < 1.03 * DEVIATION
     assert abs(float(beside.mean())) < 0.005
     other = drawn(render=render, steps=200, seed=1)
     correlation = torch.corrcoef(torch.stack([beside.flatten(), other.flatten()]))[0, 1]
@@ -610,7 +617,7 @@ def test_detail_leads_from_the_mean_to_one_image() -> None:
     beside = [drawn(detail=detail, steps=50) for detail in (0, 0.1, 0.4, 0.7, 1)]
     apart = [float(one.std()) for one in beside]
     assert apart == sorted(apart)
-    assert apart[0] < 0.1 * DEVIATION and apart[-1] > 0.95 * DEVIATION
+    assert apart[0] < 0.4 * DEVIATION and apart[-1] > 0.88 * DEVIATION
     for one, other in itertools.pairwise(beside[1:]):
         correlation = torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1]
         assert correlation > 0.99
@@ -625,7 +632,7 @@ def test_decoders_for_few_calls_are_called_at_their_levels(detail: float) -> Non
             asked.append(float(logsnr))
             return super().forward(z, logsnr, known)
 
-    levels = [-0.9, 1.0, 3.5]
+    levels = [NOISIEST, 3.5, 6.5]
     ideal: Any = Watched(DEVIATION)
     renders: tuple[Render, ...] = ("flow", "ancestral")
     for render in renders:

@@ -23,10 +23,10 @@ from noisepress.bitstream.entropy import (
 )
 from noisepress.codec import hyperprior
 from noisepress.codec.hyperprior import SECTIONS, Hyperprior
+from noisepress.models import latents as latents_module
 from noisepress.models import registry
 from noisepress.models.autoencoder import HYPER_MAX, RATE_UNITS, Autoencoder
-
-FURTHEST = 511
+from noisepress.models.latents import FURTHEST, PASSES
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def sent(network: Autoencoder, rate: int, x: Tensor, coders: Iterator[Coder]) ->
 
 def without_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Always the nearest whole number."""
-    monkeypatch.setattr(hyperprior, "_WORTH", 1e9)
+    monkeypatch.setattr(latents_module, "WORTH", 1e9)
 
 
 # Sections ------------------------------------------------------------------------------------
@@ -112,18 +112,14 @@ def test_all_are_rounded_to_the_nearest_without_a_price(
     without_choice(monkeypatch)
     x, rate = latents(4, 8), torch.tensor([11.0])
     gain = network.gain(rate).detach()
-    with torch.inference_mode():
-        hyper = network.hyper_analysis(x * gain).round()
-        mean = network.hyper_synthesis(hyper)[0] / 16
-    assert len(mean.unique()) > 4
-    expected = (mean + (x * gain - mean).round()) / gain
-    assert torch.equal(sent(network, 11, x, tallies())[-1], expected)
+    off = (sent(network, 11, x, tallies())[-1] - x) * gain
+    assert off.abs().max() < 0.501 and off.abs().mean() > 0.1
 
 
 def test_choosing_saves_bits_for_a_little_error(
     network: Autoencoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x, worth = latents(8, 8), hyperprior._WORTH
+    x, worth = latents(8, 8), latents_module.WORTH
     gain = network.gain(torch.zeros(1)).detach()
     found = []
     for priced in (True, False):
@@ -145,7 +141,7 @@ def test_latents_out_of_range_are_taken_as_far_as_it_reaches(
     gain = network.gain(torch.tensor([16.0])).detach()
     known = sent(network, 16, x, tallies())
     moved = ((known[-1] - known[0]) * gain).abs()
-    assert moved.max() == pytest.approx(FURTHEST, abs=1e-2)
+    assert FURTHEST <= moved.max() < 4 * FURTHEST  # those around may be as far
     assert all(one.isfinite().all() for one in known)
 
 
@@ -185,15 +181,34 @@ def test_hyper_latents_have_laws_of_their_channels_and_latents_of_their_own(
     np.testing.assert_allclose(locations, mean, atol=1 / 32)
     np.testing.assert_allclose(law.mixture.scales[:, 0] / 64, scale, atol=1 / 128)
     assert ((symbols >= 1) & (symbols <= 255)).all()
-    seen = []
+    seen: list[list[float]] = [[] for _ in PASSES]
     for recorder in recorders[1:]:
-        ((symbols, law),) = recorder.models
-        assert isinstance(law, Repeated) and isinstance(law.mixture, GaussianMixture)
-        assert law.mixture.digits == 5 and len(symbols) == len(law.which)
-        assert (law.mixture.locations == 16 * 512).all()
-        seen += (law.mixture.scales[law.which, 0] / 64).tolist()
-    expected = deviations(network, 16, x).flatten().clip(-4, 10)
-    np.testing.assert_allclose(sorted(seen), sorted(expected), atol=1.5 / 64)
+        assert len(recorder.models) == len(PASSES)
+        for found, (symbols, law) in zip(seen, recorder.models, strict=True):
+            assert isinstance(law, Repeated) and isinstance(law.mixture, GaussianMixture)
+            assert law.mixture.digits == 5 and len(symbols) == len(law.which)
+            assert (law.mixture.locations == 16 * 512).all()
+            found += (law.mixture.scales[law.which, 0] / 64).tolist()
+    octaves = deviations(network, 16, x).reshape(48, 4, 8)
+    for found, part in zip(seen, PASSES, strict=True):
+        surer = 0 if part.law is None else network.surer[part.law, :, None, None].detach().numpy()
+        expected = (octaves[:, part.row :: part.stride, part.column :: part.stride] - surer).ravel()
+        np.testing.assert_allclose(sorted(found), sorted(expected.clip(-4, 10)), atol=2.5 / 64)
+
+
+def test_latents_that_are_like_those_around_take_fewer_bits(network: Autoencoder) -> None:
+    """A smooth first plane, where the transform has the mean of brightness."""
+    smooth, rough = torch.zeros(1, 48, 16, 16), torch.zeros(1, 48, 16, 16)
+    row, column = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    smooth[0, 0] = 8 * torch.sin(row / 5) * torch.cos(column / 6)
+    order = torch.randperm(256, generator=torch.Generator().manual_seed(0))
+    rough[0, 0] = smooth[0, 0].flatten()[order].view(16, 16)
+    found = []
+    for x in (smooth, rough):
+        counted = [Tally() for _ in range(SECTIONS)]
+        sent(network, 32, x, iter(counted))
+        found.append(counted[1].bits)
+    assert found[0] < 0.95 * found[1]
 
 
 @pytest.mark.parametrize("rate", [0, 32])
@@ -215,10 +230,9 @@ def test_scales_are_held_to_their_range(gain: int, scale: int, network: Autoenco
     for _ in coder.run(x, 4, 4, iter(recorders)):
         pass
     for recorder in recorders[1:]:
-        ((_, law),) = recorder.models
-        assert isinstance(law, Repeated)
-        found = law.mixture.scales[law.which, 0]
-        assert (found == scale).all()
+        for _, law in recorder.models:
+            assert isinstance(law, Repeated)
+            assert (law.mixture.scales == scale).all()
 
 
 # Integers ------------------------------------------------------------------------------------
@@ -261,13 +275,3 @@ def test_channels_are_ordered_by_energy() -> None:
     assert hyperprior._order(scales).tolist() == [3, 1, 0, 2]
     flat = np.full((5, 3), 7)
     assert hyperprior._order(flat).tolist() == [0, 1, 2, 3, 4]
-
-
-# Choosing ------------------------------------------------------------------------------------
-
-
-def test_a_value_is_lowered_where_bits_are_dear() -> None:
-    """Of a narrow law at 0.6 from its mean; near a whole number or of a wide law it is not."""
-    off = np.array([0.6, -0.6, 0.95, 0.6, 0.3, 7.55], np.float32)
-    scales = np.array([-128, -128, -64, 320, -128, -256])
-    assert hyperprior._chosen(off, scales).tolist() == [0, 0, 1, 1, 0, 8]

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from noisepress.bitstream.coders import Tally
 from noisepress.bitstream.entropy import EntropyModel, Ints
 from noisepress.bitstream.noise import words
-from noisepress.codec import hyperprior
 from noisepress.codec.autoencoding import Picture
 from noisepress.codec.hyperprior import SECTIONS, Hyperprior
 from noisepress.codec.lattice import Lattice
@@ -24,6 +23,7 @@ from noisepress.models import registry
 from noisepress.models.autoencoder import Autoencoder, AutoencoderConfig
 from noisepress.models.diffusion import to_unit
 from noisepress.models.exact import freeze
+from noisepress.models.latents import interval_bits
 from noisepress.models.lattice import CODING_ORDER, LatticeConfig, LatticeNet
 from noisepress.models.masked import STAGES, MaskedConfig, MaskedNet
 from noisepress.models.storage import read_network
@@ -32,7 +32,6 @@ from noisepress.training.losses import (
     ScoreLoss,
     autoencoder_loss,
     autoencoder_terms,
-    interval_bits,
     lattice_bits,
     lattice_level_bits,
     masked_bits,
@@ -210,14 +209,8 @@ def test_interval_bits_rise_with_the_square_far_out(deviation: float) -> None:
 
 
 @pytest.mark.parametrize("rate", [0, 13, 32])
-def test_autoencoder_terms_are_those_of_the_file(
-    rate: int, autoencoder_model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of one that rounds to the nearest: training knows no other choice.
-
-    Far out a file's bits have an end, so the image has no edges.
-    """
-    monkeypatch.setattr(hyperprior, "_WORTH", 1e9)
+def test_autoencoder_terms_are_those_of_the_file(rate: int, autoencoder_model: str) -> None:
+    """Far out a file's bits have an end, so the image has no edges."""
     network = registry.load(registry.find(autoencoder_model))
     assert isinstance(network, Autoencoder)
     rng = np.random.default_rng(0)
@@ -303,7 +296,7 @@ def test_score_decoders_see_what_the_autoencoder_makes(
     batch = as_batch(picture(64, 64)).repeat(200, 1, 1, 1)
     loss = ScoreLoss(autoencoder_model)(Shown(), batch, torch.Generator().manual_seed(0))
     (coded,), x = known, to_unit(batch)
-    assert 0 < loss < 10 and not loss.requires_grad
+    assert 0 < loss < 15 and not loss.requires_grad
     assert coded.shape == x.shape and coded.dtype == x.dtype and not coded.requires_grad
     assert len(rates) == len(set(rates)) == 200
     assert 0 <= min(rates) < 0.5 and 0.95 * coder.last_rate < max(rates) <= coder.last_rate

@@ -39,7 +39,7 @@ from noisepress.training.data import (
     photographs,
     prescale,
 )
-from noisepress.training.loop import Recipe, Run
+from noisepress.training.loop import Recipe, Run, optimisers
 from noisepress.training.losses import lattice_bits, masked_bits
 from noisepress.training.presets import PRESETS, Preset
 
@@ -148,6 +148,25 @@ def test_learning_rate_rises_then_falls_to_almost_nothing() -> None:
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
     assert 0 < rates[-1] < 0.01
+
+
+def test_gentle_parts_learn_more_slowly() -> None:
+    """By the share of the first beginning that fits, matrices and others alike."""
+    preset = PRESETS["hfd-photo"]
+    network = preset.network()
+    rates: dict[int, float] = {}
+    for one in optimisers(network, preset.recipe):
+        for group in one.param_groups:
+            rates |= {id(weight): group["lr"] for weight in group["params"]}
+    shares = {name: rates[id(weight)] / 2e-3 for name, weight in network.named_parameters()}
+    found = {
+        share: {n for n, s in shares.items() if s == pytest.approx(share)}
+        for share in (1, 0.1, 1 / 40)
+    }
+    assert sum(map(len, found.values())) == len(shares)
+    assert all(name.startswith("synthesis.stages") for name in found[0.1])
+    assert {name.partition(".")[0] for name in found[1 / 40]} == {"analysis", "synthesis"}
+    assert "gains" in found[1] and "hyper_synthesis.heads.weight" in found[1]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +302,7 @@ from pathlib import Path
 import numpy as np, torch
 from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.training.losses import lattice_bits
-from noisepress.training.loop import Recipe, Run
+from noisepress.training.loop import Recipe, Run, optimisers
 
 torch.manual_seed(0)
 folder = Path(sys.argv[1])

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from noisepress.models import registry
-from noisepress.models.diffusion import x_from_v
+from noisepress.models.diffusion import joined, x_from_v
 from noisepress.models.errors import ModelError
 from noisepress.models.storage import build, read_network, write_network
-from noisepress.models.unet import UNet, UNetConfig
+from noisepress.models.unet import KNOWN_LEVEL, UNet, UNetConfig
 
 TINY = UNetConfig(width0=4, width1=6, width2=8, width3=10, down=1, up=1)
 
@@ -81,20 +81,20 @@ def test_level_reaches_the_blocks() -> None:
         assert not torch.allclose(net(z, logsnr), sighted, atol=0.01)
 
 
-@pytest.mark.parametrize("size", [0.0, 1.0, 1e3])
-def test_a_conditioned_copy_makes_nothing_of_the_condition_yet(size: float) -> None:
+def test_a_conditioned_copy_takes_the_error_of_the_condition_for_noise() -> None:
     net, z, logsnr = network().float(), noise(2, 3, 16, 32).float(), torch.tensor([-1.0, 3.0])
-    copy = net.conditioned(3)
+    copy, condition = net.conditioned(), noise(2, 3, 16, 32).flip(1).float()
     assert copy.config == replace(TINY, condition=3) and net.config == TINY
     with torch.inference_mode():
-        found = copy(z, logsnr, size * noise(2, 3, 16, 32).flip(1).float())
-        torch.testing.assert_close(found, net(z, logsnr), rtol=0, atol=1e-6)
+        found = copy(z, logsnr, condition)
+        expected = net(*joined(z, logsnr, condition, KNOWN_LEVEL))
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
 def test_a_conditioned_copy_learns_of_the_condition() -> None:
     net, z = network().float(), noise(1, 3, 16, 16).float()
-    copy = net.conditioned(2)
-    copy(z, torch.zeros(1), noise(1, 2, 16, 16).float()).square().mean().backward()
+    copy = net.conditioned()
+    copy(z, torch.zeros(1), noise(1, 3, 16, 16).flip(2).float()).square().mean().backward()
     seen = copy.enter.weight.grad
     assert seen is not None and (seen.abs().amax((0, 2, 3)) > 0).all()
     assert all(parameter.grad is None for parameter in net.parameters())

@@ -84,6 +84,8 @@ def make_autoencoder() -> None:
         network.gains.add_(0.3 * torch.randn_like(network.gains))
         network.prior_mean.copy_(2 * torch.randn_like(network.prior_mean))
         network.prior_scale.copy_(1 + torch.randn_like(network.prior_scale))
+        network.nearby.copy_(0.3 * torch.randn_like(network.nearby))
+        network.surer.copy_(0.3 * torch.randn_like(network.surer))
     write_network(
         network, Path(AUTOENCODER), name="golden-autoencoder", number=2005, tables={}, facts={}
     )
