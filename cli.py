@@ -200,6 +200,11 @@ def _encode(args: argparse.Namespace) -> int:
     return _each(_jobs(args, IMAGES, NZP), args.force, work)
 
 
+def _rendering(args: argparse.Namespace) -> dict[str, Any]:
+    """How to decode, as `noisepress.decode` takes it."""
+    return {name: getattr(args, name) for name in ("model", "render", "detail", "steps", "device")}
+
+
 def _decode(args: argparse.Namespace) -> int:
     from .codec.api import decode_raster, inspect
     from .codec.image import save_image
@@ -207,15 +212,7 @@ def _decode(args: argparse.Namespace) -> int:
     def work(job: _Job) -> None:
         data = _read(job.source)
         with _bar(job.source) as progress:
-            raster = decode_raster(
-                data,
-                model=args.model,
-                render=args.render,
-                detail=args.detail,
-                steps=args.steps,
-                device=args.device,
-                progress=progress,
-            )
+            raster = decode_raster(data, **_rendering(args), progress=progress)
         suffix = ".png" if job.target == STDIO else Path(job.target).suffix.lower()
         _write(job.target, save_image(raster, suffix), args.force)
         info = inspect(data)
@@ -288,14 +285,7 @@ def _extract(args: argparse.Namespace) -> int:
         if not wanted & {member.name for member in members}:
             continue
         try:
-            rasters = archive.read_group(
-                index,
-                model=args.model,
-                render=args.render,
-                detail=args.detail,
-                steps=args.steps,
-                device=args.device,
-            )
+            rasters = archive.read_group(index, **_rendering(args))
             for member, raster in zip(members, rasters, strict=True):
                 if member.name in wanted:
                     _write(targets[member.name], save_image(raster, args.to), args.force)

@@ -26,11 +26,12 @@ from ..bitstream.entropy import Ints
 from ..bitstream.information import OCTAVE, Int64s
 from ..bitstream.reverse import Float32s, Pfr, Plan, ReverseCoder, Target, Trellis
 from ..codec.chain import GAIN_REACH, GAIN_UNITS, Chain, Errors
-from ..codec.diffc import Diffc, Options, Parameters, lowest_level, padded, quality_level
+from ..codec.diffc import Diffc, Options, Parameters, lowest_level, quality_level
 from ..codec.image import Mode, Raster, Samples
-from ..codec.pictures import psnr
+from ..codec.pictures import padded, psnr
 from ..codec.protocol import NO_CHECK, assemble
 from ..codec.sending import Wish, send
+from ..models.unet import UNet
 from .measure import load
 
 QUALITIES = (36.0, 48.0, 60.0)
@@ -150,7 +151,7 @@ def measure(samples: Samples, name: str, variant: Variant, quality: float) -> Po
     denoise, errors = parameters.denoiser()
     kind, table = (Chain, errors) if variant.spectrum else (_OneGain, flat(errors))
     reverse = Counting(variant.reverse(), variant.coder == "ideal")
-    chain = kind(denoise, table, *padded(height, width), reverse, 0)
+    chain = kind(denoise, table, *padded(height, width, UNet.MULTIPLE), reverse, 0)
 
     def size(payloads: Sequence[bytes]) -> int:
         return len(assemble(raster, Diffc.ID, NO_CHECK, parameters.encoded(payloads)))

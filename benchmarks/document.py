@@ -251,8 +251,8 @@ def document() -> str:
         chains_table(whole),
         "## hfd: score decoders\n",
         f"{drawn[0].images} Kodak images at quality {decoders.QUALITY:.0f}, drawn with the given "
-        "number of network calls, `python -m noisepress.benchmarks.decoders kodak24/0[2468].png "
-        "-o OUT.json`.\n",
+        "number of network calls, `python -m noisepress.benchmarks.decoders "
+        "kodak24/{01,07,13,19}.png -o OUT.json`.\n",
         decoders_table(drawn),
         "## vdm: files against the bound\n",
         f"An archive of {bits_back.CROPS} crops of 64 x 64 of all Kodak images, and whole images, "

@@ -269,8 +269,15 @@ def decode_raster(
     progress: Progress | None = None,
 ) -> Raster:
     """Like `decode`, with the sample layout, palette and metadata."""
-    contents = read(data, limits)
     decoding = Decoding(paths(model), render, detail, steps, device=device)
+    return decoded(data, decoding, limits, progress)
+
+
+def decoded(
+    data: bytes, decoding: Decoding, limits: Limits, progress: Progress | None = None
+) -> Raster:
+    """The last picture of a file, see `decode`."""
+    contents = read(data, limits)
     last = deque(_pictures(contents, decoding, progress), maxlen=1)
     return to_raster(contents, last[0])
 

@@ -39,7 +39,7 @@ from ..bitstream.errors import (
     UnsupportedImageError,
 )
 from ..bitstream.header import VARINT, Field, pack, unpack
-from .api import Models, Progress, asked_models, decode_raster, encode, paths, reporter, to_raster
+from .api import Models, Progress, asked_models, decoded, encode, paths, reporter, to_raster
 from .image import Mode, Raster, as_raster, checksum, to_array
 from .protocol import Decoding, Render, Report, assemble, parse_options
 from .registry import ARCHIVE, by_name
@@ -249,21 +249,9 @@ def _members(
                 raise CorruptError("the decoded samples do not match the file's checksum")
         found = iter([to_raster(one, p) for one, p in zip(chained, pictures, strict=True)])
     return [
-        next(found) if one.header.codec == Vdm.ID else _alone(file, decoding, limits)
+        next(found) if one.header.codec == Vdm.ID else decoded(file, decoding, limits)
         for file, one in zip(files, contents, strict=True)
     ]
-
-
-def _alone(file: bytes, decoding: Decoding, limits: Limits) -> Raster:
-    return decode_raster(
-        file,
-        model=decoding.models,
-        render=decoding.render,
-        detail=decoding.detail,
-        steps=decoding.steps,
-        device=decoding.device,
-        limits=limits,
-    )
 
 
 class Archive:
@@ -349,7 +337,7 @@ class Archive:
             decoding = Decoding(paths(model), render, detail, steps, device=device)
             file = files_of(payload, len(members))[0][place]
             if outline(file, self._limits).header.codec != Vdm.ID:
-                return to_array(_alone(file, decoding, self._limits))
+                return to_array(decoded(file, decoding, self._limits))
             return to_array(_members(payload, len(members), decoding, self._limits)[place])
 
 

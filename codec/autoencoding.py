@@ -22,7 +22,7 @@ from ..models.tiling import SIDE, by_tiles, estimate, on_its_device
 from ..models.unet import UNet
 from .hfd import CALLS, CLEANEST, NOISIEST
 from .hyperprior import SECTIONS, Hyperprior
-from .pictures import Samples, image_of, psnr
+from .pictures import Samples, image_of, padded, psnr
 from .protocol import Decoding
 
 
@@ -37,9 +37,10 @@ class Picture:
     @torch.inference_mode()
     def __init__(self, network: Autoencoder, samples: Samples) -> None:
         self._network, self._samples = network, samples
+        height, width = samples.shape[:2]
         self._latents = by_tiles(
             on_its_device(network.analysis),
-            image_of(samples, *padded(*samples.shape[:2])),
+            image_of(samples, *padded(height, width, MULTIPLE)),
             reach=network.reach,
             unit=LATENT_PIXELS,
             side=SIDE,
@@ -71,7 +72,7 @@ def received(
     """
     if len(payloads) > SECTIONS:
         raise CorruptError(f"{len(payloads)} data sections, of {SECTIONS}")
-    sides = [side // LATENT_PIXELS for side in padded(height, width)]
+    sides = [side // LATENT_PIXELS for side in padded(height, width, MULTIPLE)]
     decoders = (Decoder(payload) for payload in payloads)
     run = Hyperprior(network, rate).run(None, sides[0], sides[1], decoders)
     for _ in payloads:
@@ -89,11 +90,6 @@ def _synthesis(network: Autoencoder, latents: Tensor) -> Tensor:
         side=SIDE // LATENT_PIXELS,
         scale=LATENT_PIXELS,
     )
-
-
-def padded(height: int, width: int) -> tuple[int, int]:
-    """The sides of an image rounded up to what the networks take."""
-    return -(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE
 
 
 @dataclass(frozen=True)

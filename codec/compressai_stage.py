@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from ..bitstream.errors import CorruptError, UnsupportedImageError
 from ..bitstream.header import VARINT, Field, pack, unpack
+from ..models.autoencoder import MULTIPLE
 from ..models.diffusion import to_samples, to_unit
-from .autoencoding import Drawer, padded
+from .autoencoding import Drawer
 from .hfd import DEFAULT_DECODER, score_decoder
 from .image import Mode, as_raster
 from .model_fields import chosen_model
-from .pictures import image_of, shown
+from .pictures import image_of, padded, shown
 from .protocol import Decoding, Render
 
 _FIELDS = (
@@ -66,7 +67,7 @@ class CompressaiStage:
         raster = as_raster(image)
         if raster.mode is not Mode.RGB8:
             raise UnsupportedImageError(f"a CompressAI model takes RGB8, not {raster.mode.name}")
-        x = image_of(raster.samples, *padded(raster.height, raster.width))
+        x = image_of(raster.samples, *padded(raster.height, raster.width, MULTIPLE))
         coded = self._model.compress(to_samples(x).float() / 255)
         latents, hyper = (bytes(strings[0]) for strings in coded["strings"])
         rows, columns = coded["shape"]

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..bitstream.container import Contents, Section, SectionKind
-from ..bitstream.errors import CorruptError, ModelError, OptionError
+from ..bitstream.errors import ModelError, OptionError
 from ..bitstream.header import VARINT, Field, pack, unpack_all
 from ..bitstream.information import OCTAVE
 from ..models import registry
-from .fallbacks import encode_plane, join_alpha, split_alpha
-from .image import Mode, Raster, Samples
+from .image import Raster, Samples
+from .lossy import MODES, allowed_bytes, check_mode, check_wishes, pictures, split_opacity
 from .model_fields import (
     MODEL_FIELDS,
     chosen_model,
@@ -33,7 +34,6 @@ from .protocol import (
     Report,
     assemble,
     check_ranges,
-    check_wishes,
     parse_options,
 )
 
@@ -187,9 +187,11 @@ class Parameters:
         Raises:
             ModelError: see `denoiser`.
         """
+        from ..models.unet import UNet
         from .chain import Chain
+        from .pictures import padded
 
-        sides, reverse = padded(height, width), self.reverse(device)
+        sides, reverse = padded(height, width, UNet.MULTIPLE), self.reverse(device)
         return Chain(*self.denoiser(device), *sides, reverse, self.values["seed"])
 
 
@@ -203,14 +205,6 @@ def _product(device: str) -> Product:
         return found
 
     return product
-
-
-def padded(height: int, width: int) -> tuple[int, int]:
-    """The sides of an image rounded up to what networks take."""
-    from ..models.unet import UNet
-
-    unit = UNet.MULTIPLE
-    return -(-height // unit) * unit, -(-width // unit) * unit
 
 
 def unpack_fields(data: bytes) -> dict[str, int]:
@@ -245,13 +239,10 @@ class Diffc:
 
         chosen = parse_options(Options, options)
         parameters = Parameters.choose(chosen)
-        if raster.mode not in _MODES:
+        if raster.mode not in MODES:
             return None
         height, width = raster.height, raster.width
-        colour, alpha = split_alpha(raster)
-        beside = []
-        if alpha is not None:
-            beside.append(Section(SectionKind.ALPHA, encode_plane(alpha)))
+        colour, beside = split_opacity(raster)
 
         def encoded(payloads: Sequence[bytes]) -> Encoded:
             return parameters.encoded(payloads, beside)
@@ -259,9 +250,7 @@ class Diffc:
         def size(payloads: Sequence[bytes]) -> int:
             return len(assemble(raster, self.ID, NO_CHECK, encoded(payloads)))
 
-        allowed = chosen.bytes
-        if chosen.bpp is not None:
-            allowed = int(chosen.bpp * height * width / 8)
+        allowed = allowed_bytes(raster, chosen.bpp, chosen.bytes)
         wish = Wish(quality_level(chosen.quality), allowed, chosen.psnr, chosen.steps)
         first = lowest_level(height, width)
         return encoded(
@@ -276,36 +265,21 @@ class Diffc:
         )
 
     def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
-        from .pictures import shown
         from .sending import receive
 
         header = contents.header
-        mode = Mode(header.mode)
-        if mode not in _MODES:
-            raise CorruptError(f"diffc has no {mode.name} images")
+        check_mode(header, self.NAME)
         parameters = Parameters.parse(header.parameters, decoding.models)
         height, width = header.height, header.width
-        colours = mode.channels - mode.has_alpha
-        payloads = contents.payloads(SectionKind.DATA)
         chain = parameters.chain(height, width, decoding.device)
-        alphas = contents.payloads(SectionKind.ALPHA)
-        chains = receive(chain, payloads, lowest_level(height, width))
-        share = height * width * mode.channels / len(payloads)
-        for done, _ in enumerate(chains, 1):
-            report(share)
-            if done < len(payloads) and not decoding.previews:
-                continue
-            estimate = chain.picture(decoding.render, decoding.detail, decoding.steps)
-            picture = shown(estimate, height, width, colours)
-            plane = alphas[0] if alphas and done == len(payloads) else None
-            yield join_alpha(picture, plane) if mode.has_alpha else picture
+        picture = partial(chain.picture, decoding.render, decoding.detail, decoding.steps)
+        payloads = contents.payloads(SectionKind.DATA)
+        known = receive(chain, payloads, lowest_level(height, width))
+        yield from pictures(contents, (picture for _ in known), decoding, report)
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
         values = unpack_fields(parameters)
         return {**values, **describe_model(values), "reverse": REVERSE[values["reverse"]]}
-
-
-_MODES = (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8)
 
 
 def quality_level(quality: float) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,8 +19,8 @@ from ..bitstream.errors import CorruptError, ModelError, OptionError
 from ..bitstream.header import UINT32, VARINT, Field, pack, unpack_all
 from ..bitstream.information import OCTAVE
 from ..models import registry
-from .fallbacks import encode_plane, join_alpha, split_alpha
-from .image import Mode, Raster, Samples
+from .image import Raster, Samples
+from .lossy import MODES, allowed_bytes, check_mode, check_wishes, pictures, split_opacity
 from .model_fields import (
     MODEL_FIELDS,
     chosen_model,
@@ -35,7 +36,6 @@ from .protocol import (
     Report,
     assemble,
     check_ranges,
-    check_wishes,
     parse_options,
 )
 
@@ -110,25 +110,17 @@ class Parameters:
             ModelError: a model is not there or has another digest.
         """
         values = unpack_fields(data)
-        decoder = {"model": values["decoder"], "digest": values["decoder digest"]}
         return cls(
             recorded_model(values, extra),
-            recorded_model(decoder, extra),
+            recorded_model(values, extra, "decoder"),
             values["rate"],
             values["seed"],
         )
 
     def pack(self) -> bytes:
         """Header bytes."""
-        decoder = record(self.decoder)
-        values = {
-            **record(self.card),
-            "decoder": decoder["model"],
-            "decoder digest": decoder["digest"],
-            "rate": self.rate,
-            "seed": self.seed,
-        }
-        return pack(FIELDS, values)
+        models = record(self.card) | record(self.decoder, "decoder")
+        return pack(FIELDS, {**models, "rate": self.rate, "seed": self.seed})
 
     def autoencoder(self, device: str) -> Autoencoder:
         """The first stage.
@@ -203,12 +195,9 @@ class Hfd:
         first = Parameters(*cards, 0, chosen.seed)
         score_decoder(first.decoder, "cpu")
         network = first.autoencoder(chosen.device)
-        if raster.mode not in _MODES:
+        if raster.mode not in MODES:
             return None
-        colour, alpha = split_alpha(raster)
-        beside = []
-        if alpha is not None:
-            beside.append(Section(SectionKind.ALPHA, encode_plane(alpha)))
+        colour, beside = split_opacity(raster)
         picture = Picture(network, colour)
         report(raster.samples.size / 2)
 
@@ -219,9 +208,7 @@ class Hfd:
         def size(encoded: Encoded) -> int:
             return len(assemble(raster, self.ID, NO_CHECK, encoded))
 
-        allowed = chosen.bytes
-        if chosen.bpp is not None:
-            allowed = int(chosen.bpp * raster.height * raster.width / 8)
+        allowed = allowed_bytes(raster, chosen.bpp, chosen.bytes)
         if allowed is not None:
             return _largest(network.last_rate, at, size, allowed)
         if chosen.psnr is not None:
@@ -230,41 +217,27 @@ class Hfd:
 
     def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
         from .autoencoding import Drawer, received
-        from .pictures import shown
 
         header = contents.header
-        mode = Mode(header.mode)
-        if mode not in _MODES:
-            raise CorruptError(f"hfd has no {mode.name} images")
+        check_mode(header, self.NAME)
         parameters = Parameters.parse(header.parameters, decoding.models)
-        height, width = header.height, header.width
-        colours = mode.channels - mode.has_alpha
-        payloads = contents.payloads(SectionKind.DATA)
-        alphas = contents.payloads(SectionKind.ALPHA)
         network = parameters.autoencoder(decoding.device)
-        share = height * width * mode.channels / len(payloads)
-        known = received(network, parameters.rate, payloads, height, width)
-        for done, synthesise in enumerate(known, 1):
-            report(share)
-            if done < len(payloads) and not decoding.previews:
-                continue
-            image: Tensor = synthesise()
-            if decoding.render != "mmse":
-                found = score_decoder(parameters.decoder, decoding.device)
-                drawer = Drawer(*found, parameters.seed)
-                image = drawer.draw(image, decoding)
-            picture = shown(image, height, width, colours)
-            plane = alphas[0] if alphas and done == len(payloads) else None
-            yield join_alpha(picture, plane) if mode.has_alpha else picture
+        payloads = contents.payloads(SectionKind.DATA)
+
+        def image(synthesise: Callable[[], Tensor]) -> Tensor:
+            first = synthesise()
+            if decoding.render == "mmse":
+                return first
+            found = score_decoder(parameters.decoder, decoding.device)
+            return Drawer(*found, parameters.seed).draw(first, decoding)
+
+        known = received(network, parameters.rate, payloads, header.height, header.width)
+        images = (partial(image, synthesise) for synthesise in known)
+        yield from pictures(contents, images, decoding, report)
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
         values = unpack_fields(parameters)
-        named = describe_model({"model": values["decoder"], "digest": values["decoder digest"]})
-        beside = {"decoder": named["model"], "decoder digest": named["digest"]}
-        return {**values, **describe_model(values), **beside}
-
-
-_MODES = (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8)
+        return {**values, **describe_model(values), **describe_model(values, "decoder")}
 
 
 def _largest(

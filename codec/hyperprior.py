@@ -25,7 +25,7 @@ from ..bitstream.entropy import (
     Repeated,
 )
 from ..models.autoencoder import HYPER_LATENTS, HYPER_MAX, RATE_UNITS, Autoencoder
-from ..models.latents import PASSES, chosen
+from ..models.latents import DIGITS, PASSES, chosen
 from ..models.tiling import on_its_device
 
 Int64s = NDArray[np.int64]
@@ -33,7 +33,7 @@ Int64s = NDArray[np.int64]
 SECTIONS = 4
 _SHARES = (1 / 16, 1 / 4, 1)
 """Of the channels that have come after each section of latents."""
-_HYPER_DIGITS, _DIGITS = 4, 5
+_HYPER_DIGITS = 4
 NEARBY_UNITS = 64
 NEARBY_MAX = 2 * NEARBY_UNITS
 """Largest magnitude of the weights of known latents."""
@@ -108,7 +108,7 @@ class Hyperprior:
                 distance = part.of(off) - (mean[0] / LOCATION_UNITS).float()
                 deviation = torch.from_numpy(np.exp2(kinds / DEVIATION_UNITS)[which]).float()
                 symbols = chosen(distance, deviation.view_as(distance)).flatten().numpy()
-            coded = _code(symbols, np.zeros_like(kinds), kinds, _DIGITS, which.reshape(-1), coder)
+            coded = _code(symbols, np.zeros_like(kinds), kinds, DIGITS, which.reshape(-1), coder)
             whole = torch.from_numpy(coded).view_as(mean)
             part.of(known).copy_(mean + LOCATION_UNITS * whole)
         return (known[0] / LOCATION_UNITS).float()

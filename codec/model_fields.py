@@ -42,18 +42,27 @@ def chosen_model(name: str) -> registry.Card:
         return registry.find(name)
 
 
-def recorded_model(values: Mapping[str, int], extra: Sequence[str]) -> registry.Card:
+def _names(field: str) -> tuple[str, str]:
+    """The header fields of a model's number and digest."""
+    return field, "digest" if field == "model" else f"{field} digest"
+
+
+def recorded_model(
+    values: Mapping[str, int], extra: Sequence[str], field: str = "model"
+) -> registry.Card:
     """The model that header fields name.
 
     Args:
         extra: paths of model files to look at before the bundled ones.
+        field: name of the model's field, `model` or that of a second model.
 
     Raises:
         ModelError: the model is not there or has another digest.
     """
     with _public_errors():
         mine = [registry.find(one) for one in extra]
-        return registry.resolve(values["model"], values["digest"], mine)
+        number, digest = (values[name] for name in _names(field))
+        return registry.resolve(number, digest, mine)
 
 
 def load_network(card: registry.Card, device: str = "cpu") -> Network:
@@ -66,15 +75,15 @@ def load_network(card: registry.Card, device: str = "cpu") -> Network:
         return registry.load(card, device)
 
 
-def record(card: registry.Card) -> dict[str, int]:
+def record(card: registry.Card, field: str = "model") -> dict[str, int]:
     """The header fields that name a model."""
-    return {"model": card.number, "digest": card.digest}
+    return dict(zip(_names(field), (card.number, card.digest), strict=True))
 
 
-def describe_model(values: Mapping[str, int]) -> dict[str, int | str]:
+def describe_model(values: Mapping[str, int], field: str = "model") -> dict[str, int | str]:
     """The same fields in words."""
-    number = values["model"]
+    number, digest = _names(field)
     return {
-        "model": registry.BUNDLED.get(number, f"number {number}"),
-        "digest": f"{values['digest']:08x}",
+        number: registry.BUNDLED.get(values[number], f"number {values[number]}"),
+        digest: f"{values[digest]:08x}",
     }

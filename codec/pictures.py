@@ -30,6 +30,11 @@ def shown(estimate: Tensor, height: int, width: int, channels: int) -> Samples:
     return picture
 
 
+def padded(height: int, width: int, multiple: int) -> tuple[int, int]:
+    """The sides of an image rounded up to multiples."""
+    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+
 def image_of(samples: Samples, height: int, width: int) -> Tensor:
     """(1, 3, height, width) of -SPAN to SPAN, the last row and column repeated."""
     colours = np.repeat(samples, 3, 2) if samples.shape[2] == 1 else samples

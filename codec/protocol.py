@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from ..bitstream.container import Contents, Header, Section, write
@@ -127,23 +126,6 @@ def check_ranges(ranges: Iterable[Range]) -> None:
         if not (isinstance(value, kind) and low <= value <= high):
             whole = "whole numbers from " if kind is Integral else ""
             raise OptionError(f"{name} is {value!r}, supported are {whole}{low} to {high}")
-
-
-def check_wishes(bpp: float | None, bytes: int | None, psnr: float | None) -> None:
-    """Check what a lossy file should have instead of a quality.
-
-    Raises:
-        OptionError: there is more than one wish, or a value is not supported.
-    """
-    wishes: tuple[Range, ...] = (
-        ("bpp", Real, bpp, 0, 2**40),
-        ("bytes", Integral, bytes, 0, 2**40),
-        ("psnr", Real, psnr, 0, math.inf),
-    )
-    given = [wish for wish in wishes if wish[2] is not None]
-    check_ranges(given)
-    if len(given) > 1:
-        raise OptionError("bpp, bytes and psnr exclude each other")
 
 
 class _Watched:

@@ -102,18 +102,16 @@ class Parameters:
             ModelError: a model is not there or has another digest.
         """
         values = unpack_fields(data)
-        coarse = {"model": values["coarse"], "digest": values["coarse digest"]}
         return cls(
             _made_for("vdm", recorded_model(values, extra)),
-            _made_for("lattice", recorded_model(coarse, extra)),
+            _made_for("lattice", recorded_model(values, extra, "coarse")),
             values["steps"],
         )
 
     def pack(self) -> bytes:
         """Header bytes."""
-        coarse = record(self.coarse)
-        beside = {"coarse": coarse["model"], "coarse digest": coarse["digest"]}
-        return pack(FIELDS, {**record(self.card), **beside, "steps": self.steps})
+        models = record(self.card) | record(self.coarse, "coarse")
+        return pack(FIELDS, {**models, "steps": self.steps})
 
     def vdm(self) -> VdmNet:
         """The network of the finest pixels."""
@@ -277,8 +275,8 @@ class Vdm:
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
         values = unpack_fields(parameters)
-        coarse = describe_model({"model": values["coarse"], "digest": values["coarse digest"]})
-        beside = {"coarse model": coarse["model"], "coarse digest": coarse["digest"]}
+        coarse = describe_model(values, "coarse")
+        beside = {"coarse model": coarse["coarse"], "coarse digest": coarse["coarse digest"]}
         return {**describe_model(values), **beside, "steps": values["steps"]}
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .exact import RESIDUAL_FRAC, Exact, ExactBlock, ExactConv, ExactReLU, bounded
-from .latents import LAWS, PASSES, WEIGHTS, chosen
+from .latents import LAWS, PASSES, WEIGHTS, Pass, chosen
 
 CHANNELS = 3
 PATCH = 4
@@ -255,10 +255,8 @@ class Autoencoder(nn.Module):
         known = torch.zeros_like(off)
         for part in PASSES:
             mean = part.expected(known, self.nearby)
-            law = part.of(deviation)
-            if part.law is not None:
-                law = law * torch.exp2(-self.surer[part.law, :, None, None])
-            whole = chosen(part.of(off) - mean, law.clamp(*DEVIATIONS))
+            law = (part.of(deviation) * self._narrowed(part)).clamp(*DEVIATIONS)
+            whole = chosen(part.of(off) - mean, law)
             part.of(known).copy_(mean + whole)
         return known
 
@@ -274,9 +272,12 @@ class Autoencoder(nn.Module):
         mean, factor = torch.zeros_like(known), torch.ones_like(known)
         for part in PASSES:
             part.of(mean).copy_(part.expected(known, self.nearby))
-            if part.law is not None:
-                part.of(factor).copy_(torch.exp2(-self.surer[part.law, :, None, None]))
+            part.of(factor)[...] = self._narrowed(part)
         return mean, factor
+
+    def _narrowed(self, part: Pass) -> Tensor | float:
+        """The factor of a pass's deviations, (latents, 1, 1)."""
+        return 1.0 if part.law is None else torch.exp2(-self.surer[part.law, :, None, None])
 
     @torch.no_grad()
     def start_as_transform(self) -> None:

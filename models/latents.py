@@ -19,10 +19,12 @@ from torch.nn import functional
 
 Planes = TypeVar("Planes", Tensor, NDArray[np.int64])
 
-FURTHEST = 511
-"""Largest distance of a latent from where it is expected."""
-LOG2 = math.log(2)
-WORTH = 6 / LOG2
+DIGITS = 5
+"""Base-4 digits of a latent's distance from where it is expected, counted from the least one."""
+FURTHEST = 4**DIGITS // 2 - 1
+"""Largest magnitude of that distance."""
+_LOG2 = math.log(2)
+WORTH = 6 / _LOG2
 """Bits that a squared error of a latent is worth: where a finer grid for all latents would cost as
 much as it gains."""
 
@@ -100,7 +102,7 @@ def interval_bits(off: Tensor, deviation: Tensor) -> Tensor:
     """
     low, high = (-off.abs() + edge for edge in (-0.5, 0.5))
     above, below = (torch.special.log_ndtr(edge / deviation) for edge in (high, low))
-    bits: Tensor = -(above + torch.log1p(-torch.exp(below - above))) / LOG2
+    bits: Tensor = -(above + torch.log1p(-torch.exp(below - above))) / _LOG2
     return bits
 
 

@@ -141,7 +141,7 @@ def test_numbers_of_hfd() -> None:
         assert f"| {number} | {rows} | {columns} | {expected} | {row} |" in text
     middle = 4**hyperprior._HYPER_DIGITS // 2
     assert f"the symbol v + {middle} of four digits" in text and middle > autoencoder.HYPER_MAX
-    assert f"the symbol q + {4**hyperprior._DIGITS // 2} of five digits" in text
+    assert f"the symbol q + {4**latents.DIGITS // 2} of five digits" in text
     assert f"within -{latents.FURTHEST} to {latents.FURTHEST}" in text
     assert f"clamped to -{exact.RESIDUAL_LIMIT} .. {exact.RESIDUAL_LIMIT}" in text
     assert f"at the log-SNR {hfd.NOISIEST:.0f}," in text

@@ -467,18 +467,24 @@ def test_renderings_are_deterministic_and_differ(codec: Codec) -> None:
     )
 
 
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The levels at which the denoiser is called."""
+    calls: list[float] = []
+    exact = tiling.estimate
+
+    def spy(*args: Any) -> Tensor:
+        calls.append(args[2])
+        return exact(*args)
+
+    monkeypatch.setattr(tiling, "estimate", spy)
+    return calls
+
+
 def test_only_pictures_that_are_asked_for_are_rendered(
     codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = codec.encode(smooth(9, 9), quality=20)
-    calls = []
-    exact = tiling.estimate
-
-    def spied(*args: Any) -> Tensor:
-        calls.append(args[2])
-        return exact(*args)
-
-    monkeypatch.setattr(tiling, "estimate", spied)
+    calls = spied(monkeypatch)
     counts = []
     for decode, render in itertools.product((codec.decode, codec.pictures), ("mmse", "flow")):
         calls.clear()
@@ -493,14 +499,7 @@ def test_steps_are_the_networks_calls(
     render: str, codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = codec.encode(smooth(9, 9), quality=20)
-    calls = []
-    exact = tiling.estimate
-
-    def spied(*args: Any) -> Tensor:
-        calls.append(args[2])
-        return exact(*args)
-
-    monkeypatch.setattr(tiling, "estimate", spied)
+    calls = spied(monkeypatch)
     counts = []
     for steps in (1, 2, 9):
         calls.clear()
