@@ -5,11 +5,13 @@
 `measured/kodak.json` and `measured/cifar10.json` are the `results.json` of `noisepress bench` and
 of `python -m noisepress.benchmarks.small_images`, `measured/chains.json` the output of
 `python -m noisepress.benchmarks.chains`, `measured/bits_back.json` that of
-`python -m noisepress.benchmarks.bits_back`.
+`python -m noisepress.benchmarks.bits_back`. `measured/published.json` are means over Kodak that
+CompressAI's repository publishes.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +26,7 @@ from . import bits_back, decoders
 from .chains import LEVELS, Point, summaries
 from .chains import read as read_points
 from .codecs import LOSSLESS, LOSSY, parse, parse_all
+from .report import tables
 from .report.page import progressive
 from .report.tables import ANCHOR, Mean, bd_rates, lossless_rows, means, metric, metric_names
 from .results import Results, Setting
@@ -118,6 +121,18 @@ def delta_table(results: Results) -> str:
         shown = ["" if cell is None else cell.reason or f"{cell.percent:+.1f} %" for cell in cells]
         rows.append((codec, *shown))
     return _markdown(("codec", *(metric(name).label for name in names)), rows)
+
+
+def published_table(results: Results) -> str:
+    """Curves that others published, against JPEG as it was measured here."""
+    anchor = tables.curves(results, "psnr").get(ANCHOR, [])
+    rows = []
+    for one in json.loads((MEASURED / "published.json").read_text()):
+        pairs = list(zip(one["bpp"], one["psnr"], strict=True))
+        delta = tables.bd_between(anchor, [tables.Point("", *pair, 24) for pair in pairs])
+        points = ", ".join(f"{bpp:.3f} {psnr:.2f}" for bpp, psnr in pairs)
+        rows.append((one["codec"], f"{delta.percent:+.1f} %" if delta.percent else "", points))
+    return _markdown(("codec", "against JPEG", "bits per pixel and PSNR"), rows)
 
 
 def chains_table(points: Sequence[Point]) -> str:
@@ -238,6 +253,9 @@ def document() -> str:
             lossy_table(kodak),
             "Bjøntegaard delta rates against JPEG, by quality metric; negative is smaller:\n",
             delta_table(kodak),
+            "What CompressAI's repository publishes of the same images (its folder "
+            "`results/image/kodak`, rates by its ANS coder), against JPEG by PSNR:\n",
+            published_table(kodak),
         ]
     parts += [
         "## diffc: coders and steps\n",
@@ -252,7 +270,8 @@ def document() -> str:
         "## hfd: score decoders\n",
         f"{drawn[0].images} Kodak images at quality {decoders.QUALITY:.0f}, drawn with the given "
         "number of network calls, `python -m noisepress.benchmarks.decoders "
-        "kodak24/{01,07,13,19}.png -o OUT.json`.\n",
+        "kodak24/{01,07,13,19}.png -o OUT.json --decoder hfd-photo-fast.safetensors`; that one was "
+        "distilled for 750 steps and is not bundled.\n",
         decoders_table(drawn),
         "## vdm: files against the bound\n",
         f"An archive of {bits_back.CROPS} crops of 64 x 64 of all Kodak images, and whole images, "

@@ -16,10 +16,10 @@ from ..bitstream.coders import Decoder, Encoder, Tally
 from ..bitstream.errors import CorruptError
 from ..bitstream.noise import normals
 from ..models import samplers
-from ..models.autoencoder import LATENT_PIXELS, MULTIPLE, Autoencoder
+from ..models.autoencoder import LATENT_PIXELS, MULTIPLE, Autoencoder, known_level
 from ..models.diffusion import noisy
 from ..models.tiling import SIDE, by_tiles, estimate, on_its_device
-from ..models.unet import UNet
+from ..models.unet import Known, UNet
 from .hfd import CALLS, CLEANEST, NOISIEST
 from .hyperprior import SECTIONS, Hyperprior
 from .pictures import Samples, image_of, padded, psnr
@@ -64,7 +64,7 @@ class Picture:
 
 def received(
     network: Autoencoder, rate: int, payloads: Sequence[bytes], height: int, width: int
-) -> Iterator[Callable[[], Tensor]]:
+) -> Iterator[Callable[[], Known]]:
     """After each data section, what makes its picture: an image of at least (1, 3, height, width).
 
     Raises:
@@ -75,9 +75,10 @@ def received(
     sides = [side // LATENT_PIXELS for side in padded(height, width, MULTIPLE)]
     decoders = (Decoder(payload) for payload in payloads)
     run = Hyperprior(network, rate).run(None, sides[0], sides[1], decoders)
+    level = known_level(torch.tensor([float(rate)]))
     for _ in payloads:
         latents = next(run)
-        yield lambda latents=latents: _synthesis(network, latents)  # type: ignore[misc]
+        yield lambda latents=latents: Known(_synthesis(network, latents), level)  # type: ignore[misc]
 
 
 @torch.inference_mode()
@@ -108,17 +109,18 @@ class Drawer:
     seed: int
 
     @torch.inference_mode()
-    def draw(self, image: Tensor, decoding: Decoding) -> Tensor:
+    def draw(self, known: Known, decoding: Decoding) -> Tensor:
         """An image.
 
         Args:
-            image: (1, 3, h, w), the first stage's.
+            known: the first stage's, (1, 3, h, w).
             decoding: see `noisepress.decode`. With less detail the path is followed less far, to
                 where there is still noise, and ends with the mean of the images it comes from.
         """
+        image = known.image
 
         def denoise(z: Tensor, logsnr: Tensor) -> Tensor:
-            return estimate(self.network, z, float(logsnr[0]), image)
+            return estimate(self.network, z, float(logsnr[0]), known)
 
         def noise(index: int) -> Tensor:
             return torch.from_numpy(normals(self.seed, index, n=image.numel())).view_as(image)
@@ -132,6 +134,12 @@ class Drawer:
             levels = [level for level in self.levels if level <= last] or [self.levels[0]]
         z = noisy(image, noise(0), torch.tensor(levels[:1]))
         if not flows:
-            return samplers.ancestral(denoise, z, [*levels, math.inf], lambda step: noise(step + 1))
+            # A few long steps leave less variance than the images have, most where much is known.
+            wider = 1 + (float(known.level[0]) - 4) / 10
+
+            def random(step: int) -> Tensor:
+                return wider * noise(step + 1)
+
+            return samplers.ancestral(denoise, z, [*levels, math.inf], random)
         flow = samplers.dpm_solver if self.levels is None else samplers.ddim
         return flow(denoise, z, [*levels, math.inf])

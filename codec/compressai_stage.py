@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from ..bitstream.errors import CorruptError, UnsupportedImageError
 from ..bitstream.header import VARINT, Field, pack, unpack
-from ..models.autoencoder import MULTIPLE
+from ..models.autoencoder import MULTIPLE, known_level
 from ..models.diffusion import to_samples, to_unit
+from ..models.unet import Known
 from .autoencoding import Drawer
 from .hfd import DEFAULT_DECODER, score_decoder
 from .image import Mode, as_raster
@@ -102,5 +103,6 @@ class CompressaiStage:
         found = self._model.decompress(strings, (header["rows"], header["columns"]))["x_hat"]
         x = to_unit(found * 255)
         if render != "mmse":
-            x = self._drawer.draw(x, Decoding(render=render, detail=detail, steps=steps))
+            known = Known(x, known_level(torch.zeros(1)))
+            x = self._drawer.draw(known, Decoding(render=render, detail=detail, steps=steps))
         return shown(x, header["height"], header["width"], 3)

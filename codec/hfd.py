@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..models.autoencoder import Autoencoder
-    from ..models.unet import UNet
+    from ..models.unet import Known, UNet
 
 MAX_RATE = 2**10
-NOISIEST, CLEANEST = 3.0, 8.0
+NOISIEST, CLEANEST = 2.5, 10.0
 """Log-SNRs in nats between which the score decoder works."""
 CALLS = 8
 """Of the score decoder, if nothing else is asked for."""
@@ -224,10 +224,10 @@ class Hfd:
         network = parameters.autoencoder(decoding.device)
         payloads = contents.payloads(SectionKind.DATA)
 
-        def image(synthesise: Callable[[], Tensor]) -> Tensor:
+        def image(synthesise: Callable[[], Known]) -> Tensor:
             first = synthesise()
             if decoding.render == "mmse":
-                return first
+                return first.image
             found = score_decoder(parameters.decoder, decoding.device)
             return Drawer(*found, parameters.seed).draw(first, decoding)
 

@@ -49,7 +49,8 @@ class Hyperprior:
 
     def __init__(self, network: Autoencoder, rate: int) -> None:
         self._network = network
-        self._gain = network.gain(torch.tensor([float(rate)]))
+        trained = torch.tensor([float(rate)])
+        self._gain, self._worth = network.gain(trained), network.worth(trained)[0]
         # Of halves, so that they are the same whole numbers on every machine.
         self._log_gain = _at(_whole(network.gains, DEVIATION_UNITS), rate)
         self._prior_scale = _at(_whole(network.prior_scale, DEVIATION_UNITS), rate)
@@ -107,7 +108,8 @@ class Hyperprior:
             if off is not None:
                 distance = part.of(off) - (mean[0] / LOCATION_UNITS).float()
                 deviation = torch.from_numpy(np.exp2(kinds / DEVIATION_UNITS)[which]).float()
-                symbols = chosen(distance, deviation.view_as(distance)).flatten().numpy()
+                law = deviation.view_as(distance)
+                symbols = chosen(distance, law, self._worth[channels]).flatten().numpy()
             coded = _code(symbols, np.zeros_like(kinds), kinds, DIGITS, which.reshape(-1), coder)
             whole = torch.from_numpy(coded).view_as(mean)
             part.of(known).copy_(mean + LOCATION_UNITS * whole)

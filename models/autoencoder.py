@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .diffusion import SPAN
 from .exact import RESIDUAL_FRAC, Exact, ExactBlock, ExactConv, ExactReLU, bounded
 from .latents import LAWS, PASSES, WEIGHTS, Pass, chosen
 
@@ -38,6 +39,10 @@ DEVIATIONS = 2.0**-4, 2.0**10
 """Least and largest deviation of a latent's law, in levels."""
 RATE_UNITS = 16
 """Rates between two neighbouring ones that were trained are in steps of 1/RATE_UNITS."""
+LOWEST_WEIGHT, WEIGHT_RISE = 0.00015, 3.4
+"""What an error is worth at the lowest trained rate, see `error_weight`, and how many times as much
+at each next one."""
+NOT_ORTHOGONAL = 1.5
 
 
 @dataclass(frozen=True)
@@ -233,7 +238,7 @@ class Autoencoder(nn.Module):
         hyper = self.hyper_analysis(latents).float().round().clamp(-HYPER_MAX, HYPER_MAX)
         mean, scale = self.hyper_synthesis(hyper)
         mean = mean / 16
-        known = self.known(latents - mean, self.deviation(scale, gain))
+        known = self.known(latents - mean, self.deviation(scale, gain), self.worth(rate))
         shown: Tensor = self.synthesis((mean + known) / gain)
         return shown.float()
 
@@ -242,12 +247,13 @@ class Autoencoder(nn.Module):
         return gain * torch.exp2(scale / 64)
 
     @torch.no_grad()
-    def known(self, off: Tensor, deviation: Tensor) -> Tensor:
+    def known(self, off: Tensor, deviation: Tensor, worth: Tensor) -> Tensor:
         """What becomes of latents that are coded.
 
         Args:
             off: (n, latents, h, w), distances from what the hyper-latents say, in levels.
             deviation: of these.
+            worth: see `worth`.
 
         Returns:
             The same distances, as a receiver knows them.
@@ -256,7 +262,7 @@ class Autoencoder(nn.Module):
         for part in PASSES:
             mean = part.expected(known, self.nearby)
             law = (part.of(deviation) * self._narrowed(part)).clamp(*DEVIATIONS)
-            whole = chosen(part.of(off) - mean, law)
+            whole = chosen(part.of(off) - mean, law, worth)
             part.of(known).copy_(mean + whole)
         return known
 
@@ -313,9 +319,37 @@ class Autoencoder(nn.Module):
         self.nearby.copy_(torch.tensor([0.9, 0.45, 0.45] * 2)[:, None] * means)
         self.surer.copy_(torch.tensor([0.75, 1, 1.25, 1.5])[:, None] * means)
 
+    @torch.no_grad()
+    def worth(self, rate: Tensor) -> Tensor:
+        """Bits that a squared error of a latent of one level is worth at rates (n,).
+
+        As if the synthesis were the orthogonal transform that it begins as, but for a factor:
+        what is left out makes places around it dearer and their errors larger.
+
+        Returns:
+            (n, latents, 1, 1).
+        """
+        of_a_pixel = (255 / (2 * SPAN)) ** 2 / CHANNELS
+        weight = error_weight(rate)[:, None, None, None]
+        return NOT_ORTHOGONAL * of_a_pixel * weight / self.gain(rate).square()
+
     def gain(self, rate: Tensor) -> Tensor:
         """What latents are scaled by at rates (n,) in 1/RATE_UNITS: (n, latents, 1, 1)."""
         return torch.exp2(between(self.gains, rate / RATE_UNITS))[:, :, None, None]
+
+
+def error_weight(rate: Tensor) -> Tensor:
+    """Bits per pixel that a unit of squared error, of samples of 0 to 255, is worth at a rate."""
+    return LOWEST_WEIGHT * WEIGHT_RISE ** (rate / RATE_UNITS)
+
+
+def known_level(rate: Tensor) -> Tensor:
+    """Log-SNR in nats of what images are decoded to at a rate, for a score decoder (`unet.Known`).
+
+    About that of its mean squared error; not less than 4, for the error of low rates is more of
+    what is missing than of noise.
+    """
+    return 4 + (rate / RATE_UNITS - 1.75).clamp(min=0) / 2
 
 
 def between(rows: Tensor, at: Tensor) -> Tensor:

@@ -63,17 +63,17 @@ def x_from_v(z: Tensor, v: Tensor, logsnr: Tensor) -> Tensor:
     return alpha * z - sigma * v
 
 
-def joined(z: Tensor, logsnr: Tensor, other: Tensor, level: float) -> tuple[Tensor, Tensor]:
+def joined(z: Tensor, logsnr: Tensor, other: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
     """A noisy image and a second one of the same image as one of less noise, and its log-SNR.
 
     Args:
         z: (n, 3, h, w), at log-SNRs (n,).
         other: (n, 3, h, w), the image and an error of its own, which is taken to be noise.
-        level: log-SNR of the second one.
+        level: (n,), log-SNRs of the second one.
     """
     share = torch.sigmoid(logsnr - level)[:, None, None, None]
     alpha, _ = alpha_sigma(logsnr)
-    together = torch.logaddexp(logsnr, torch.full_like(logsnr, level))
+    together = torch.logaddexp(logsnr, level)
     return alpha_sigma(together)[0] * (share / alpha * z + (1 - share) * other), together
 
 

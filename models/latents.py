@@ -24,9 +24,6 @@ DIGITS = 5
 FURTHEST = 4**DIGITS // 2 - 1
 """Largest magnitude of that distance."""
 _LOG2 = math.log(2)
-WORTH = 6 / _LOG2
-"""Bits that a squared error of a latent is worth: where a finer grid for all latents would cost as
-much as it gains."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def interval_bits(off: Tensor, deviation: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def chosen(off: Tensor, deviation: Tensor) -> Tensor:
+def chosen(off: Tensor, deviation: Tensor, worth: Tensor) -> Tensor:
     """The nearest whole numbers, or the next ones towards 0 where those are worth more.
 
     Rate-distortion optimised quantisation: bits of a normal law against squared errors.
@@ -115,9 +112,10 @@ def chosen(off: Tensor, deviation: Tensor) -> Tensor:
     Args:
         off: distances from the means, in levels.
         deviation: of the laws.
+        worth: bits that a squared error of one level is worth.
     """
     nearest = off.round().clamp(-FURTHEST, FURTHEST)
     lower = nearest - nearest.sign()
     bits, fewer = (interval_bits(whole, deviation).clamp(max=40) for whole in (nearest, lower))
-    lost = WORTH * ((off - lower).square() - (off - nearest).square())
+    lost = worth * ((off - lower).square() - (off - nearest).square())
     return torch.where(lost < bits - fewer, lower, nearest)

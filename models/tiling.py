@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .unet import CHANNELS, UNet
+from .unet import CHANNELS, Known, UNet
 
 SIDE = 1024
 """Of the part of an image that a tile contributes, in pixels."""
@@ -74,23 +74,23 @@ def _part(x: Tensor, scale: float, top: int, bottom: int, left: int, right: int)
 
 
 def estimate(
-    network: UNet, z: Tensor, logsnr: float, condition: Tensor | None = None, side: int = SIDE
+    network: UNet, z: Tensor, logsnr: float, known: Known | None = None, side: int = SIDE
 ) -> Tensor:
     """A denoiser on one large image.
 
     Args:
         z: (1, 3, h, w); h and w multiples of `UNet.MULTIPLE`.
-        condition: (1, c, h, w), see `UNet.forward`.
+        known: see `UNet.forward`.
         side: see `by_tiles`.
     """
     device = device_of(network)
     level = torch.full((1,), logsnr, device=device)
-    seen = z if condition is None else torch.cat([z, condition], 1)
+    seen = z if known is None else torch.cat([z, known.image], 1)
 
     def denoise(near: Tensor) -> Tensor:
         tile = near.to(device)
-        known = None if condition is None else tile[:, CHANNELS:]
-        found: Tensor = network(tile[:, :CHANNELS], level, known)
+        beside = known and Known(tile[:, CHANNELS:], known.level.to(device))
+        found: Tensor = network(tile[:, :CHANNELS], level, beside)
         return found.to(near.device)
 
     return by_tiles(denoise, seen, reach=network.reach, unit=network.MULTIPLE, side=side)

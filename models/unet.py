@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,18 @@ CHANNELS = 3
 PATCH = 2
 _FREQUENCIES = 16
 _EMBEDDING = 128
-KNOWN_LEVEL = 4.0
-"""Log-SNR in nats of an image that is known beside the noisy one, roughly."""
+
+
+class Known(NamedTuple):
+    """Images that are known beside the noisy ones, each with an error of its own.
+
+    Attributes:
+        image: (n, 3, h, w), of -SPAN to SPAN.
+        level: (n,), -log of the mean squared error: the log-SNR in nats of noise as large.
+    """
+
+    image: Tensor
+    level: Tensor
 
 
 @dataclass(frozen=True)
@@ -131,17 +142,17 @@ class UNet(nn.Module):
         wider.load_state_dict({**state, "enter.weight": enter})
         return wider
 
-    def forward(self, z: Tensor, logsnr: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, logsnr: Tensor, known: Known | None = None) -> Tensor:
         """See `models.diffusion.Denoiser`; height and width multiples of MULTIPLE.
 
         Args:
-            condition: (n, config.condition, h, w), of -SPAN to SPAN; None if there is none.
+            known: what `config.condition` says that there is; None if there is nothing.
         """
         logsnr = logsnr.to(z.dtype)
         seen = z
-        if condition is not None:
-            z, logsnr = joined(z, logsnr, condition, KNOWN_LEVEL)
-            seen = torch.cat([z, condition], 1)
+        if known is not None:
+            z, logsnr = joined(z, logsnr, known.image, known.level.to(z.dtype))
+            seen = torch.cat([z, known.image], 1)
         phases = logsnr[:, None] * self.frequencies
         embedding = self.embedding(torch.cat([phases.sin(), phases.cos()], 1))
         h = self.enter(functional.pixel_unshuffle(seen, PATCH))

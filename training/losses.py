@@ -12,7 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from ..codec import hfd
-from ..models.autoencoder import DEVIATIONS, HYPER_MAX, RATE_UNITS, Autoencoder, between
+from ..models.autoencoder import (
+    DEVIATIONS,
+    HYPER_MAX,
+    RATE_UNITS,
+    Autoencoder,
+    between,
+    error_weight,
+    known_level,
+)
 from ..models.diffusion import SPAN, Denoiser, bits_density, noisy, sigmoid_weight, to_unit
 from ..models.latents import interval_bits
 from ..models.lattice import (
@@ -28,6 +36,7 @@ from ..models.lattice import (
 )
 from ..models.masked import STAGES
 from ..models.registry import find, load
+from ..models.unet import Known
 from ..models.vdm import (
     CLEANEST,
     ESTIMATE_FRAC,
@@ -130,9 +139,9 @@ class ScoreLoss:
 
     def __call__(self, net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         x = to_unit(batch)
-        coded = _coded(self.autoencoder, x, generator)
+        known = _known(self.autoencoder, x, generator)
         levels = hfd.NOISIEST - 0.5, hfd.CLEANEST
-        return weighted_bits(_given(net, coded), x, levels, generator)
+        return weighted_bits(_given(net, known), x, levels, generator)
 
 
 @dataclass(frozen=True)
@@ -151,25 +160,25 @@ class StudentLoss:
 
     def __call__(self, net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         x = to_unit(batch)
-        coded = _coded(self.autoencoder, x, generator)
+        known = _known(self.autoencoder, x, generator)
         teacher = load(find(self.teacher)).to(x.device)
-        denoisers = _given(net, coded), _given(teacher, coded)
+        denoisers = _given(net, known), _given(teacher, known)
         return consistency_loss(*denoisers, x, self.steps, generator)
 
 
-def _given(net: nn.Module, condition: Tensor) -> Denoiser:
+def _given(net: nn.Module, known: Known) -> Denoiser:
     """A denoiser of images given others."""
-    return lambda z, logsnr: net(z, logsnr, condition)
+    return lambda z, logsnr: net(z, logsnr, known)
 
 
 @torch.no_grad()
-def _coded(autoencoder: str, x: Tensor, generator: torch.Generator) -> Tensor:
+def _known(autoencoder: str, x: Tensor, generator: torch.Generator) -> Known:
     """Images (n, 3, h, w) of -SPAN to SPAN after an autoencoder, at random rates."""
     coder = load(find(autoencoder)).to(x.device)
     assert isinstance(coder, Autoencoder)
     place = torch.rand(len(x), generator=generator, device=x.device).square()
-    coded: Tensor = coder.reconstruction(x, place * coder.last_rate)
-    return coded
+    rate = place * coder.last_rate
+    return Known(coder.reconstruction(x, rate), known_level(rate))
 
 
 def masked_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -339,9 +348,6 @@ def vdm_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tenso
 
 _NOISE = 12**-0.5
 """Deviation of the noise that stands for rounding."""
-LOWEST_WEIGHT, WEIGHT_RISE = 0.00015, 3.4
-"""Bits per pixel that a unit of squared error, of samples of 0 to 255, is worth at the lowest rate
-of an autoencoder, and how much more at each higher one."""
 
 
 @dataclass(frozen=True)
@@ -382,7 +388,7 @@ def autoencoder_terms(
     hyper_bits = _bits(hyper, whole.detach() - law[0], law, generator)
     said = net.hyper_synthesis(whole)
     mean, deviation = said[0] / 16, net.deviation(said[1], gain.detach())
-    known = net.known(latents - mean, deviation)
+    known = net.known(latents - mean, deviation, net.worth(rate))
     told = net.told(known)
     mean, deviation = mean + told[0], (deviation * told[1]).clamp(*DEVIATIONS)
     symbols = known - told[0]
@@ -425,9 +431,9 @@ def autoencoder_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) 
     place = (torch.arange(count, device=batch.device) + jitter) / count
     rate = place * net.last_rate
     terms = autoencoder_terms(net, batch, rate, generator)
-    rise = WEIGHT_RISE ** (rate / RATE_UNITS)
-    cost = terms.hyper + terms.latents + LOWEST_WEIGHT * rise * terms.error
-    return (cost / rise.sqrt()).mean()
+    weight = error_weight(rate)
+    cost = terms.hyper + terms.latents + weight * terms.error
+    return (cost / (weight / error_weight(torch.zeros(()))).sqrt()).mean()
 
 
 def _become(values: Tensor, others: Tensor) -> Tensor:

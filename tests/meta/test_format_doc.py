@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from noisepress.bitstream import coders, entropy, errors, noise
 from noisepress.bitstream.container import (
@@ -144,7 +145,11 @@ def test_numbers_of_hfd() -> None:
     assert f"the symbol q + {4**latents.DIGITS // 2} of five digits" in text
     assert f"within -{latents.FURTHEST} to {latents.FURTHEST}" in text
     assert f"clamped to -{exact.RESIDUAL_LIMIT} .. {exact.RESIDUAL_LIMIT}" in text
-    assert f"at the log-SNR {hfd.NOISIEST:.0f}," in text
+    assert f"at the log-SNR {hfd.NOISIEST}," in text
+    for rate in (10, 28, 29, 80):
+        level = autoencoder.known_level(torch.tensor(float(rate)))
+        assert level == 4 + max(0, rate - 28) / 32
+    assert "log-SNR 4 + max(0, `rate` - 28) / 32." in text
 
 
 def test_hex_dump_is_the_golden_file() -> None:

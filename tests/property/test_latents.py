@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from noisepress.models.latents import FURTHEST, PASSES, WEIGHTS, WORTH, Pass, chosen
+from noisepress.models.latents import FURTHEST, PASSES, WEIGHTS, Pass, chosen
 
 QUICK = settings(max_examples=40, deadline=None)
 SIDES = st.integers(1, 4).map(lambda count: 4 * count)
@@ -87,16 +87,16 @@ def values(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return off, rng.integers(-256, 641, count)
 
 
-@given(drawn=values())
+@given(drawn=values(), worth=st.floats(0.01, 20))
 @QUICK
-def test_a_chosen_value_is_the_cheaper_one(drawn: Any) -> None:
+def test_a_chosen_value_is_the_cheaper_one(drawn: Any, worth: float) -> None:
     off, scales = drawn
     deviation = torch.from_numpy(np.exp2(scales / 64)).float()
-    taken = chosen(torch.from_numpy(off), deviation).numpy()
+    taken = chosen(torch.from_numpy(off), deviation, torch.tensor(worth)).numpy()
     assert taken.shape == off.shape and np.abs(taken).max(initial=0) <= FURTHEST
 
     def cost(value: float, at: float, scale: float) -> float:
-        return bits(value, 2 ** (scale / 64)) + WORTH * (at - value) ** 2
+        return bits(value, 2 ** (scale / 64)) + worth * (at - value) ** 2
 
     for found, at, scale in zip(taken.tolist(), off.tolist(), scales.tolist(), strict=True):
         nearest = max(-FURTHEST, min(FURTHEST, round(at)))
@@ -111,4 +111,5 @@ def test_a_value_is_lowered_where_bits_are_dear() -> None:
     """Of a narrow law at 0.6 from its mean; near a whole number or of a wide law it is not."""
     off = torch.tensor([0.6, -0.6, 0.95, 0.6, 0.3, 7.55])
     deviation = torch.tensor([0.25, 0.25, 0.5, 32, 0.25, 1 / 16])
-    assert chosen(off, deviation).tolist() == [0, 0, 1, 1, 0, 8]
+    assert chosen(off, deviation, torch.tensor(8.0)).tolist() == [0, 0, 1, 1, 0, 8]
+    assert chosen(off, deviation, torch.tensor(2.0)).tolist() == [0, 0, 0, 1, 0, 8]

@@ -118,9 +118,9 @@ def test_two_noisy_images_are_joined_as_one_of_less_noise(
     x = torch.randn((3, 3, 64, 64), generator=generator, dtype=torch.float64)
     errors = torch.randn((2, *x.shape), generator=generator, dtype=torch.float64)
     logsnr = torch.tensor([-6.0, 3.0, 8.0], dtype=torch.float64)
-    z, together = joined(
-        noisy(x, errors[0], logsnr), logsnr, x + math.exp(-level / 2) * errors[1], level
-    )
+    other = x + math.exp(-level / 2) * errors[1]
+    levels = torch.full_like(logsnr, level)
+    z, together = joined(noisy(x, errors[0], logsnr), logsnr, other, levels)
     torch.testing.assert_close(together.exp(), logsnr.exp() + math.exp(level))
     noise = noise_from_x(z, x, together)
     torch.testing.assert_close(noise.std((1, 2, 3)), torch.ones(3).double(), rtol=0.03, atol=0)

@@ -51,7 +51,7 @@ from noisepress.models import registry, tiling
 from noisepress.models.autoencoder import Autoencoder
 from noisepress.models.diffusion import alpha_sigma
 from noisepress.models.storage import read_network, write_network
-from noisepress.models.unet import UNet
+from noisepress.models.unet import Known, UNet
 
 Samples = NDArray[np.uint8]
 LAST = 32
@@ -547,10 +547,10 @@ def test_detail_is_how_far_the_path_goes(codec: Codec, monkeypatch: pytest.Monke
     data = codec.encode(smooth(20, 20))
     levels = spied(monkeypatch)
     whole = codec.decode(data, render="flow")
-    for detail, last in ((0.0, 3), (1e-9, 3), (0.25, 4.25), (1.0, 8)):
+    for detail, last in ((0.0, 2.5), (1e-9, 2.5), (0.2, 4), (1.0, 10)):
         levels.clear()
         found = codec.decode(data, render="flow", detail=detail)
-        assert levels[0] == NOISIEST == 3 and levels[-1] == pytest.approx(last)
+        assert levels[0] == NOISIEST and levels[-1] == pytest.approx(last)
         assert np.array_equal(found, whole) == (detail == 1)
         assert (len(levels) == 1) == (detail == 0)
     for render in ("mmse", "ancestral"):
@@ -568,21 +568,22 @@ class Ideal(nn.Module):
         super().__init__()
         self.deviation = nn.Parameter(torch.tensor(deviation))
 
-    def forward(self, z: Tensor, logsnr: Tensor, known: Tensor) -> Tensor:
+    def forward(self, z: Tensor, logsnr: Tensor, known: Known) -> Tensor:
         alpha, sigma = alpha_sigma(logsnr)
         power = (alpha * self.deviation) ** 2
-        return known + power / (power + sigma**2) / alpha * (z - alpha * known)
+        return known.image + power / (power + sigma**2) / alpha * (z - alpha * known.image)
 
 
 DEVIATION = 0.1
 IMAGE = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
+KNOWN = Known(IMAGE, torch.tensor([4.0]))
 
 
 def drawn(seed: int = 0, **how: Any) -> Tensor:
     """What is drawn beside an image."""
     ideal: Any = Ideal(DEVIATION)
     decoding = Decoding(**{"render": "flow", **how})
-    return Drawer(ideal, None, seed).draw(IMAGE, decoding) - IMAGE
+    return Drawer(ideal, None, seed).draw(KNOWN, decoding) - IMAGE
 
 
 @pytest.mark.parametrize("render", ["flow", "ancestral"])
@@ -628,7 +629,7 @@ def test_decoders_for_few_calls_are_called_at_their_levels(detail: float) -> Non
     asked: list[float] = []
 
     class Watched(Ideal):
-        def forward(self, z: Tensor, logsnr: Tensor, known: Tensor) -> Tensor:
+        def forward(self, z: Tensor, logsnr: Tensor, known: Known) -> Tensor:
             asked.append(float(logsnr))
             return super().forward(z, logsnr, known)
 
@@ -637,7 +638,7 @@ def test_decoders_for_few_calls_are_called_at_their_levels(detail: float) -> Non
     renders: tuple[Render, ...] = ("flow", "ancestral")
     for render in renders:
         asked.clear()
-        Drawer(ideal, levels, 0).draw(IMAGE, Decoding(render=render, detail=detail))
+        Drawer(ideal, levels, 0).draw(KNOWN, Decoding(render=render, detail=detail))
         whole = render == "ancestral" or detail == 1
         wanted = levels if whole else levels[:2] if detail else levels[:1]
         assert asked == pytest.approx(wanted)

@@ -23,7 +23,7 @@ from noisepress.bitstream.entropy import (
 )
 from noisepress.codec import hyperprior
 from noisepress.codec.hyperprior import SECTIONS, Hyperprior
-from noisepress.models import latents as latents_module
+from noisepress.models import autoencoder as autoencoder_module
 from noisepress.models import registry
 from noisepress.models.autoencoder import HYPER_MAX, RATE_UNITS, Autoencoder
 from noisepress.models.latents import FURTHEST, PASSES
@@ -49,7 +49,7 @@ def sent(network: Autoencoder, rate: int, x: Tensor, coders: Iterator[Coder]) ->
 
 def without_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Always the nearest whole number."""
-    monkeypatch.setattr(latents_module, "WORTH", 1e9)
+    monkeypatch.setattr(autoencoder_module, "NOT_ORTHOGONAL", 1e9)
 
 
 # Sections ------------------------------------------------------------------------------------
@@ -98,12 +98,12 @@ def tallies() -> Iterator[Tally]:
 
 @pytest.mark.parametrize("rate", [0, 7, 32])
 def test_the_last_latents_are_within_a_step(rate: int, network: Autoencoder) -> None:
-    """Half a step where it is the nearest, less than a whole one where rates weigh in."""
+    """Half a step where it is the nearest, one more where rates weigh in."""
     x = latents(4, 4)
     gain = network.gain(torch.tensor([float(rate)])).detach()
     off = ((sent(network, rate, x, tallies())[-1] - x) * gain).abs()
-    assert off.max() <= 1 and (off > 0.5001).any()
-    assert (off <= 0.5001).float().mean() > 0.8
+    assert off.max() <= 1.5001 and (off > 0.5001).any()
+    assert (off <= 0.5001).float().mean() > 0.65
 
 
 def test_all_are_rounded_to_the_nearest_without_a_price(
@@ -119,18 +119,18 @@ def test_all_are_rounded_to_the_nearest_without_a_price(
 def test_choosing_saves_bits_for_a_little_error(
     network: Autoencoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x, worth = latents(8, 8), latents_module.WORTH
-    gain = network.gain(torch.zeros(1)).detach()
+    x, lowest = latents(8, 8), torch.zeros(1)
+    gain, worth = network.gain(lowest).detach(), network.worth(lowest)
     found = []
     for priced in (True, False):
         if not priced:
             without_choice(monkeypatch)
         tally = Tally()
         last = sent(network, 0, x, itertools.repeat(tally))[-1]
-        found.append((tally.bits, float(((last - x) * gain).square().sum())))
-    (less, error), (bits, least) = found
-    assert less < 0.97 * bits and least < error < 1.6 * least
-    assert less + worth * error < bits + worth * least
+        found.append((tally.bits, float((worth * ((last - x) * gain).square()).sum())))
+    (less, lost), (bits, least) = found
+    assert less < 0.97 * bits and lost > least
+    assert less + lost < bits + least
 
 
 @pytest.mark.parametrize("size", [1e4, 1e9, 1e15])
@@ -219,7 +219,7 @@ def test_a_tally_counts_the_bits_of_the_sections(rate: int, network: Autoencoder
     sent(network, rate, x, iter(encoders))
     for tally, encoder in zip(counted, encoders, strict=True):
         assert 8 * len(encoder.finish()) == pytest.approx(tally.bits, abs=64)
-    assert sum(tally.bits for tally in counted) > 3000
+    assert sum(tally.bits for tally in counted) > 2000
 
 
 @pytest.mark.parametrize(("gain", "scale"), [(-900, -256), (2000, 640)])

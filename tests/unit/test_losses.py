@@ -20,14 +20,14 @@ from noisepress.codec.lattice import Lattice
 from noisepress.codec.random_order import RandomOrder
 from noisepress.codec.schedule import GRID, equal
 from noisepress.models import registry
-from noisepress.models.autoencoder import Autoencoder, AutoencoderConfig
+from noisepress.models.autoencoder import Autoencoder, AutoencoderConfig, known_level
 from noisepress.models.diffusion import to_unit
 from noisepress.models.exact import freeze
 from noisepress.models.latents import interval_bits
 from noisepress.models.lattice import CODING_ORDER, LatticeConfig, LatticeNet
 from noisepress.models.masked import STAGES, MaskedConfig, MaskedNet
 from noisepress.models.storage import read_network
-from noisepress.models.unet import UNet
+from noisepress.models.unet import Known, UNet
 from noisepress.training.losses import (
     ScoreLoss,
     autoencoder_loss,
@@ -280,7 +280,7 @@ def test_score_decoders_see_what_the_autoencoder_makes(
     coder = registry.load(registry.find(autoencoder_model))
     assert isinstance(coder, Autoencoder)
     rates: list[float] = []
-    known: list[Tensor] = []
+    known: list[Known] = []
     exact = coder.reconstruction
 
     def spy(x: Tensor, rate: Tensor) -> Tensor:
@@ -288,15 +288,15 @@ def test_score_decoders_see_what_the_autoencoder_makes(
         return exact(x, rate)
 
     class Shown(nn.Module):
-        def forward(self, z: Tensor, logsnr: Tensor, condition: Tensor) -> Tensor:
-            known.append(condition)
-            return condition
+        def forward(self, z: Tensor, logsnr: Tensor, given: Known) -> Tensor:
+            known.append(given)
+            return given.image
 
     monkeypatch.setattr(coder, "reconstruction", spy)
     batch = as_batch(picture(64, 64)).repeat(200, 1, 1, 1)
     loss = ScoreLoss(autoencoder_model)(Shown(), batch, torch.Generator().manual_seed(0))
-    (coded,), x = known, to_unit(batch)
-    assert 0 < loss < 15 and not loss.requires_grad
+    ((coded, level),), x = known, to_unit(batch)
+    assert 0 < loss < 25 and not loss.requires_grad
     assert coded.shape == x.shape and coded.dtype == x.dtype and not coded.requires_grad
     assert len(rates) == len(set(rates)) == 200
     assert 0 <= min(rates) < 0.5 and 0.95 * coder.last_rate < max(rates) <= coder.last_rate
@@ -305,6 +305,8 @@ def test_score_decoders_see_what_the_autoencoder_makes(
     assert 0 < errors.max() < 0.3 * x.var()
     few, many = (errors[torch.tensor(rates) // 11 == part].mean() for part in (0, 2))
     assert many < few
+    torch.testing.assert_close(level, known_level(torch.tensor(rates)))
+    assert torch.equal(known_level(torch.tensor([0.0, 28, 60])), torch.tensor([4.0, 4, 5]))
 
 
 def test_score_loss_trains_the_decoder_and_not_the_autoencoder(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from noisepress.models.autoencoder import LATENT_PIXELS, Autoencoder, AutoencoderConfig
 from noisepress.models.tiling import by_tiles, estimate
-from noisepress.models.unet import UNet, UNetConfig
+from noisepress.models.unet import Known, UNet, UNetConfig
 
 CODER = AutoencoderConfig(
     width0=4, width1=5, width2=6, latents=3, hyper=2, exact=2, blocks=1, rates=2
@@ -112,11 +112,13 @@ def test_estimates_of_tiles_are_those_of_the_image(condition: int, side: int) ->
     network = UNet(UNetConfig(**{**vars(DENOISER), "condition": condition}))
     loud(network)
     z = noise(1, 3, 160, 208)
-    known = noise(1, condition, 160, 208, seed=2) if condition else None
+    other, at = noise(1, condition, 160, 208, seed=2), torch.tensor([4.0])
+    known = Known(other, at) if condition else None
     level = torch.tensor([1.5])
     with torch.inference_mode():
         whole = network(z, level, known)
         found = estimate(network, z, 1.5, known, side=side)
         torch.testing.assert_close(found, whole, rtol=0, atol=1e-9)
         if known is not None:
-            assert (estimate(network, z, 1.5, -known, side=side) - whole).abs().max() > 0.01
+            other = estimate(network, z, 1.5, Known(-known.image, at), side=side)
+            assert (other - whole).abs().max() > 0.01

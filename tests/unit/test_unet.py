@@ -15,7 +15,7 @@ from noisepress.models import registry
 from noisepress.models.diffusion import joined, x_from_v
 from noisepress.models.errors import ModelError
 from noisepress.models.storage import build, read_network, write_network
-from noisepress.models.unet import KNOWN_LEVEL, UNet, UNetConfig
+from noisepress.models.unet import Known, UNet, UNetConfig
 
 TINY = UNetConfig(width0=4, width1=6, width2=8, width3=10, down=1, up=1)
 
@@ -83,18 +83,20 @@ def test_level_reaches_the_blocks() -> None:
 
 def test_a_conditioned_copy_takes_the_error_of_the_condition_for_noise() -> None:
     net, z, logsnr = network().float(), noise(2, 3, 16, 32).float(), torch.tensor([-1.0, 3.0])
-    copy, condition = net.conditioned(), noise(2, 3, 16, 32).flip(1).float()
+    copy, other = net.conditioned(), noise(2, 3, 16, 32).flip(1).float()
+    known = Known(other, torch.tensor([4.0, 2.0]))
     assert copy.config == replace(TINY, condition=3) and net.config == TINY
     with torch.inference_mode():
-        found = copy(z, logsnr, condition)
-        expected = net(*joined(z, logsnr, condition, KNOWN_LEVEL))
+        found = copy(z, logsnr, known)
+        expected = net(*joined(z, logsnr, *known))
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
 def test_a_conditioned_copy_learns_of_the_condition() -> None:
     net, z = network().float(), noise(1, 3, 16, 16).float()
     copy = net.conditioned()
-    copy(z, torch.zeros(1), noise(1, 3, 16, 16).flip(2).float()).square().mean().backward()
+    known = Known(noise(1, 3, 16, 16).flip(2).float(), torch.tensor([4.0]))
+    copy(z, torch.zeros(1), known).square().mean().backward()
     seen = copy.enter.weight.grad
     assert seen is not None and (seen.abs().amax((0, 2, 3)) > 0).all()
     assert all(parameter.grad is None for parameter in net.parameters())
@@ -105,9 +107,12 @@ def test_a_conditioned_copy_learns_of_the_condition() -> None:
 
 def test_conditions_matter_as_the_weights_say(tmp_path: Path) -> None:
     net = network(replace(TINY, condition=3))
-    z, logsnr, condition = noise(1, 3, 16, 16), torch.zeros(1), noise(1, 3, 16, 16).flip(2)
+    z, logsnr = noise(1, 3, 16, 16), torch.zeros(1)
+    known = Known(z.flip(2), torch.tensor([3.0]))
+    others = known._replace(image=-known.image), known._replace(level=-known.level)
     with torch.inference_mode():
-        assert (net(z, logsnr, condition) - net(z, logsnr, -condition)).abs().mean() > 0.01
+        found = net(z, logsnr, known)
+        assert all((net(z, logsnr, other) - found).abs().mean() > 0.01 for other in others)
         with pytest.raises(RuntimeError):
             net(z, logsnr)
     path = tmp_path / "unet.safetensors"
@@ -115,8 +120,8 @@ def test_conditions_matter_as_the_weights_say(tmp_path: Path) -> None:
     restored = registry.load(registry.read_card(path))
     assert isinstance(restored, UNet) and restored.config == net.config
     with torch.inference_mode():
-        found = restored(z.float(), logsnr, condition.float())
-        torch.testing.assert_close(found, net(z, logsnr, condition).float(), rtol=0, atol=0.02)
+        again = restored(z.float(), logsnr, known._replace(image=known.image.float()))
+        torch.testing.assert_close(again, found.float(), rtol=0, atol=0.02)
 
 
 def test_details_pass_beside_the_coarse_resolutions() -> None:
