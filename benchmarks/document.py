@@ -26,9 +26,20 @@ from . import bits_back, decoders
 from .chains import LEVELS, Point, summaries
 from .chains import read as read_points
 from .codecs import LOSSLESS, LOSSY, parse, parse_all
-from .report import tables
 from .report.page import progressive
-from .report.tables import ANCHOR, Mean, bd_rates, lossless_rows, means, metric, metric_names
+from .report.tables import (
+    ANCHOR,
+    Delta,
+    Mean,
+    bd_between,
+    bd_rates,
+    curves,
+    lossless_rows,
+    means,
+    metric,
+    metric_names,
+)
+from .report.tables import Point as CurvePoint
 from .results import Results, Setting
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,6 +120,10 @@ def lossy_table(results: Results) -> str:
     return _markdown(header, rows)
 
 
+def _difference(delta: Delta | None) -> str:
+    return "" if delta is None else delta.reason or f"{delta.percent:+.1f} %"
+
+
 def delta_table(results: Results) -> str:
     """Bjøntegaard delta rates against JPEG, of codecs with enough settings for one."""
     names = metric_names(results)
@@ -117,21 +132,19 @@ def delta_table(results: Results) -> str:
     codecs = list(dict.fromkeys(known))
     rows = []
     for codec in codecs:
-        cells = [deltas[name].get(codec) for name in names]
-        shown = ["" if cell is None else cell.reason or f"{cell.percent:+.1f} %" for cell in cells]
-        rows.append((codec, *shown))
+        rows.append((codec, *(_difference(deltas[name].get(codec)) for name in names)))
     return _markdown(("codec", *(metric(name).label for name in names)), rows)
 
 
 def published_table(results: Results) -> str:
     """Curves that others published, against JPEG as it was measured here."""
-    anchor = tables.curves(results, "psnr").get(ANCHOR, [])
+    anchor = curves(results, "psnr").get(ANCHOR, [])
     rows = []
     for one in json.loads((MEASURED / "published.json").read_text()):
         pairs = list(zip(one["bpp"], one["psnr"], strict=True))
-        delta = tables.bd_between(anchor, [tables.Point("", *pair, 24) for pair in pairs])
+        delta = bd_between(anchor, [CurvePoint("", *pair, 24) for pair in pairs])
         points = ", ".join(f"{bpp:.3f} {psnr:.2f}" for bpp, psnr in pairs)
-        rows.append((one["codec"], f"{delta.percent:+.1f} %" if delta.percent else "", points))
+        rows.append((one["codec"], _difference(delta), points))
     return _markdown(("codec", "against JPEG", "bits per pixel and PSNR"), rows)
 
 

@@ -16,7 +16,7 @@ from ..bitstream.coders import Decoder, Encoder, Tally
 from ..bitstream.errors import CorruptError
 from ..bitstream.noise import normals
 from ..models import samplers
-from ..models.autoencoder import LATENT_PIXELS, MULTIPLE, Autoencoder, known_level
+from ..models.autoencoder import LATENT_PIXELS, LEAST_KNOWN, MULTIPLE, Autoencoder, known_level
 from ..models.diffusion import noisy
 from ..models.tiling import SIDE, by_tiles, estimate, on_its_device
 from ..models.unet import Known, UNet
@@ -135,7 +135,7 @@ class Drawer:
         z = noisy(image, noise(0), torch.tensor(levels[:1]))
         if not flows:
             # A few long steps leave less variance than the images have, most where much is known.
-            wider = 1 + (float(known.level[0]) - 4) / 10
+            wider = 1 + (float(known.level[0]) - LEAST_KNOWN) / 10
 
             def random(step: int) -> Tensor:
                 return wider * noise(step + 1)

@@ -43,6 +43,9 @@ LOWEST_WEIGHT, WEIGHT_RISE = 0.00015, 3.4
 """What an error is worth at the lowest trained rate, see `error_weight`, and how many times as much
 at each next one."""
 NOT_ORTHOGONAL = 1.5
+"""How much more an error of a latent is worth than under an orthogonal synthesis."""
+LEAST_KNOWN = 4
+"""Least log-SNR in nats of what images are decoded to, see `known_level`."""
 
 
 @dataclass(frozen=True)
@@ -346,10 +349,10 @@ def error_weight(rate: Tensor) -> Tensor:
 def known_level(rate: Tensor) -> Tensor:
     """Log-SNR in nats of what images are decoded to at a rate, for a score decoder (`unet.Known`).
 
-    About that of its mean squared error; not less than 4, for the error of low rates is more of
-    what is missing than of noise.
+    About that of its mean squared error; not less than LEAST_KNOWN, for the error of low rates is
+    more of what is missing than of noise.
     """
-    return 4 + (rate / RATE_UNITS - 1.75).clamp(min=0) / 2
+    return LEAST_KNOWN + (rate / RATE_UNITS - 1.75).clamp(min=0) / 2
 
 
 def between(rows: Tensor, at: Tensor) -> Tensor:

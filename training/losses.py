@@ -15,6 +15,7 @@ from ..codec import hfd
 from ..models.autoencoder import (
     DEVIATIONS,
     HYPER_MAX,
+    LOWEST_WEIGHT,
     RATE_UNITS,
     Autoencoder,
     between,
@@ -433,7 +434,7 @@ def autoencoder_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) 
     terms = autoencoder_terms(net, batch, rate, generator)
     weight = error_weight(rate)
     cost = terms.hyper + terms.latents + weight * terms.error
-    return (cost / (weight / error_weight(torch.zeros(()))).sqrt()).mean()
+    return (cost / (weight / LOWEST_WEIGHT).sqrt()).mean()
 
 
 def _become(values: Tensor, others: Tensor) -> Tensor:
