@@ -25,6 +25,11 @@ from .hyperprior import SECTIONS, Hyperprior
 from .pictures import Samples, image_of, padded, psnr
 from .protocol import Decoding
 
+TEXTURE = 5.0
+"""Log-SNR in nats below which a path settles what is in the image; above, only how it looks."""
+LEAST_BOLD = 0.75
+"""Deviation of the noise below TEXTURE where least is known, in that of the exact posterior."""
+
 
 class Picture:
     """A picture to be coded, and its latents.
@@ -122,9 +127,6 @@ class Drawer:
         def denoise(z: Tensor, logsnr: Tensor) -> Tensor:
             return estimate(self.network, z, float(logsnr[0]), known)
 
-        def noise(index: int) -> Tensor:
-            return torch.from_numpy(normals(self.seed, index, n=image.numel())).view_as(image)
-
         flows = decoding.render == "flow"
         last = NOISIEST + decoding.detail * (CLEANEST - NOISIEST) if flows else CLEANEST
         if self.levels is None:
@@ -132,14 +134,15 @@ class Drawer:
             levels = np.unique(np.linspace(NOISIEST, last, decoding.steps or CALLS)).tolist()
         else:
             levels = [level for level in self.levels if level <= last] or [self.levels[0]]
+        # Where little is known, less is made up than could be: it would seldom be right.
+        boldness = min(1.0, LEAST_BOLD + 0.4 * (float(known.level[0]) - LEAST_KNOWN))
+
+        def noise(index: int) -> Tensor:
+            normal = torch.from_numpy(normals(self.seed, index, n=image.numel())).view_as(image)
+            return boldness * normal if levels[index] < TEXTURE else normal
+
         z = noisy(image, noise(0), torch.tensor(levels[:1]))
         if not flows:
-            # A few long steps leave less variance than the images have, most where much is known.
-            wider = 1 + (float(known.level[0]) - LEAST_KNOWN) / 10
-
-            def random(step: int) -> Tensor:
-                return wider * noise(step + 1)
-
-            return samplers.ancestral(denoise, z, [*levels, math.inf], random)
+            return samplers.ancestral(denoise, z, [*levels, math.inf], lambda step: noise(step + 1))
         flow = samplers.dpm_solver if self.levels is None else samplers.ddim
         return flow(denoise, z, [*levels, math.inf])

@@ -46,8 +46,12 @@ if TYPE_CHECKING:
     from ..models.unet import Known, UNet
 
 MAX_RATE = 2**10
-NOISIEST, CLEANEST = 2.5, 10.0
-"""Log-SNRs in nats between which the score decoder works."""
+NOISIEST, CLEANEST = -0.5, 10.0
+"""Log-SNRs in nats between which the score decoder works.
+
+The path begins where the noise hides what the first picture lacks: there it may begin with that
+picture in place of the image.
+"""
 CALLS = 8
 """Of the score decoder, if nothing else is asked for."""
 

@@ -73,7 +73,8 @@ def test_a_photograph_at_a_low_rate(data: bytes, photo: NDArray[np.uint8], codec
     pictures = {one: noisepress.decode(data, render=one) for one in ("mmse", "flow", "ancestral")}
     quality = {one: psnr(picture, photo) for one, picture in pictures.items()}
     assert quality["mmse"] > 26
-    assert quality["mmse"] > quality["flow"] > quality["mmse"] - 2
+    # A draw of what the mean is of has twice its squared error: 3 dB.
+    assert quality["mmse"] > quality["flow"] > quality["mmse"] - 3
     assert quality["mmse"] > quality["ancestral"] > quality["mmse"] - 4
     assert codec == "hfd" or quality["flow"] > quality["ancestral"]
     between = psnr(noisepress.decode(data, render="flow", detail=0.5), photo)
