@@ -27,8 +27,9 @@ from .protocol import Decoding
 
 TEXTURE = 5.0
 """Log-SNR in nats below which a path settles what is in the image; above, only how it looks."""
-LEAST_BOLD = 0.75
-"""Deviation of the noise below TEXTURE where least is known, in that of the exact posterior."""
+LEAST_BOLD, BOLDER = 0.75, 0.4
+"""Deviation of the noise below TEXTURE where least is known, in that of the exact posterior, and
+how much it rises with each nat of what is known, to 1."""
 
 
 class Picture:
@@ -135,7 +136,7 @@ class Drawer:
         else:
             levels = [level for level in self.levels if level <= last] or [self.levels[0]]
         # Where little is known, less is made up than could be: it would seldom be right.
-        boldness = min(1.0, LEAST_BOLD + 0.4 * (float(known.level[0]) - LEAST_KNOWN))
+        boldness = min(1.0, LEAST_BOLD + BOLDER * (float(known.level[0]) - LEAST_KNOWN))
 
         def noise(index: int) -> Tensor:
             normal = torch.from_numpy(normals(self.seed, index, n=image.numel())).view_as(image)

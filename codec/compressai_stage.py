@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..bitstream.errors import CorruptError, UnsupportedImageError
 from ..bitstream.header import VARINT, Field, pack, unpack
-from ..models.autoencoder import MULTIPLE, known_level
+from ..models.autoencoder import LEAST_KNOWN, MULTIPLE
 from ..models.diffusion import to_samples, to_unit
 from ..models.unet import Known
 from .autoencoding import Drawer
@@ -103,6 +103,6 @@ class CompressaiStage:
         found = self._model.decompress(strings, (header["rows"], header["columns"]))["x_hat"]
         x = to_unit(found * 255)
         if render != "mmse":
-            known = Known(x, known_level(torch.zeros(1)))
+            known = Known(x, torch.tensor([float(LEAST_KNOWN)]))
             x = self._drawer.draw(known, Decoding(render=render, detail=detail, steps=steps))
         return shown(x, header["height"], header["width"], 3)
