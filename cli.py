@@ -445,7 +445,7 @@ def _decoding(parser: argparse.ArgumentParser) -> None:
         "--render", default="mmse", help="lossy files: mmse (default), flow or ancestral"
     )
     parser.add_argument(
-        "--detail", type=float, default=1.0, help="of flow: 0 (as mmse) to 1 (default)"
+        "--detail", type=float, help="of flow, and of ancestral in hfd: 0 (as mmse) to 1"
     )
     parser.add_argument("--steps", type=int, help="of flow and ancestral: network calls")
     _device(parser, "cpu")

@@ -219,7 +219,7 @@ def _pictures(
     """The picture after each data section; the complete one is checked."""
     if decoding.render not in RENDERINGS:
         raise OptionError(f"render {decoding.render!r}; supported are {', '.join(RENDERINGS)}")
-    if not 0 <= decoding.detail <= 1:
+    if decoding.detail is not None and not 0 <= decoding.detail <= 1:
         raise OptionError(f"detail is {decoding.detail}, supported are 0 to 1")
     if decoding.steps is not None:
         check_ranges([("steps", Integral, decoding.steps, 1, MAX_CALLS)])
@@ -262,7 +262,7 @@ def decode_raster(
     *,
     model: Models = None,
     render: Render = "mmse",
-    detail: float = 1.0,
+    detail: float | None = None,
     steps: int | None = None,
     device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,
@@ -287,7 +287,7 @@ def decode(
     *,
     model: Models = None,
     render: Render = "mmse",
-    detail: float = 1.0,
+    detail: float | None = None,
     steps: int | None = None,
     device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,
@@ -301,7 +301,8 @@ def decode(
         render: what a lossy file's picture is: `mmse`, the mean of all images that the file
             allows, nearest to the original but smooth; `flow`, one of those images, which looks
             most natural; `ancestral`, another one, from shared random numbers.
-        detail: of `flow`: 0 is `mmse`, 1 all the detail, and between is between.
+        detail: of `flow`, and of `ancestral` in hfd: 0 is `mmse`, 1 all the detail of a likely
+            image, and between is between. The codec's own choice by default.
         steps: of `flow` and `ancestral`, calls of the network; more take longer and may look
             better. The codec's own choice by default.
         device: of networks that compute in floats, which are those of lossy codecs: `cpu`, `cuda`
@@ -336,7 +337,7 @@ def decode_progressive(
     *,
     model: Models = None,
     render: Render = "mmse",
-    detail: float = 1.0,
+    detail: float | None = None,
     steps: int | None = None,
     device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,

@@ -290,7 +290,7 @@ class Archive:
         *,
         model: Models = None,
         render: Render = "mmse",
-        detail: float = 1.0,
+        detail: float | None = None,
         steps: int | None = None,
         device: str = "cpu",
     ) -> list[Raster]:
@@ -315,7 +315,7 @@ class Archive:
         *,
         model: Models = None,
         render: Render = "mmse",
-        detail: float = 1.0,
+        detail: float | None = None,
         steps: int | None = None,
         device: str = "cpu",
     ) -> NDArray[Any]:

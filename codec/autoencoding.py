@@ -16,20 +16,14 @@ from ..bitstream.coders import Decoder, Encoder, Tally
 from ..bitstream.errors import CorruptError
 from ..bitstream.noise import normals
 from ..models import samplers
-from ..models.autoencoder import LATENT_PIXELS, LEAST_KNOWN, MULTIPLE, Autoencoder, known_level
+from ..models.autoencoder import LATENT_PIXELS, MULTIPLE, Autoencoder, known_level
 from ..models.diffusion import noisy
 from ..models.tiling import SIDE, by_tiles, estimate, on_its_device
 from ..models.unet import Known, UNet
-from .hfd import CALLS, CLEANEST, NOISIEST
+from .hfd import CALLS, CLEANEST, DETAIL, NOISIEST
 from .hyperprior import SECTIONS, Hyperprior
 from .pictures import Samples, image_of, padded, psnr
 from .protocol import Decoding
-
-TEXTURE = 5.0
-"""Log-SNR in nats below which a path settles what is in the image; above, only how it looks."""
-LEAST_BOLD, BOLDER = 0.75, 0.4
-"""Deviation of the noise below TEXTURE where least is known, in that of the exact posterior, and
-how much it rises with each nat of what is known, to 1."""
 
 
 class Picture:
@@ -116,34 +110,32 @@ class Drawer:
 
     @torch.inference_mode()
     def draw(self, known: Known, decoding: Decoding) -> Tensor:
-        """An image.
+        """An image on the line from the first stage's to one that it may have come from.
+
+        If the first has the least squared error and the other is as likely as the original, such
+        lines are the best trade of the one for the other (arXiv 2107.02555).
 
         Args:
             known: the first stage's, (1, 3, h, w).
-            decoding: see `noisepress.decode`. With less detail the path is followed less far, to
-                where there is still noise, and ends with the mean of the images it comes from.
+            decoding: see `noisepress.decode`.
         """
         image = known.image
+        detail = DETAIL if decoding.detail is None else decoding.detail
+        if detail == 0:
+            return image
 
         def denoise(z: Tensor, logsnr: Tensor) -> Tensor:
             return estimate(self.network, z, float(logsnr[0]), known)
 
-        flows = decoding.render == "flow"
-        last = NOISIEST + decoding.detail * (CLEANEST - NOISIEST) if flows else CLEANEST
-        if self.levels is None:
-            # Only one where there is no path to follow.
-            levels = np.unique(np.linspace(NOISIEST, last, decoding.steps or CALLS)).tolist()
-        else:
-            levels = [level for level in self.levels if level <= last] or [self.levels[0]]
-        # Where little is known, less is made up than could be: it would seldom be right.
-        boldness = min(1.0, LEAST_BOLD + BOLDER * (float(known.level[0]) - LEAST_KNOWN))
-
         def noise(index: int) -> Tensor:
-            normal = torch.from_numpy(normals(self.seed, index, n=image.numel())).view_as(image)
-            return boldness * normal if levels[index] < TEXTURE else normal
+            return torch.from_numpy(normals(self.seed, index, n=image.numel())).view_as(image)
 
+        levels = self.levels or np.linspace(NOISIEST, CLEANEST, decoding.steps or CALLS).tolist()
         z = noisy(image, noise(0), torch.tensor(levels[:1]))
-        if not flows:
-            return samplers.ancestral(denoise, z, [*levels, math.inf], lambda step: noise(step + 1))
-        flow = samplers.dpm_solver if self.levels is None else samplers.ddim
-        return flow(denoise, z, [*levels, math.inf])
+        path = [*levels, math.inf]
+        if decoding.render == "ancestral":
+            drawn = samplers.ancestral(denoise, z, path, lambda step: noise(step + 1))
+        else:
+            flow = samplers.dpm_solver if self.levels is None else samplers.ddim
+            drawn = flow(denoise, z, path)
+        return torch.lerp(image, drawn, detail)

@@ -233,19 +233,20 @@ class Chain:
         return (1 + (2**12 >> np.minimum(2 * distance, 12))).astype(np.float32)
 
     @torch.inference_mode()
-    def picture(self, render: Render, detail: float, steps: int | None = None) -> Tensor:
+    def picture(self, render: Render, detail: float | None, steps: int | None = None) -> Tensor:
         """The estimate, or another image that z may come from: (1, 3, h, w).
 
         Args:
             render: see `noisepress.decode`.
-            detail: of `flow`: how far its path is followed before the mean is taken.
+            detail: of `flow`: how far its path is followed before the mean is taken; None: all
+                the way.
             steps: calls of the denoiser, fewer if there are not as many levels; None: one in two
                 octaves.
         """
         if render == "mmse" or self.level is None:
             return self.estimate()
         top = max(_TOP, self.level)
-        if render == "flow":
+        if render == "flow" and detail is not None:
             top = self.level + round(detail * (top - self.level))
         count = -(-(top - self.level) // _STRIDE) if steps is None else steps - 1
         ats = np.unique(np.rint(np.linspace(self.level, top, count + 1)).astype(int)).tolist()

@@ -87,7 +87,7 @@ class CompressaiStage:
         data: bytes,
         *,
         render: Render = "mmse",
-        detail: float = 1.0,
+        detail: float | None = None,
         steps: int | None = None,
     ) -> NDArray[np.uint8]:
         """The picture (h, w, 3) of the strings, see `noisepress.decode`.

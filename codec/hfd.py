@@ -54,6 +54,8 @@ picture in place of the image.
 """
 CALLS = 8
 """Of the score decoder, if nothing else is asked for."""
+DETAIL = 0.6
+"""Share of the drawn image in what is shown, the rest being the first picture; likewise."""
 
 FIELDS = (
     *MODEL_FIELDS,

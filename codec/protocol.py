@@ -45,7 +45,7 @@ class Decoding:
         models: paths of model files to look at before the bundled ones.
         render: see `noisepress.decode`. Lossless codecs have only
             one picture.
-        detail: 0 to 1.
+        detail: 0 to 1; None: what the codec thinks right.
         steps: calls of a denoiser that `flow` and `ancestral` take; None: as many as the codec
             thinks right.
         previews: False if only the last picture is wanted.
@@ -54,7 +54,7 @@ class Decoding:
 
     models: Sequence[str] = ()
     render: Render = "mmse"
-    detail: float = 1.0
+    detail: float | None = None
     steps: int | None = None
     previews: bool = False
     device: str = "cpu"

@@ -6,6 +6,7 @@ For lossless codecs each loss is the float twin of an integer entropy model of t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -95,6 +96,7 @@ def logistic_mixture_bits(parameters: Tensor, x: Tensor, base: Tensor, residuals
 LEVELS = (-9.0, 8.0)
 """Range of the log-SNRs that denoisers learn."""
 _BIAS = 4.0
+_COARSE = 1.0
 
 
 def diffusion_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -103,20 +105,25 @@ def diffusion_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) ->
     Args:
         batch: (n, 3, h, w) float integers from 0 to 255.
     """
-    return weighted_bits(net, to_unit(batch), LEVELS, generator)
+    return weighted_bits(net, to_unit(batch), LEVELS, _faint_down, generator)
 
 
 def weighted_bits(
-    denoiser: Denoiser, x: Tensor, levels: tuple[float, float], generator: torch.Generator
+    denoiser: Denoiser,
+    x: Tensor,
+    levels: tuple[float, float],
+    weight: Callable[[Tensor], Tensor],
+    generator: torch.Generator,
 ) -> Tensor:
-    """Bits per dimension of a diffusion model, the faintest details weighted down.
+    """Bits per dimension of a diffusion model, weighted by the noise level.
 
-    The diffusion loss (arXiv 2107.00630, section 5) over a range of log-SNRs, with the sigmoid
-    weight of arXiv 2410.19324. Each image draws a noise level, stratified over the batch.
+    The diffusion loss (arXiv 2107.00630, section 5) over a range of log-SNRs. Each image draws a
+    noise level, stratified over the batch.
 
     Args:
         x: (n, 3, h, w), of -SPAN to SPAN.
         levels: the range.
+        weight: of the bits at log-SNRs (n,).
     """
     count = len(x)
     low, high = levels
@@ -124,8 +131,21 @@ def weighted_bits(
     logsnr = low + (high - low) * (torch.arange(count, device=x.device) + jitter) / count
     noise = torch.randn(x.shape, generator=generator, device=x.device)
     z = noisy(x, noise, logsnr).contiguous(memory_format=torch.channels_last)
-    density = bits_density(x, denoiser(z, logsnr), logsnr) * sigmoid_weight(logsnr, _BIAS)
+    density = bits_density(x, denoiser(z, logsnr), logsnr) * weight(logsnr)
     return (high - low) * density.mean()
+
+
+def _faint_down(logsnr: Tensor) -> Tensor:
+    """The sigmoid weight of arXiv 2410.19324: the faintest details count less."""
+    return sigmoid_weight(logsnr, _BIAS)
+
+
+def _coarse_up(logsnr: Tensor) -> Tensor:
+    """The same, but what noise hides counts about as much as in proportion to its error.
+
+    A picture beside the noise makes errors small there, where a draw settles what it shows.
+    """
+    return _faint_down(logsnr) * (1 + torch.exp(_COARSE - logsnr))
 
 
 @dataclass(frozen=True)
@@ -142,7 +162,7 @@ class ScoreLoss:
         x = to_unit(batch)
         known = _known(self.autoencoder, x, generator)
         levels = hfd.NOISIEST - 0.5, hfd.CLEANEST
-        return weighted_bits(_given(net, known), x, levels, generator)
+        return weighted_bits(_given(net, known), x, levels, _coarse_up, generator)
 
 
 @dataclass(frozen=True)

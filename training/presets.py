@@ -57,6 +57,8 @@ class Preset:
 _PHOTOS = CropSpec(size=128, scale=(2.0, 8.0), passes=12, crops=16, grain=4.0, subsampling=True)
 _LARGE = replace(_PHOTOS, size=320, passes=6, crops=6)
 """For networks that look far, most of which should be inside of a crop."""
+_CLEAN = replace(_PHOTOS, grain=0.0)
+"""For networks that make up what a file does not say: nobody misses grain."""
 
 
 _NEAR_TRANSFORM = (("synthesis.stages", 1 / 10), ("analysis", 1 / 40), ("synthesis", 1 / 40))
@@ -141,7 +143,7 @@ PRESETS = {
         model_id="hfd-photo-decoder",
         network=_score_decoder,
         loss=ScoreLoss("hfd-photo"),
-        crops=_PHOTOS,
+        crops=_CLEAN,
         recipe=Recipe(steps=10000, batch=16, rate=1e-3, matrix_rate=1e-3, average=0.998),
         summary="score decoder of photographs, 62 kMAC a pixel and call",
         start="diffc-photo",
@@ -150,7 +152,7 @@ PRESETS = {
         model_id="hfd-photo-fast",
         network=_score_decoder,
         loss=StudentLoss("hfd-photo", "hfd-photo-decoder", _few(calls=4, stride=16)),
-        crops=_PHOTOS,
+        crops=_CLEAN,
         recipe=Recipe(steps=2000, batch=16, rate=5e-4, matrix_rate=5e-4, average=0.998),
         summary="the same, distilled to 4 calls",
         start="hfd-photo-decoder",
@@ -180,7 +182,7 @@ PRESETS = {
             UNetConfig(width0=144, width1=256, width2=448, width3=896, down=2, up=2, condition=3)
         ),
         loss=ScoreLoss("hfd-photo"),
-        crops=_PHOTOS,
+        crops=_CLEAN,
         recipe=Recipe(steps=200000, batch=64, rate=1e-3, matrix_rate=1e-3, average=0.9995),
         summary="score decoder ten times as large, for a GPU",
     ),

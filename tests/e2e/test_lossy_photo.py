@@ -70,7 +70,7 @@ MACHINES: dict[str, Callable[[], AbstractContextManager[object]]] = {
 
 def test_a_photograph_at_a_low_rate(data: bytes, photo: NDArray[np.uint8], codec: str) -> None:
     assert 0.85 * 0.4 < 8 * len(data) / (256 * 256) <= 0.4
-    pictures = {one: noisepress.decode(data, render=one) for one in ("mmse", "flow", "ancestral")}
+    pictures = {one: noisepress.decode(data, render=one, detail=1) for one in RENDERINGS}
     quality = {one: psnr(picture, photo) for one, picture in pictures.items()}
     assert quality["mmse"] > 26
     # A draw of what the mean is of has twice its squared error: 3 dB.
@@ -78,7 +78,9 @@ def test_a_photograph_at_a_low_rate(data: bytes, photo: NDArray[np.uint8], codec
     assert quality["mmse"] > quality["ancestral"] > quality["mmse"] - 4
     assert codec == "hfd" or quality["flow"] > quality["ancestral"]
     between = psnr(noisepress.decode(data, render="flow", detail=0.5), photo)
-    assert quality["mmse"] > between > quality["flow"]
+    assert between > quality["flow"]
+    # Half of what a score decoder draws may be right where the first stage is not.
+    assert codec == "hfd" or quality["mmse"] > between
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from noisepress.bitstream.container import (
     SectionKind,
 )
 from noisepress.bitstream.header import Field
-from noisepress.codec import archive, autoencoding, bits_back, diffc, hfd, hyperprior, registry, vdm
+from noisepress.codec import archive, bits_back, diffc, hfd, hyperprior, registry, vdm
 from noisepress.codec.protocol import Codec
 from noisepress.models import autoencoder, exact, latents
 
@@ -149,9 +149,8 @@ def test_numbers_of_hfd() -> None:
     for rate in (10, 28, 29, 80):
         level = autoencoder.known_level(torch.tensor(float(rate)))
         assert level == 4 + max(0, rate - 28) / 32
-    assert "log-SNR L = 4 + max(0, `rate` - 28) / 32," in text
-    assert f"for log-SNRs below {autoencoding.TEXTURE:.0f} by" in text
-    assert f"min(1, {autoencoding.LEAST_BOLD} + {autoencoding.BOLDER} (L - 4))" in text
+    assert "log-SNR 4 + max(0, `rate` - 28) / 32." in text
+    assert f"{hfd.DETAIL} times the image that they draw and {1 - hfd.DETAIL} times the picture" in text
 
 
 def test_hex_dump_is_the_golden_file() -> None:

@@ -309,6 +309,23 @@ def test_score_decoders_see_what_the_autoencoder_makes(
     assert torch.equal(known_level(torch.tensor([0.0, 28, 60])), torch.tensor([4.0, 4, 5]))
 
 
+@pytest.mark.parametrize("low", [-1, 1, 4, 7])
+def test_score_loss_counts_an_error_by_its_noise_level(low: int, autoencoder_model: str) -> None:
+    x = to_unit(as_batch(picture(64, 64)))
+
+    class Off(nn.Module):
+        """Is off at some levels."""
+
+        def forward(self, z: Tensor, logsnr: Tensor, given: Known) -> Tensor:
+            return x + 0.1 * ((low < logsnr) & (logsnr < low + 1)).float()[:, None, None, None]
+
+    batch = as_batch(picture(64, 64)).repeat(220, 1, 1, 1)
+    loss = ScoreLoss(autoencoder_model)(Off(), batch, torch.Generator().manual_seed(0))
+    level = np.linspace(low, low + 1, 101)
+    weight = (np.exp(level) + math.e) / (1 + np.exp(level - 4))
+    assert loss.item() == pytest.approx(0.1**2 * weight.mean() / (2 * math.log(2)), rel=0.05)
+
+
 def test_score_loss_trains_the_decoder_and_not_the_autoencoder(
     autoencoder_model: str, score_model: str
 ) -> None:
