@@ -284,7 +284,7 @@ def document() -> str:
         f"{drawn[0].images} Kodak images at quality {decoders.QUALITY:.0f}, drawn with the given "
         "number of network calls, `python -m noisepress.benchmarks.decoders "
         "kodak24/{01,07,13,19}.png -o OUT.json --decoder hfd-photo-fast.safetensors`; that one was "
-        "distilled for 750 steps and is not bundled.\n",
+        "distilled for 400 steps and is not bundled.\n",
         decoders_table(drawn),
         "## vdm: files against the bound\n",
         f"An archive of {bits_back.CROPS} crops of 64 x 64 of all Kodak images, and whole images, "
