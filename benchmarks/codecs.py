@@ -354,10 +354,10 @@ LOSSY = (
     "diffc-flow:quality=25/40",
     "hfd:quality=0/16/32/48/64/82/100",
     "hfd-flow:quality=20/48",
-    "hfd-ancestral:quality=20/32/48/62",
+    "hfd-ancestral:quality=20/26/32/48/62",
     "jpeg:quality=5/12/25/45/70/88",
     "webp:quality=0/12/35/60/80/92",
-    "avif:quality=8/20/35/50/65/85",
+    "avif:quality=8/12/20/35/50/65/85",
     "jpeg2000:ratio=200/100/50/28/18/12",
     "jpegxl:distance=20/10/5/2.5/1.5/0.9",
 )
