@@ -97,6 +97,7 @@ LEVELS = (-9.0, 8.0)
 """Range of the log-SNRs that denoisers learn."""
 _BIAS = 4.0
 _COARSE = 1.0
+"""Log-SNR in nats below which score decoders weigh errors alike, whatever the noise."""
 
 
 def diffusion_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -141,9 +142,9 @@ def _faint_down(logsnr: Tensor) -> Tensor:
 
 
 def _coarse_up(logsnr: Tensor) -> Tensor:
-    """The same, but what noise hides counts about as much as in proportion to its error.
+    """The same, but noise that hides nearly all counts more.
 
-    A picture beside the noise makes errors small there, where a draw settles what it shows.
+    With a picture beside it errors are small in bits there, yet they settle what a draw shows.
     """
     return _faint_down(logsnr) * (1 + torch.exp(_COARSE - logsnr))
 
