@@ -150,7 +150,8 @@ def test_numbers_of_hfd() -> None:
         level = autoencoder.known_level(torch.tensor(float(rate)))
         assert level == 4 + max(0, rate - 28) / 32
     assert "log-SNR 4 + max(0, `rate` - 28) / 32." in text
-    assert f"{hfd.DETAIL} times the image that they draw and {1 - hfd.DETAIL} times the picture" in text
+    drawn, first = hfd.DETAIL, 1 - hfd.DETAIL
+    assert f"{drawn} times the image that they draw and {first} times the picture" in text
 
 
 def test_hex_dump_is_the_golden_file() -> None:
