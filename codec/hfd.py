@@ -55,7 +55,8 @@ picture in place of the image.
 CALLS = 8
 """Of the score decoder, if nothing else is asked for."""
 DETAIL = 0.6
-"""Share of the drawn image in what is shown, the rest being the first picture; likewise."""
+"""Share of the drawn image in what is shown, if nothing else is asked for; the rest is the first
+picture's."""
 
 FIELDS = (
     *MODEL_FIELDS,

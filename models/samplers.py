@@ -60,8 +60,8 @@ def ancestral(
         z: (n, 3, h, w), at the first level.
         levels: rising log-SNRs; the last may be math.inf.
         noise: normal numbers of z's shape for the step of an index, which ends at
-            levels[index + 1]; standard ones draw from q, smaller ones from a narrower law. Not
-            called for a step to math.inf.
+            levels[index + 1]; standard ones draw from q, larger ones from a wider law. Not called
+            for a step to math.inf.
 
     Returns:
         (n, 3, h, w), at the last level.

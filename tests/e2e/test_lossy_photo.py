@@ -70,17 +70,17 @@ MACHINES: dict[str, Callable[[], AbstractContextManager[object]]] = {
 
 def test_a_photograph_at_a_low_rate(data: bytes, photo: NDArray[np.uint8], codec: str) -> None:
     assert 0.85 * 0.4 < 8 * len(data) / (256 * 256) <= 0.4
-    pictures = {one: noisepress.decode(data, render=one, detail=1) for one in RENDERINGS}
+    pictures = {one: noisepress.decode(data, render=one) for one in ("mmse", "flow", "ancestral")}
     quality = {one: psnr(picture, photo) for one, picture in pictures.items()}
     assert quality["mmse"] > 26
-    # A draw of what the mean is of has twice its squared error: 3 dB.
-    assert quality["mmse"] > quality["flow"] > quality["mmse"] - 3
+    assert quality["mmse"] > quality["flow"] > quality["mmse"] - 2
     assert quality["mmse"] > quality["ancestral"] > quality["mmse"] - 4
     assert codec == "hfd" or quality["flow"] > quality["ancestral"]
     between = psnr(noisepress.decode(data, render="flow", detail=0.5), photo)
-    assert between > quality["flow"]
-    # Half of what a score decoder draws may be right where the first stage is not.
-    assert codec == "hfd" or quality["mmse"] > between
+    assert quality["mmse"] > between > quality["flow"]
+    # A draw of what the mean is of has twice its squared error: 3 dB.
+    whole = psnr(noisepress.decode(data, render="flow", detail=1), photo)
+    assert quality["flow"] >= whole > quality["mmse"] - 3
 
 
 @pytest.mark.slow

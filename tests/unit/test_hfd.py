@@ -582,14 +582,14 @@ class Ideal(nn.Module):
 
 DEVIATION = 0.1
 IMAGE = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
-KNOWN = Known(IMAGE, torch.tensor([5.0]))
+KNOWN = Known(IMAGE, torch.tensor([4.0]))
 
 
 def drawn(seed: int = 0, **how: Any) -> Tensor:
     """What is drawn beside an image."""
     ideal: Any = Ideal(DEVIATION)
     decoding = Decoding(**{"render": "flow", "detail": 1.0, **how})
-    return Drawer(ideal, None, seed).draw(KNOWN, decoding) - KNOWN.image
+    return Drawer(ideal, None, seed).draw(KNOWN, decoding) - IMAGE
 
 
 @pytest.mark.parametrize("render", ["flow", "ancestral"])
