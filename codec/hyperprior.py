@@ -24,7 +24,7 @@ from ..bitstream.entropy import (
     GaussianMixture,
     Repeated,
 )
-from ..models.autoencoder import HYPER_LATENTS, HYPER_MAX, RATE_UNITS, Autoencoder
+from ..models.autoencoder import HYPER_LATENTS, RATE_UNITS, Autoencoder
 from ..models.latents import DIGITS, PASSES, chosen
 from ..models.tiling import on_its_device
 
@@ -49,8 +49,8 @@ class Hyperprior:
 
     def __init__(self, network: Autoencoder, rate: int) -> None:
         self._network = network
-        trained = torch.tensor([float(rate)])
-        self._gain, self._worth = network.gain(trained), network.worth(trained)[0]
+        self._rate = torch.tensor([float(rate)])
+        self._gain, self._worth = network.gain(self._rate), network.worth(self._rate)[0]
         # Of halves, so that they are the same whole numbers on every machine.
         self._log_gain = _at(_whole(network.gains, DEVIATION_UNITS), rate)
         self._prior_scale = _at(_whole(network.prior_scale, DEVIATION_UNITS), rate)
@@ -120,8 +120,8 @@ class Hyperprior:
         shape = height // HYPER_LATENTS, width // HYPER_LATENTS
         symbols = None
         if scaled is not None:
-            found = on_its_device(self._network.hyper_analysis)(scaled).round()
-            symbols = found.clamp(-HYPER_MAX, HYPER_MAX).flatten().numpy()
+            found = on_its_device(self._network.hyper_analysis)(scaled)
+            symbols = self._network.whole(found, self._rate).flatten().numpy()
         count = len(self._prior_mean)
         which = np.repeat(np.arange(count), shape[0] * shape[1])
         law = self._prior_mean, self._prior_scale, _HYPER_DIGITS

@@ -42,8 +42,10 @@ RATE_UNITS = 16
 LOWEST_WEIGHT, WEIGHT_RISE = 0.00015, 3.4
 """What an error is worth at the lowest trained rate, see `error_weight`, and how many times as much
 at each next one."""
-NOT_ORTHOGONAL = 1.5
+NOT_ORTHOGONAL = 2
 """How much more an error of a latent is worth than under an orthogonal synthesis."""
+HYPER_WORTH = 20
+"""Bits that a squared error of a hyper-latent of one level costs, for it misprices latents."""
 LEAST_KNOWN = 4
 """Least log-SNR in nats of what images are decoded to, see `known_level`."""
 
@@ -238,12 +240,22 @@ class Autoencoder(nn.Module):
         """What images (n, 3, h, w) look like after coding at rates (n,)."""
         gain = self.gain(rate)
         latents = self.analysis(x) * gain
-        hyper = self.hyper_analysis(latents).float().round().clamp(-HYPER_MAX, HYPER_MAX)
-        mean, scale = self.hyper_synthesis(hyper)
+        mean, scale = self.hyper_synthesis(self.whole(self.hyper_analysis(latents).float(), rate))
         mean = mean / 16
         known = self.known(latents - mean, self.deviation(scale, gain), self.worth(rate))
         shown: Tensor = self.synthesis((mean + known) / gain)
         return shown.float()
+
+    def prior(self, rate: Tensor) -> tuple[Tensor, Tensor]:
+        """Means (hyper, 1, 1) and deviations (n, hyper, 1, 1) of hyper-latents at rates (n,)."""
+        scale = between(self.prior_scale, rate / RATE_UNITS)
+        return self.prior_mean[:, None, None], torch.exp2(scale)[:, :, None, None]
+
+    @torch.no_grad()
+    def whole(self, hyper: Tensor, rate: Tensor) -> Tensor:
+        """What becomes of hyper-latents (n, hyper, h, w) that are coded at rates (n,)."""
+        mean, deviation = self.prior(rate)
+        return chosen(hyper, deviation, HYPER_WORTH, mean).clamp(-HYPER_MAX, HYPER_MAX)
 
     def deviation(self, scale: Tensor, gain: Tensor) -> Tensor:
         """Of latents about what the hyper-latents say, in levels."""

@@ -104,18 +104,23 @@ def interval_bits(off: Tensor, deviation: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def chosen(off: Tensor, deviation: Tensor, worth: Tensor) -> Tensor:
-    """The nearest whole numbers, or the next ones towards 0 where those are worth more.
+def chosen(
+    values: Tensor, deviation: Tensor, worth: Tensor | float, mean: Tensor | float = 0.0
+) -> Tensor:
+    """The nearest whole numbers, or the next ones towards the means where those are worth more.
 
     Rate-distortion optimised quantisation: bits of a normal law against squared errors.
 
     Args:
-        off: distances from the means, in levels.
+        values: in levels.
         deviation: of the laws.
         worth: bits that a squared error of one level is worth.
+        mean: of the laws.
     """
-    nearest = off.round().clamp(-FURTHEST, FURTHEST)
-    lower = nearest - nearest.sign()
-    bits, fewer = (interval_bits(whole, deviation).clamp(max=40) for whole in (nearest, lower))
-    lost = worth * ((off - lower).square() - (off - nearest).square())
+    nearest = values.round().clamp(-FURTHEST, FURTHEST)
+    lower = nearest - (nearest - mean).sign()
+    bits, fewer = (
+        interval_bits(whole - mean, deviation).clamp(max=40) for whole in (nearest, lower)
+    )
+    lost = worth * ((values - lower).square() - (values - nearest).square())
     return torch.where(lost < bits - fewer, lower, nearest)

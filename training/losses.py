@@ -15,11 +15,8 @@ from torch import Tensor, nn
 from ..codec import hfd
 from ..models.autoencoder import (
     DEVIATIONS,
-    HYPER_MAX,
     LOWEST_WEIGHT,
-    RATE_UNITS,
     Autoencoder,
-    between,
     error_weight,
     known_level,
 )
@@ -404,9 +401,8 @@ def autoencoder_terms(
     gain = net.gain(rate)
     latents = net.analysis(x) * gain
     hyper = net.hyper_analysis(latents).float()
-    scale = between(net.prior_scale, rate / RATE_UNITS)[:, :, None, None]
-    law = net.prior_mean[:, None, None], torch.exp2(scale)
-    whole = _become(hyper, hyper.round()).clamp(-HYPER_MAX, HYPER_MAX)
+    law = net.prior(rate)
+    whole = _become(hyper, net.whole(hyper, rate))
     hyper_bits = _bits(hyper, whole.detach() - law[0], law, generator)
     said = net.hyper_synthesis(whole)
     mean, deviation = said[0] / 16, net.deviation(said[1], gain.detach())

@@ -87,20 +87,20 @@ def values(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return off, rng.integers(-256, 641, count)
 
 
-@given(drawn=values(), worth=st.floats(0.01, 20))
+@given(drawn=values(), worth=st.floats(0.01, 20), mean=st.sampled_from([0.0, 0.375, -2.5]))
 @QUICK
-def test_a_chosen_value_is_the_cheaper_one(drawn: Any, worth: float) -> None:
+def test_a_chosen_value_is_the_cheaper_one(drawn: Any, worth: float, mean: float) -> None:
     off, scales = drawn
     deviation = torch.from_numpy(np.exp2(scales / 64)).float()
-    taken = chosen(torch.from_numpy(off), deviation, torch.tensor(worth)).numpy()
+    taken = chosen(torch.from_numpy(off), deviation, worth, mean).numpy()
     assert taken.shape == off.shape and np.abs(taken).max(initial=0) <= FURTHEST
 
     def cost(value: float, at: float, scale: float) -> float:
-        return bits(value, 2 ** (scale / 64)) + worth * (at - value) ** 2
+        return bits(value - mean, 2 ** (scale / 64)) + worth * (at - value) ** 2
 
     for found, at, scale in zip(taken.tolist(), off.tolist(), scales.tolist(), strict=True):
         nearest = max(-FURTHEST, min(FURTHEST, round(at)))
-        lower = nearest - (nearest > 0) + (nearest < 0)
+        lower = nearest - (nearest > mean) + (nearest < mean)
         assert found in (nearest, lower)
         other = lower if found == nearest else nearest
         mine, others = cost(found, at, scale), cost(other, at, scale)
@@ -111,5 +111,6 @@ def test_a_value_is_lowered_where_bits_are_dear() -> None:
     """Of a narrow law at 0.6 from its mean; near a whole number or of a wide law it is not."""
     off = torch.tensor([0.6, -0.6, 0.95, 0.6, 0.3, 7.55])
     deviation = torch.tensor([0.25, 0.25, 0.5, 32, 0.25, 1 / 16])
-    assert chosen(off, deviation, torch.tensor(8.0)).tolist() == [0, 0, 1, 1, 0, 8]
-    assert chosen(off, deviation, torch.tensor(2.0)).tolist() == [0, 0, 0, 1, 0, 8]
+    assert chosen(off, deviation, 8.0).tolist() == [0, 0, 1, 1, 0, 8]
+    assert chosen(off, deviation, 2.0).tolist() == [0, 0, 0, 1, 0, 8]
+    assert chosen(off + 3, deviation, 2.0, 3.0).tolist() == [3, 3, 3, 4, 3, 11]

@@ -102,6 +102,21 @@ def test_images_of_a_batch_have_rates_of_their_own() -> None:
     assert (both[0] - both[1]).abs().mean() > 0.05
 
 
+def test_hyper_latents_are_lowered_where_their_laws_are_narrow() -> None:
+    """To the mean's side, and within their range. Laws widen with the rate."""
+    net = network()
+    with torch.no_grad():
+        net.prior_scale.copy_(torch.tensor([-2.0, 0, 0])[:, None])
+        net.prior_mean[:2] = torch.tensor([0.0, 3.0])
+    values = torch.tensor([0.52, -0.52, 0.9, 300.0])
+    hyper = torch.zeros(2, TINY.hyper, 1, 4)
+    hyper[:, 0], hyper[:, 1] = values, 3 + values
+    narrow, wide = net.whole(hyper, torch.tensor([0.0, 16.0]))
+    assert narrow[0, 0].tolist() == [0, 0, 1, HYPER_MAX]
+    assert narrow[1, 0].tolist() == [3, 3, 4, HYPER_MAX]
+    assert wide[0, 0].tolist() == [1, -1, 1, HYPER_MAX]
+
+
 # The transform -------------------------------------------------------------------------------
 
 

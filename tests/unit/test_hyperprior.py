@@ -25,7 +25,7 @@ from noisepress.codec import hyperprior
 from noisepress.codec.hyperprior import SECTIONS, Hyperprior
 from noisepress.models import autoencoder as autoencoder_module
 from noisepress.models import registry
-from noisepress.models.autoencoder import HYPER_MAX, RATE_UNITS, Autoencoder
+from noisepress.models.autoencoder import RATE_UNITS, Autoencoder
 from noisepress.models.latents import FURTHEST, PASSES
 
 
@@ -49,7 +49,8 @@ def sent(network: Autoencoder, rate: int, x: Tensor, coders: Iterator[Coder]) ->
 
 def without_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Always the nearest whole number."""
-    monkeypatch.setattr(autoencoder_module, "NOT_ORTHOGONAL", 1e9)
+    for price in ("NOT_ORTHOGONAL", "HYPER_WORTH"):
+        monkeypatch.setattr(autoencoder_module, price, 1e9)
 
 
 # Sections ------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ def deviations(network: Autoencoder, rate: int, x: Tensor) -> NDArray[np.float64
     """log2 of what latents are expected to be off by, after their gains: (c, n)."""
     gain = network.gain(torch.tensor([float(rate)])).detach()
     with torch.inference_mode():
-        hyper = network.hyper_analysis(x * gain).round().clamp(-HYPER_MAX, HYPER_MAX)
+        hyper = network.whole(network.hyper_analysis(x * gain), torch.tensor([float(rate)]))
         scale = network.hyper_synthesis(hyper)[1][0].flatten(1)
     octaves: NDArray[np.float64] = (scale / 64 + gain[0, :, :, 0].log2()).double().numpy()
     return octaves
