@@ -357,8 +357,8 @@ LOSSY = (
     "hfd-ancestral:quality=20/26/32/48/62",
     "jpeg:quality=5/12/25/45/70/88",
     "webp:quality=0/12/35/60/80/92",
-    "avif:quality=8/12/20/35/50/65/85",
+    "avif:quality=8/10/12/20/35/50/65/85",
     "jpeg2000:ratio=200/100/50/28/18/12",
-    "jpegxl:distance=20/10/5/2.5/1.5/0.9",
+    "jpegxl:distance=25/20/10/5/2.5/1.5/0.9",
 )
 """What `noisepress bench --lossy` measures: about 0.1 to 2 bits per pixel of photographs."""
