@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..codec import hfd
 from ..models.autoencoder import (
     DEVIATIONS,
+    HYPER_MAX,
     LOWEST_WEIGHT,
     Autoencoder,
     error_weight,
@@ -402,7 +403,7 @@ def autoencoder_terms(
     latents = net.analysis(x) * gain
     hyper = net.hyper_analysis(latents).float()
     law = net.prior(rate)
-    whole = _become(hyper, net.whole(hyper, rate))
+    whole = _become(hyper, net.whole(hyper, rate)).clamp(-HYPER_MAX, HYPER_MAX)
     hyper_bits = _bits(hyper, whole.detach() - law[0], law, generator)
     said = net.hyper_synthesis(whole)
     mean, deviation = said[0] / 16, net.deviation(said[1], gain.detach())

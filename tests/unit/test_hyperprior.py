@@ -78,9 +78,10 @@ def test_a_section_holds_its_share_of_the_channels(network: Autoencoder) -> None
 
 def deviations(network: Autoencoder, rate: int, x: Tensor) -> NDArray[np.float64]:
     """log2 of what latents are expected to be off by, after their gains: (c, n)."""
-    gain = network.gain(torch.tensor([float(rate)])).detach()
+    trained = torch.tensor([float(rate)])
+    gain = network.gain(trained).detach()
     with torch.inference_mode():
-        hyper = network.whole(network.hyper_analysis(x * gain), torch.tensor([float(rate)]))
+        hyper = network.whole(network.hyper_analysis(x * gain), trained)
         scale = network.hyper_synthesis(hyper)[1][0].flatten(1)
     octaves: NDArray[np.float64] = (scale / 64 + gain[0, :, :, 0].log2()).double().numpy()
     return octaves

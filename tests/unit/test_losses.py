@@ -20,7 +20,7 @@ from noisepress.codec.lattice import Lattice
 from noisepress.codec.random_order import RandomOrder
 from noisepress.codec.schedule import GRID, equal
 from noisepress.models import registry
-from noisepress.models.autoencoder import Autoencoder, AutoencoderConfig, known_level
+from noisepress.models.autoencoder import HYPER_MAX, Autoencoder, AutoencoderConfig, known_level
 from noisepress.models.diffusion import to_unit
 from noisepress.models.exact import freeze
 from noisepress.models.latents import interval_bits
@@ -258,6 +258,17 @@ def test_autoencoder_loss_trains_every_weight() -> None:
         assert weight.grad.abs().max() > 0, name
     rows = (network.gains.grad, network.prior_scale.grad)
     assert all(row is not None and (row.abs().amax(1) > 0).all() for row in rows), "all rates"
+
+
+def test_hyper_latents_out_of_range_are_whole_and_in_range() -> None:
+    """Of large values, the way back from whole numbers to them and forth is not exact."""
+    network, seen = small_autoencoder(), []
+    with torch.no_grad():
+        network.hyper_analysis.leave.weight.normal_(std=1e9)
+    network.hyper_synthesis.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    autoencoder_loss(network, as_batch(picture(64, 64)), torch.Generator().manual_seed(0))
+    (hyper,) = seen
+    assert torch.equal(hyper, hyper.round()) and hyper.abs().max() == HYPER_MAX
 
 
 def test_autoencoder_loss_falls() -> None:
