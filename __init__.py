@@ -28,7 +28,9 @@ if TYPE_CHECKING:
         verify,
     )
     from .codec.archive import Archive, Member, archive
-    from .codec.image import Mode, Raster, open_image, save_image
+    from .codec.image.raster import Mode, Raster
+    from .codec.image.read import open_image
+    from .codec.image.write import save_image
 
 __version__ = "0.1.0"
 
@@ -47,7 +49,9 @@ _HOMES = {
         "verify",
     ),
     ".codec.archive": ("Archive", "Member", "archive"),
-    ".codec.image": ("Mode", "Raster", "open_image", "save_image"),
+    ".codec.image.raster": ("Mode", "Raster"),
+    ".codec.image.read": ("open_image",),
+    ".codec.image.write": ("save_image",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -177,7 +177,7 @@ def _codec_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _encode(args: argparse.Namespace) -> int:
     from .codec.api import encode
-    from .codec.image import open_image
+    from .codec.image.read import open_image
 
     options = _codec_options(args)
 
@@ -207,7 +207,7 @@ def _rendering(args: argparse.Namespace) -> dict[str, Any]:
 
 def _decode(args: argparse.Namespace) -> int:
     from .codec.api import decode_raster, inspect
-    from .codec.image import save_image
+    from .codec.image.write import save_image
 
     def work(job: _Job) -> None:
         data = _read(job.source)
@@ -264,7 +264,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _extract(args: argparse.Namespace) -> int:
     """Every group is read once; one that is damaged does not keep the others from being read."""
-    from .codec.image import save_image
+    from .codec.image.write import save_image
 
     archive = _open_archive(args.archive)
     known = [member.name for member in archive.members]

@@ -1,0 +1,1 @@
+"""Measurements of noisepress and other codecs, and their report."""

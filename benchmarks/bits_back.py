@@ -31,10 +31,10 @@ from ..bitstream.entropy import EntropyModel, Ints
 from ..bitstream.header import unpack
 from ..bitstream.noise import words
 from ..codec.archive import files_of
-from ..codec.bits_back import MEAN_FRAC, BitsBack
-from ..codec.image import Samples
-from ..codec.tiles import TILE, groups_of, tiles_of, values
-from ..codec.vdm import DETAILS, Options, Parameters
+from ..codec.image.raster import Samples
+from ..codec.vdm.bits_back import MEAN_FRAC, BitsBack
+from ..codec.vdm.codec import DETAILS, Options, Parameters
+from ..codec.vdm.tiles import TILE, groups_of, tiles_of, values
 from ..models.vdm import LATENT_FRAC, UNITS
 from .codecs import codec_of, parse
 from .measure import load

@@ -24,13 +24,13 @@ from tqdm import tqdm
 from ..bitstream.coders import Coder
 from ..bitstream.entropy import Ints
 from ..bitstream.information import OCTAVE, Int64s
-from ..bitstream.reverse import Float32s, Pfr, Plan, ReverseCoder, Target, Trellis
-from ..codec.chain import GAIN_REACH, GAIN_UNITS, Chain, Errors
-from ..codec.diffc import Diffc, Options, Parameters, lowest_level, quality_level
-from ..codec.image import Mode, Raster, Samples
-from ..codec.pictures import padded, psnr
+from ..bitstream.reverse_channel import Float32s, Pfr, Plan, ReverseCoder, Target, Trellis
+from ..codec.diffc.chain import GAIN_REACH, GAIN_UNITS, Chain, Errors, lowest_level, quality_level
+from ..codec.diffc.codec import Diffc, Options, Parameters
+from ..codec.diffc.rate_control import Wish, send
+from ..codec.image.raster import Mode, Raster, Samples
+from ..codec.pixels import padded, psnr
 from ..codec.protocol import NO_CHECK, assemble
-from ..codec.sending import Wish, send
 from ..models.unet import UNet
 from .measure import load
 

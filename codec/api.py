@@ -11,23 +11,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..bitstream.container import (
-    DEFAULT_LIMITS,
-    Contents,
-    Limits,
-    SectionKind,
-    read,
-    truncate,
-)
-from ..bitstream.errors import (
-    CorruptError,
-    OptionError,
-    TruncatedError,
-    UnsupportedImageError,
-)
-from .ardm import Ardm
-from .image import Mode, Raster, Samples, as_raster, checksum, to_array
-from .metadata import unpack_metadata
+from ..bitstream.container import DEFAULT_LIMITS, Contents, Limits, SectionKind, read, truncate
+from ..bitstream.errors import CorruptError, OptionError, TruncatedError, UnsupportedImageError
+from .ardm.codec import Ardm
+from .image.metadata import unpack_metadata
+from .image.raster import Mode, Raster, Samples, checksum, to_array
+from .image.read import as_raster
 from .protocol import (
     MAX_CALLS,
     NO_CHECK,

@@ -32,18 +32,14 @@ from ..bitstream.container import (
     unpack_member,
     write,
 )
-from ..bitstream.errors import (
-    CorruptError,
-    NoisepressError,
-    OptionError,
-    UnsupportedImageError,
-)
+from ..bitstream.errors import CorruptError, NoisepressError, OptionError, UnsupportedImageError
 from ..bitstream.header import VARINT, Field, pack, unpack
 from .api import Models, Progress, asked_models, decoded, encode, paths, reporter, to_raster
-from .image import Mode, Raster, as_raster, checksum, to_array
+from .image.raster import Mode, Raster, checksum, to_array
+from .image.read import as_raster
 from .protocol import Decoding, Render, Report, assemble, parse_options
 from .registry import ARCHIVE, by_name
-from .vdm import MODES, Options, Parameters, Vdm
+from .vdm.codec import MODES, Options, Parameters, Vdm
 
 INDEX = (
     Field("group", VARINT, 1, 2**20, "images of a group, but for the last, which may have fewer"),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..bitstream.container import Contents, Header, Section, SectionKind
 from ..bitstream.errors import CorruptError, OptionError
-from .fallbacks import encode_plane, join_alpha, split_alpha
-from .image import Mode, Raster, Samples
+from .alpha import encode_plane, join_alpha, split_alpha
+from .image.raster import Mode, Raster, Samples
 from .protocol import Decoding, Range, Report, check_ranges
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def pictures(
     Args:
         images: after each data section, what makes its image (1, 3, h, w) of -SPAN to SPAN.
     """
-    from .pictures import shown
+    from .pixels import shown
 
     header = contents.header
     mode = Mode(header.mode)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from ..bitstream.container import Contents, Header, Section, write
 from ..bitstream.errors import OptionError
-from .image import Raster, Samples
-from .metadata import pack_metadata
+from .image.metadata import pack_metadata
+from .image.raster import Raster, Samples
 
 if TYPE_CHECKING:
     from ..bitstream.coders import Coder

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..bitstream.errors import OptionError, UnknownIdError
-from .ardm import Ardm
-from .diffc import Diffc
-from .fallbacks import Png, WebP
-from .hfd import Hfd
+from .ardm.codec import Ardm
+from .diffc.codec import Diffc
+from .fallback.codecs import Png, WebP
+from .hfd.codec import Hfd
 from .protocol import Codec
-from .vdm import Vdm
+from .vdm.codec import Vdm
 
 ARCHIVE = 16
 """In place of a codec's id: the file holds many images (codec/archive.py)."""

@@ -1,0 +1,1 @@
+"""Networks: diffusion, integer-exact layers, samplers, model files and the bundled weights."""

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .blocks import BLOCK, CLASSES, from_blocks, to_blocks
+from .dct import BLOCK, CLASSES, from_blocks, to_blocks
 from .diffusion import alpha_sigma
 
 
 @dataclass(frozen=True)
 class GaussianDenoiser:
-    """E[x | z] of images whose coefficients of `models.blocks` are normal and independent.
+    """E[x | z] of images whose coefficients of `models.dct` are normal and independent.
 
     Attributes:
         mean: (3,) the mean colour.

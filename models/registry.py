@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ModelError
+from ..bitstream.errors import ModelError
 
 if TYPE_CHECKING:
     from .storage import Network

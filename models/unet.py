@@ -21,6 +21,12 @@ from .diffusion import joined, x_from_v
 
 CHANNELS = 3
 PATCH = 2
+SCORE_LOGSNR_MIN, SCORE_LOGSNR_MAX = -0.5, 10.0
+"""Log-SNRs in nats between which score decoders work.
+
+A path starts at the lower one, where the noise hides what the first picture lacks: there it may
+start with that picture in place of the image.
+"""
 _FREQUENCIES = 16
 _EMBEDDING = 128
 

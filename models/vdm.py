@@ -26,9 +26,9 @@ from .lattice import CHANNELS, PHASES, SIGNED_MAX, interpolate, neighbours, shif
 PLANES = CHANNELS * len(PHASES)
 UNITS = 64
 """Noise levels in an octave of s."""
-CLEANEST, NOISIEST = -2 * UNITS, 4 * UNITS
+LOG_SIGMA_MIN, LOG_SIGMA_MAX = -2 * UNITS, 4 * UNITS
 """Noise levels between which values are seen: s of 1/4 to 16."""
-UNSEEN = NOISIEST + UNITS
+UNSEEN = LOG_SIGMA_MAX + UNITS
 """The level at which nothing is known of the values: their prior."""
 LATENT_FRAC = 7
 """Fractional bits of noisy values."""
@@ -37,7 +37,7 @@ SPREAD = 3
 ESTIMATE_FRAC = 5
 """Fractional bits of what the network says."""
 
-_KNOTS = range(CLEANEST, UNSEEN + 1, UNITS)
+_KNOTS = range(LOG_SIGMA_MIN, UNSEEN + 1, UNITS)
 _COARSE_FRAC = 13
 _WAVE_MAX = 64
 _FINE_SHIFT = 3
@@ -106,10 +106,10 @@ def _waves() -> Tensor:
 
 @cache
 def _coarse_scales() -> Tensor:
-    """By level - CLEANEST: 1 / sqrt(s^2 + 4^SPREAD), but for a factor; zero from NOISIEST up."""
-    s = torch.exp2(torch.arange(CLEANEST, NOISIEST + 1, dtype=torch.float64) / UNITS)
+    """Proportional to 1 / sqrt(s^2 + 4^SPREAD), by level - LOG_SIGMA_MIN; zero for UNSEEN."""
+    s = torch.exp2(torch.arange(LOG_SIGMA_MIN, LOG_SIGMA_MAX + 1, dtype=torch.float64) / UNITS)
     scale = (2.0 ** (SPREAD + 8) / (s**2 + 4.0**SPREAD).sqrt()).round()
-    return torch.cat([scale, torch.zeros(UNSEEN - NOISIEST)]).float()
+    return torch.cat([scale, torch.zeros(UNSEEN - LOG_SIGMA_MAX)]).float()
 
 
 class VdmNet(Exact):
@@ -143,7 +143,7 @@ class VdmNet(Exact):
             even: (n, 3, h, w), planes of the even sub-lattice.
             latent: (n, PLANES, h, w), noisy values less `bases(even)`, integers in
                 1/2^LATENT_FRAC; of no effect at the level UNSEEN.
-            level: (n,), CLEANEST to NOISIEST, or UNSEEN.
+            level: (n,), LOG_SIGMA_MIN to LOG_SIGMA_MAX, or UNSEEN.
 
         Returns:
             Two tensors (n, PLANES, h, w) of integers in 1/2^ESTIMATE_FRAC: the pixels and their
@@ -197,7 +197,7 @@ def _views(even: Tensor, latent: Tensor, level: Tensor) -> list[Tensor]:
     """
     whole = 1 << LATENT_FRAC
     seen = (level < UNSEEN).to(even.dtype)[:, None, None, None]
-    scale = _coarse_scales().to(even)[level - CLEANEST][:, None, None, None]
+    scale = _coarse_scales().to(even)[level - LOG_SIGMA_MIN][:, None, None, None]
     limit = 2.0**15
     coarse = torch.floor(latent.clamp(-limit, limit) * scale * 2.0**-_COARSE_FRAC + 0.5)
     fine = torch.floor(latent * 2.0**-_FINE_SHIFT + 0.5)

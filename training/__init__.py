@@ -1,0 +1,1 @@
+"""Training of the models: crops, losses, the loop, presets, export."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..bitstream.information import OCTAVE
-from ..models.blocks import CLASSES, to_blocks
+from ..models.dct import CLASSES, to_blocks
 from ..models.diffusion import Denoiser, noisy, to_unit
 from .data import Crops
 
@@ -21,7 +21,7 @@ _PART = 8
 
 @torch.no_grad()
 def error_tables(denoiser: Denoiser, crops: Crops) -> dict[str, Any]:
-    """Variances of the errors of each class of coefficients; see `noisepress.codec.chain.Errors`.
+    """Variances of the errors of each class of coefficients; see `codec.diffc.chain.Errors`.
 
     Args:
         crops: (n, size, size, 3), size a multiple of 16.

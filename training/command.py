@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..bitstream.errors import NoisepressError
+from ..bitstream.errors import ModelError, NoisepressError
 from ..bitstream.information import OCTAVE
-from ..models.errors import ModelError
 from ..models.exact import convolutions, set_quantise
 from ..models.masked import STAGES, MaskedNet
 from ..models.registry import BUNDLED, FIRST_CUSTOM, find

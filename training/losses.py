@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..codec import hfd
 from ..models.autoencoder import (
     DEVIATIONS,
     HYPER_MAX,
@@ -36,12 +35,12 @@ from ..models.lattice import (
 )
 from ..models.masked import STAGES
 from ..models.registry import find, load
-from ..models.unet import Known
+from ..models.unet import SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, Known
 from ..models.vdm import (
-    CLEANEST,
     ESTIMATE_FRAC,
     LATENT_FRAC,
-    NOISIEST,
+    LOG_SIGMA_MAX,
+    LOG_SIGMA_MIN,
     UNITS,
     UNSEEN,
     bases,
@@ -160,7 +159,7 @@ class ScoreLoss:
     def __call__(self, net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         x = to_unit(batch)
         known = _known(self.autoencoder, x, generator)
-        levels = hfd.NOISIEST - 0.5, hfd.CLEANEST
+        levels = SCORE_LOGSNR_MIN - 0.5, SCORE_LOGSNR_MAX
         return weighted_bits(_given(net, known), x, levels, _coarse_up, generator)
 
 
@@ -332,13 +331,13 @@ def vdm_terms(net: nn.Module, batch: Tensor, generator: torch.Generator) -> VdmB
     slots = torch.arange(count, device=batch.device)
     unseen, cleanest = slots % 8 == 0, slots % 8 == 1
     chosen = ~(unseen | cleanest)
-    reach = NOISIEST - CLEANEST
+    reach = LOG_SIGMA_MAX - LOG_SIGMA_MIN
     jitter = torch.rand((2, count), generator=generator, device=batch.device)
     steps = torch.exp2(3 + 4 * jitter[0])
     # Stratified draws: every batch covers the levels evenly.
     place = (chosen.cumsum(0) - 1 + jitter[1]) / chosen.sum()
-    level = torch.round(CLEANEST + reach * (1 / steps + place * (1 - 1 / steps))).long()
-    level = torch.where(unseen, UNSEEN, torch.where(cleanest, CLEANEST, level))
+    level = torch.round(LOG_SIGMA_MIN + reach * (1 / steps + place * (1 - 1 / steps))).long()
+    level = torch.where(unseen, UNSEEN, torch.where(cleanest, LOG_SIGMA_MIN, level))
     noise = torch.randn(x.shape, generator=generator, device=batch.device)
     s = torch.exp2(level / UNITS)[:, None, None, None]
     whole = 2.0**LATENT_FRAC
@@ -348,7 +347,7 @@ def vdm_terms(net: nn.Module, batch: Tensor, generator: torch.Generator) -> VdmB
     off = x - skip * latent / whole - out * said * 2.0**-ESTIMATE_FRAC
     variance = (out * torch.exp2(width * 2.0**-ESTIMATE_FRAC)).square()
     # A step from nothing known is one from infinite noise.
-    cleaner = torch.where(unseen, NOISIEST, level - reach / steps)
+    cleaner = torch.where(unseen, LOG_SIGMA_MAX, level - reach / steps)
     power = torch.exp2(2 * cleaner / UNITS)[:, None, None, None]
     weight = torch.where(unseen[:, None, None, None], 1.0, 1 - power / s**2)
     wider = weight * variance / power

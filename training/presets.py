@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..codec.hfd import CLEANEST, NOISIEST
 from ..models.autoencoder import Autoencoder, AutoencoderConfig
 from ..models.lattice import LatticeConfig, LatticeNet
 from ..models.masked import MaskedConfig, MaskedNet
 from ..models.storage import Network
-from ..models.unet import UNet, UNetConfig
+from ..models.unet import SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, UNet, UNetConfig
 from ..models.vdm import VdmConfig, VdmNet
 from .data import CropSpec
 from .distill import Steps
@@ -71,9 +70,9 @@ def _score_decoder() -> UNet:
 
 def _few(calls: int, stride: int) -> Steps:
     """Steps of a score decoder that takes so many calls, the last one to the image."""
-    starts = np.linspace(NOISIEST, CLEANEST, calls + 1)[:-1]
-    fine = np.linspace(NOISIEST, starts[-1], (calls - 1) * stride + 1)
-    last = np.linspace(starts[-1], CLEANEST, stride)[1:]
+    starts = np.linspace(SCORE_LOGSNR_MIN, SCORE_LOGSNR_MAX, calls + 1)[:-1]
+    fine = np.linspace(SCORE_LOGSNR_MIN, starts[-1], (calls - 1) * stride + 1)
+    last = np.linspace(starts[-1], SCORE_LOGSNR_MAX, stride)[1:]
     return Steps((*fine.tolist(), *last.tolist(), math.inf), stride)
 
 

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import noisepress
-from noisepress.codec.image import Mode, Raster, open_image, png_chunk, save_image, to_pillow
+from noisepress.codec.image.raster import Mode, Raster
+from noisepress.codec.image.read import open_image
+from noisepress.codec.image.write import png_chunk, save_image, to_pillow
 
 Samples = NDArray[Any]
 HEIGHT, WIDTH = 22, 26

@@ -21,9 +21,14 @@ from noisepress.bitstream.container import (
     SectionKind,
 )
 from noisepress.bitstream.header import Field
-from noisepress.codec import archive, bits_back, diffc, hfd, hyperprior, registry, vdm
+from noisepress.codec import archive, registry
+from noisepress.codec.diffc import codec as diffc
+from noisepress.codec.hfd import codec as hfd
+from noisepress.codec.hfd import hyperprior, stages
 from noisepress.codec.protocol import Codec
-from noisepress.models import autoencoder, exact, latents
+from noisepress.codec.vdm import bits_back
+from noisepress.codec.vdm import codec as vdm
+from noisepress.models import autoencoder, exact, latents, unet
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
@@ -145,12 +150,12 @@ def test_numbers_of_hfd() -> None:
     assert f"the symbol q + {4**latents.DIGITS // 2} of five digits" in text
     assert f"within -{latents.FURTHEST} to {latents.FURTHEST}" in text
     assert f"clamped to -{exact.RESIDUAL_LIMIT} .. {exact.RESIDUAL_LIMIT}" in text
-    assert f"at the log-SNR {hfd.NOISIEST}," in text
+    assert f"at the log-SNR {unet.SCORE_LOGSNR_MIN}," in text
     for rate in (10, 28, 29, 80):
         level = autoencoder.known_level(torch.tensor(float(rate)))
         assert level == 4 + max(0, rate - 28) / 32
     assert "log-SNR 4 + max(0, `rate` - 28) / 32." in text
-    drawn, first = hfd.DETAIL, 1 - hfd.DETAIL
+    drawn, first = stages.DETAIL, 1 - stages.DETAIL
     assert f"{drawn} times the image that they draw and {first} times the picture" in text
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import noisepress
 from noisepress.bitstream.container import SectionKind, read
 from noisepress.bitstream.errors import NoisepressError
-from noisepress.codec.image import Mode, Palette, Raster
+from noisepress.codec.image.raster import Mode, Palette, Raster
 
 Samples = NDArray[Any]
 

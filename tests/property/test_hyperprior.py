@@ -12,8 +12,8 @@ from torch import Tensor, from_numpy
 
 from noisepress.bitstream.coders import Decoder, Encoder, Tally
 from noisepress.bitstream.errors import CorruptError
-from noisepress.codec import hyperprior
-from noisepress.codec.hyperprior import SECTIONS, Hyperprior
+from noisepress.codec.hfd import hyperprior
+from noisepress.codec.hfd.hyperprior import SECTIONS, Hyperprior
 from noisepress.models import registry
 from noisepress.models.autoencoder import HYPER_LATENTS, RATE_UNITS, Autoencoder
 

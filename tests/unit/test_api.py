@@ -28,9 +28,12 @@ from noisepress.bitstream.errors import (
     UnsupportedImageError,
 )
 from noisepress.bitstream.header import write_varint
-from noisepress.codec import api, carriers
-from noisepress.codec import lattice as lattice_codec
-from noisepress.codec.image import Mode, Palette, Raster, from_pillow, to_pillow
+from noisepress.codec import api
+from noisepress.codec.ardm import lattice as lattice_codec
+from noisepress.codec.fallback import webp_png
+from noisepress.codec.image.raster import Mode, Palette, Raster
+from noisepress.codec.image.read import from_pillow
+from noisepress.codec.image.write import to_pillow
 from noisepress.codec.registry import Attempt
 from noisepress.models import registry
 from noisepress.models.exact import Exact
@@ -301,7 +304,7 @@ def test_webp_searches_as_long_as_it_may_win(
         tried.append(effort)
         return bytes(1000)
 
-    monkeypatch.setattr(carriers, "encode_webp", spied)
+    monkeypatch.setattr(webp_png, "encode_webp", spied)
     raster = Raster(picture(64, 64), Mode.RGB8)
     smallest = min(map(len, api._fallback_files(raster, Attempt("none", {}), 0)))
     tried.clear()
@@ -313,13 +316,13 @@ def test_webp_searches_as_long_as_it_may_win(
 def test_a_codec_is_not_its_own_fallback(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     for name in ("encode_webp", "encode_png"):
-        real = getattr(carriers, name)
+        real = getattr(webp_png, name)
 
         def spied(*args: Any, name: str = name, real: Any = real) -> Any:
             calls.append((name, *args[1:]))
             return real(*args)
 
-        monkeypatch.setattr(carriers, name, spied)
+        monkeypatch.setattr(webp_png, name, spied)
     noisepress.encode(picture(9, 9), codec)
     assert len(calls) == len(set(calls)) == 5
 

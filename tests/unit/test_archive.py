@@ -19,7 +19,7 @@ from noisepress.bitstream.errors import (
     UnknownIdError,
     UnsupportedImageError,
 )
-from noisepress.codec.image import Raster
+from noisepress.codec.image.raster import Raster
 
 
 def picture(seed: int, height: int = 20, width: int = 30, channels: int = 3) -> NDArray[np.uint8]:

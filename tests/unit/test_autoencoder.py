@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from noisepress.bitstream.errors import ModelError
 from noisepress.models import registry
 from noisepress.models.autoencoder import (
     CHANNELS,
@@ -23,7 +24,6 @@ from noisepress.models.autoencoder import (
     AutoencoderConfig,
     between,
 )
-from noisepress.models.errors import ModelError
 from noisepress.models.exact import convolutions, freeze
 from noisepress.models.storage import build, read_network, write_network
 

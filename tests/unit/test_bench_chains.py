@@ -10,8 +10,8 @@ import pytest
 
 from noisepress.benchmarks import chains
 from noisepress.benchmarks.chains import Point, Variant, flat, measure, middle, summaries
-from noisepress.codec.chain import Errors
-from noisepress.codec.diffc import Options, Parameters
+from noisepress.codec.diffc.chain import Errors
+from noisepress.codec.diffc.codec import Options, Parameters
 
 PICTURE = np.random.default_rng(0).integers(100, 140, (24, 40, 3)).astype(np.uint8)
 

@@ -16,10 +16,10 @@ from noisepress.bitstream.entropy import EntropyModel, GaussianMixture, Ints, Re
 from noisepress.bitstream.errors import CorruptError
 from noisepress.bitstream.information import OCTAVE
 from noisepress.bitstream.noise import words
-from noisepress.codec import bits_back
-from noisepress.codec.bits_back import MAX_STEPS, MEAN_FRAC, BitsBack
+from noisepress.codec.vdm import bits_back
+from noisepress.codec.vdm.bits_back import MAX_STEPS, MEAN_FRAC, BitsBack
 from noisepress.models import registry
-from noisepress.models.vdm import CLEANEST, NOISIEST, PLANES, UNITS, VdmNet, gauge
+from noisepress.models.vdm import LOG_SIGMA_MAX, LOG_SIGMA_MIN, PLANES, UNITS, VdmNet, gauge
 
 CHAINS = [1, 2, 7, 50]
 
@@ -135,7 +135,7 @@ def test_an_empty_stack_lends_nothing(network: VdmNet) -> None:
 @pytest.mark.parametrize("steps", [*CHAINS, MAX_STEPS])
 def test_levels_rise_from_the_cleanest_to_the_noisiest(steps: int) -> None:
     found = bits_back.levels(steps)
-    assert (found[0], found[-1], len(found)) == (CLEANEST, NOISIEST, steps + 1)
+    assert (found[0], found[-1], len(found)) == (LOG_SIGMA_MIN, LOG_SIGMA_MAX, steps + 1)
     assert all(low < high for low, high in pairwise(found))
 
 

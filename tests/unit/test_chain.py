@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from noisepress.bitstream import reverse
+from noisepress.bitstream import reverse_channel
 from noisepress.bitstream.coders import Decoder, Encoder, Tally
 from noisepress.bitstream.errors import CorruptError
 from noisepress.bitstream.information import BIT, OCTAVE
-from noisepress.bitstream.reverse import Pfr, ReverseCoder, Trellis
-from noisepress.codec import chain as module
-from noisepress.codec.chain import LONGEST_STEP, Chain, Errors, Estimate
-from noisepress.models.blocks import BLOCK, CLASSES, to_blocks
+from noisepress.bitstream.reverse_channel import Pfr, ReverseCoder, Trellis
+from noisepress.codec.diffc import chain as module
+from noisepress.codec.diffc.chain import LONGEST_STEP, Chain, Errors, Estimate
+from noisepress.models.dct import BLOCK, CLASSES, to_blocks
 from noisepress.models.diffusion import noisy
 from noisepress.models.gaussian import GaussianDenoiser
 
@@ -141,7 +141,7 @@ def test_other_tables_are_refused(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("coder", [Trellis(6), Pfr()], ids=["trellis", "pfr"])
 def test_receiver_follows_the_sender(coder: ReverseCoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reverse, "LONGEST", 16)  # less memory for pfr
+    monkeypatch.setattr(reverse_channel, "LONGEST", 16)  # less memory for pfr
     side = 32
     image = IMAGE[..., :side, :side]
     sent = send(chain_of(coder=coder, side=side), image, LEVELS)
@@ -311,7 +311,7 @@ def test_bands_are_by_colour_and_frequency() -> None:
 def test_steps_take_no_more_than_their_price(
     errors: Errors, coder: ReverseCoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reverse, "LONGEST", 16)  # less memory for pfr
+    monkeypatch.setattr(reverse_channel, "LONGEST", 16)  # less memory for pfr
     side = 32
     image = IMAGE[..., :side, :side]
     chain = chain_of(errors=errors, coder=coder, side=side)

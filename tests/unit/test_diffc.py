@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import noisepress
-from noisepress.bitstream import reverse
+from noisepress.bitstream import reverse_channel
 from noisepress.bitstream.container import Header, Section, SectionKind, read, write
 from noisepress.bitstream.errors import (
     CorruptError,
@@ -26,10 +26,18 @@ from noisepress.bitstream.errors import (
     TruncatedError,
     UnsupportedImageError,
 )
-from noisepress.codec import pictures, sending
-from noisepress.codec.chain import LONGEST_STEP, Errors
-from noisepress.codec.diffc import HIGHEST, LOWEST, Diffc, lowest_level, quality_level
-from noisepress.codec.image import Mode, Palette, Raster
+from noisepress.codec import pixels
+from noisepress.codec.diffc import rate_control
+from noisepress.codec.diffc.chain import (
+    HIGHEST,
+    LONGEST_STEP,
+    LOWEST,
+    Errors,
+    lowest_level,
+    quality_level,
+)
+from noisepress.codec.diffc.codec import Diffc
+from noisepress.codec.image.raster import Mode, Palette, Raster
 from noisepress.models import registry, tiling
 from noisepress.models.storage import read_network, write_network
 
@@ -153,7 +161,7 @@ def test_info_names_the_parameters(codec: Codec) -> None:
 
 
 def test_pfr_is_a_codec_too(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reverse, "LONGEST", 16)  # less memory
+    monkeypatch.setattr(reverse_channel, "LONGEST", 16)  # less memory
     image = smooth(17, 20)
     data = codec.encode(image, reverse="pfr", quality=80)
     assert noisepress.inspect(data).parameters["reverse"] == "pfr"
@@ -266,13 +274,13 @@ def test_bytes_are_used_and_never_exceeded(seed: int, codec: Codec) -> None:
 def test_bytes_are_used_whatever_the_forecast(
     level: int, codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "_forecast", lambda *args: level)
+    monkeypatch.setattr(rate_control, "_forecast", lambda *args: level)
     data = codec.encode(smooth(33, 17), bytes=900)
     assert 0.9 * 900 <= len(data) <= 900
 
 
 def test_psnr_is_met_whatever_the_forecast(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "_forecast", lambda *args: -100)
+    monkeypatch.setattr(rate_control, "_forecast", lambda *args: -100)
     image = smooth(33, 17)
     assert 30 <= psnr(codec.decode(codec.encode(image, psnr=30)), image) < 33
 
@@ -322,7 +330,7 @@ def wild_model(model: str, path: Path) -> str:
 def test_bytes_are_not_exceeded_with_a_table_that_is_wrong(
     kind: str, codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reverse, "LONGEST", 16)  # less memory for pfr
+    monkeypatch.setattr(reverse_channel, "LONGEST", 16)  # less memory for pfr
     model = wild_model(codec.model, tmp_path / "wild.safetensors")
     image = smooth(21, 30)
     for size in range(150, 700, 25 if kind == "trellis" else 110):
@@ -615,7 +623,7 @@ def test_forged_files_with_good_checksums_are_refused(name: str, codec: Codec) -
 def test_random_data_with_good_checksums_is_a_picture_or_an_error(
     kind: int, codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reverse, "LONGEST", 16)  # less memory for pfr
+    monkeypatch.setattr(reverse_channel, "LONGEST", 16)  # less memory for pfr
     contents = read(codec.encode(smooth(6, 5), quality=20))
     header = _with(contents.header, 6, kind)
     rng = np.random.default_rng(0)
@@ -705,7 +713,7 @@ FALLING = Errors(
 @pytest.mark.parametrize("last", [-128, -127, -120, -64, 0, 160, HIGHEST])
 @pytest.mark.parametrize("steps", [10, 24, 1000])
 def test_levels_rise_to_the_wished_one(first: int, last: int, steps: int) -> None:
-    levels = sending.levels(FALLING, first, last, steps)
+    levels = rate_control.levels(FALLING, first, last, steps)
     assert levels[0] == first and levels[-1] == max(first, last)
     if len(levels) > 1:
         lengths = np.diff(levels)
@@ -715,7 +723,7 @@ def test_levels_rise_to_the_wished_one(first: int, last: int, steps: int) -> Non
 
 
 def test_steps_have_equal_information_unless_they_get_too_long() -> None:
-    levels = sending.levels(FALLING, -352, 160, 24)
+    levels = rate_control.levels(FALLING, -352, 160, 24)
     assert len(levels) == 24
     assert levels[:3] == [-352, -288, -224]
     sent = np.cumsum([FALLING.density(level) for level in range(-352, 161)])
@@ -728,7 +736,7 @@ def test_steps_have_equal_information_unless_they_get_too_long() -> None:
 
 
 def test_chains_of_few_steps_take_as_many_as_they_need() -> None:
-    assert len(sending.levels(FALLING, -352, 160, 1)) == 9
+    assert len(rate_control.levels(FALLING, -352, 160, 1)) == 9
 
 
 def test_lowest_level_falls_with_the_size() -> None:
@@ -750,14 +758,14 @@ def test_quality_is_linear_in_the_level() -> None:
 @pytest.mark.parametrize("shape", [(5, 7, 1), (5, 7, 3), (16, 16, 3)])
 def test_padding_repeats_the_last_row_and_column(shape: tuple[int, int, int]) -> None:
     samples = smooth(*shape)
-    padded = pictures.image_of(samples, 16, 16)
+    padded = pixels.image_of(samples, 16, 16)
     assert padded.shape == (1, 3, 16, 16)
     shown = ((padded[0] + 2) * 255 / 4).round().permute(1, 2, 0).numpy()
     rows = np.minimum(np.arange(16), shape[0] - 1)[:, None]
     columns = np.minimum(np.arange(16), shape[1] - 1)
     np.testing.assert_array_equal(shown, np.broadcast_to(samples[rows, columns], (16, 16, 3)))
-    assert pictures.psnr(samples, padded) == math.inf
-    assert pictures.psnr(samples, padded + 4 / 255) == pytest.approx(20 * math.log10(255), abs=0.1)
+    assert pixels.psnr(samples, padded) == math.inf
+    assert pixels.psnr(samples, padded + 4 / 255) == pytest.approx(20 * math.log10(255), abs=0.1)
 
 
 def test_codec_is_lossy_and_has_an_id_of_its_own() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from noisepress.models.blocks import CLASSES, from_blocks, to_blocks
+from noisepress.models.dct import CLASSES, from_blocks, to_blocks
 from noisepress.models.diffusion import (
     SPAN,
     alpha_sigma,

@@ -12,13 +12,7 @@ from torch import Tensor, nn
 from noisepress.models.diffusion import Denoiser, alpha_sigma, posterior
 from noisepress.models.samplers import ancestral, ddim
 from noisepress.models.unet import UNet, UNetConfig
-from noisepress.training.distill import (
-    Pair,
-    Steps,
-    consistency_loss,
-    moment_loss,
-    progressive_loss,
-)
+from noisepress.training.distill import Pair, Steps, consistency_loss, moment_loss, progressive_loss
 
 Loss = Callable[[Denoiser, Denoiser, Tensor, Steps, torch.Generator], Tensor]
 

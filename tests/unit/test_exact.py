@@ -36,7 +36,7 @@ from noisepress.models.lattice import (
     neighbours,
 )
 from noisepress.models.masked import MaskedConfig, MaskedNet
-from noisepress.models.vdm import CLEANEST, NOISIEST, PLANES, UNSEEN, VdmConfig, VdmNet
+from noisepress.models.vdm import LOG_SIGMA_MAX, LOG_SIGMA_MIN, PLANES, UNSEEN, VdmConfig, VdmNet
 
 Ints = NDArray[np.int64]
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
@@ -135,7 +135,8 @@ def vdm_outputs(network: nn.Module, dtype: torch.dtype, layout: Any) -> list[Ten
     even = integers(8, 3, 10, 14, low=-255, seed=1)
     latent = integers(8, PLANES, 10, 14, low=-(2**17), high=2**17, seed=2)
     latent[::2].div_(256, rounding_mode="floor")
-    level = torch.tensor([CLEANEST, CLEANEST, 0, 0, NOISIEST, NOISIEST, UNSEEN, UNSEEN])
+    levels = [LOG_SIGMA_MIN, 0, LOG_SIGMA_MAX, UNSEEN]
+    level = torch.tensor(levels).repeat_interleave(2)
     with torch.no_grad():
         shown = (part.to(dtype).contiguous(memory_format=layout) for part in (even, latent))
         return list(network(*shown, level))

@@ -31,28 +31,18 @@ from noisepress.bitstream.errors import (
     UnsupportedImageError,
 )
 from noisepress.bitstream.noise import normals
-from noisepress.codec import autoencoding
-from noisepress.codec.autoencoding import Drawer, Picture
-from noisepress.codec.hfd import (
-    CALLS,
-    CLEANEST,
-    DETAIL,
-    FIELDS,
-    MAX_RATE,
-    NOISIEST,
-    Hfd,
-    Parameters,
-    unpack_fields,
-)
-from noisepress.codec.hyperprior import SECTIONS, Hyperprior
-from noisepress.codec.image import Mode, Palette, Raster
-from noisepress.codec.pictures import image_of, shown
+from noisepress.codec.hfd import stages
+from noisepress.codec.hfd.codec import FIELDS, MAX_RATE, Hfd, Parameters, unpack_fields
+from noisepress.codec.hfd.hyperprior import SECTIONS, Hyperprior
+from noisepress.codec.hfd.stages import CALLS, DETAIL, Drawer, Picture
+from noisepress.codec.image.raster import Mode, Palette, Raster
+from noisepress.codec.pixels import image_of, shown
 from noisepress.codec.protocol import RENDERINGS, Decoding, Render
 from noisepress.models import registry, tiling
 from noisepress.models.autoencoder import Autoencoder
 from noisepress.models.diffusion import alpha_sigma
 from noisepress.models.storage import read_network, write_network
-from noisepress.models.unet import Known, UNet
+from noisepress.models.unet import SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, Known, UNet
 
 Samples = NDArray[np.uint8]
 LAST = 32
@@ -446,7 +436,7 @@ def test_pictures_on_the_way_are_what_the_encoder_thinks(codec: Codec) -> None:
     own = Picture(codec.network(), image)
     x, (height, width) = own._latents, own._latents.shape[2:]
     run = Hyperprior(codec.network(), rate).run(x, height, width, itertools.repeat(Tally()))
-    expected = [shown(autoencoding._synthesis(codec.network(), one), *image.shape) for one in run]
+    expected = [shown(stages._synthesis(codec.network(), one), *image.shape) for one in run]
     pictures = codec.pictures(data)
     np.testing.assert_array_equal(pictures, expected)
     found = [psnr(picture, image) for picture in pictures]
@@ -512,7 +502,7 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         levels.append(logsnr)
         return exact(network, z, logsnr, *args)
 
-    monkeypatch.setattr(autoencoding, "estimate", spy)
+    monkeypatch.setattr(stages, "estimate", spy)
     return levels
 
 
@@ -524,8 +514,8 @@ def test_steps_are_the_networks_calls(codec: Codec, monkeypatch: pytest.MonkeyPa
             levels.clear()
             codec.decode(data, render=render, steps=steps)
             assert len(levels) == (CALLS if steps is None else steps)
-            assert levels == sorted(levels) and levels[0] == NOISIEST
-            assert levels[-1] == pytest.approx(CLEANEST) or steps == 1
+            assert levels == sorted(levels) and levels[0] == SCORE_LOGSNR_MIN
+            assert levels[-1] == pytest.approx(SCORE_LOGSNR_MAX) or steps == 1
     levels.clear()
     codec.decode(data, steps=5)
     codec.decode(data, render="mmse", detail=0.5)
@@ -614,7 +604,7 @@ def test_no_noise_is_used_twice(
         asked.append(stream)
         return normals(*stream, n=n)
 
-    monkeypatch.setattr(autoencoding, "normals", spy)
+    monkeypatch.setattr(stages, "normals", spy)
     drawn(render=render, steps=3, seed=5)
     assert asked == [(5, stream) for stream in streams]
 
@@ -635,7 +625,7 @@ def test_decoders_for_few_calls_are_called_at_their_levels() -> None:
             asked.append(float(logsnr))
             return super().forward(z, logsnr, known)
 
-    levels = [NOISIEST, 2.5, 6.5]
+    levels = [SCORE_LOGSNR_MIN, 2.5, 6.5]
     ideal: Any = Watched(DEVIATION)
     renders: tuple[Render, ...] = ("flow", "ancestral")
     for render in renders:

@@ -21,8 +21,8 @@ from noisepress.bitstream.entropy import (
     Ints,
     Repeated,
 )
-from noisepress.codec import hyperprior
-from noisepress.codec.hyperprior import SECTIONS, Hyperprior
+from noisepress.codec.hfd import hyperprior
+from noisepress.codec.hfd.hyperprior import SECTIONS, Hyperprior
 from noisepress.models import autoencoder as autoencoder_module
 from noisepress.models import registry
 from noisepress.models.autoencoder import RATE_UNITS, Autoencoder

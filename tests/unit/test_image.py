@@ -16,21 +16,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from noisepress.bitstream.errors import UnsupportedImageError
-from noisepress.codec.image import (
-    Mode,
-    Palette,
-    PixelLimit,
-    Raster,
-    as_raster,
-    from_array,
-    from_pillow,
-    from_tensor,
-    open_image,
-    png_chunk,
-    save_image,
-    to_array,
-    to_pillow,
-)
+from noisepress.codec.image.raster import Mode, Palette, Raster, from_array, from_tensor, to_array
+from noisepress.codec.image.read import PixelLimit, as_raster, from_pillow, open_image
+from noisepress.codec.image.write import png_chunk, save_image, to_pillow
 
 ICC = bytes(range(256)) * 3
 EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"

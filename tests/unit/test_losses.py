@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from noisepress.bitstream.coders import Tally
 from noisepress.bitstream.entropy import EntropyModel, Ints
 from noisepress.bitstream.noise import words
-from noisepress.codec.autoencoding import Picture
-from noisepress.codec.hyperprior import SECTIONS, Hyperprior
-from noisepress.codec.lattice import Lattice
-from noisepress.codec.random_order import RandomOrder
-from noisepress.codec.schedule import GRID, equal
+from noisepress.codec.ardm.groups import GRID, equal
+from noisepress.codec.ardm.lattice import Lattice
+from noisepress.codec.ardm.random_order import RandomOrder
+from noisepress.codec.hfd.hyperprior import SECTIONS, Hyperprior
+from noisepress.codec.hfd.stages import Picture
 from noisepress.models import registry
 from noisepress.models.autoencoder import HYPER_MAX, Autoencoder, AutoencoderConfig, known_level
 from noisepress.models.diffusion import to_unit

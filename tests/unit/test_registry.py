@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from noisepress.bitstream.errors import ModelError
 from noisepress.models import registry
-from noisepress.models.errors import ModelError
 from noisepress.models.exact import convolutions
 from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.models.masked import MaskedConfig, MaskedNet

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from noisepress.models.blocks import CLASSES, from_blocks, to_blocks
+from noisepress.models.dct import CLASSES, from_blocks, to_blocks
 from noisepress.models.diffusion import Denoiser, posterior
 from noisepress.models.gaussian import GaussianDenoiser
 from noisepress.models.samplers import ancestral, ddim, dpm_solver, heun

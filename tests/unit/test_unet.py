@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from noisepress.bitstream.errors import ModelError
 from noisepress.models import registry
 from noisepress.models.diffusion import joined, x_from_v
-from noisepress.models.errors import ModelError
 from noisepress.models.storage import build, read_network, write_network
 from noisepress.models.unet import Known, UNet, UNetConfig
 

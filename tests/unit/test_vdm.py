@@ -22,9 +22,9 @@ from noisepress.bitstream.errors import (
     OptionError,
     UnsupportedImageError,
 )
-from noisepress.codec.bits_back import MAX_STEPS
-from noisepress.codec.vdm import MAX_STEPS as MOST
-from noisepress.codec.vdm import Parameters
+from noisepress.codec.vdm.bits_back import MAX_STEPS
+from noisepress.codec.vdm.codec import MAX_STEPS as MOST
+from noisepress.codec.vdm.codec import Parameters
 from noisepress.models import registry
 from noisepress.models.vdm import VdmNet, bases, from_planes, hidden_pixels, to_planes
 from noisepress.training.losses import vdm_bits, vdm_terms
@@ -191,7 +191,7 @@ def test_the_loss_is_the_coded_size(vdm_model: str, models: dict[str, Any]) -> N
     """The bound at many steps, and what bits-back adds to a stack at a few dozen."""
     from noisepress.bitstream.coders import Stack
     from noisepress.bitstream.noise import words
-    from noisepress.codec.bits_back import BitsBack
+    from noisepress.codec.vdm.bits_back import BitsBack
 
     network = registry.load(registry.find(vdm_model))
     assert isinstance(network, VdmNet)

@@ -24,9 +24,9 @@ import noisepress
 from noisepress.bitstream.coders import Decoder
 from noisepress.bitstream.container import SectionKind, read
 from noisepress.bitstream.noise import words
-from noisepress.codec.hfd import unpack_fields
-from noisepress.codec.hyperprior import Hyperprior
-from noisepress.codec.image import Mode, Palette, Raster
+from noisepress.codec.hfd.codec import unpack_fields
+from noisepress.codec.hfd.hyperprior import Hyperprior
+from noisepress.codec.image.raster import Mode, Palette, Raster
 from noisepress.models import registry
 from noisepress.models.autoencoder import Autoencoder, AutoencoderConfig
 from noisepress.models.lattice import LatticeConfig, LatticeNet

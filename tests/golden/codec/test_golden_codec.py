@@ -18,8 +18,8 @@ import noisepress
 from noisepress.bitstream.coders import Decoder
 from noisepress.bitstream.container import SectionKind, read
 from noisepress.bitstream.errors import ModelError
-from noisepress.codec.hfd import unpack_fields
-from noisepress.codec.hyperprior import Hyperprior
+from noisepress.codec.hfd.codec import unpack_fields
+from noisepress.codec.hfd.hyperprior import Hyperprior
 from noisepress.models import registry
 from noisepress.models.autoencoder import Autoencoder
 

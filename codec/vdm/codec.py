@@ -1,7 +1,7 @@
 """The vdm codec: lossless coding with a variational diffusion model, by bits-back.
 
 The image at half the resolution is coded in lattice order, coarse to fine, so that a file that was
-cut decodes to it; the rest tile by tile (codec/tiles.py) on one stack of bits.
+cut decodes to it; the rest tile by tile (codec/vdm/tiles.py) on one stack of bits.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..bitstream.container import Contents, Header, Section, SectionKind
-from ..bitstream.errors import CorruptError, ModelError
-from ..bitstream.header import UINT32, VARINT, Field, pack, unpack, unpack_all
-from ..models import registry
-from .fallbacks import encode_plane, join_alpha, split_alpha
-from .image import Mode, Raster, Samples
-from .model_fields import (
+from ...bitstream.container import Contents, Header, Section, SectionKind
+from ...bitstream.errors import CorruptError, ModelError
+from ...bitstream.header import UINT32, VARINT, Field, pack, unpack, unpack_all
+from ...models import registry
+from ..alpha import encode_plane, join_alpha, split_alpha
+from ..image.raster import Mode, Raster, Samples
+from ..model_reference import (
     MODEL_FIELDS,
     chosen_model,
     describe_model,
@@ -28,11 +28,11 @@ from .model_fields import (
     record,
     recorded_model,
 )
-from .protocol import Decoding, Encoded, Report, check_ranges, parse_options, watched
+from ..protocol import Decoding, Encoded, Report, check_ranges, parse_options, watched
 
 if TYPE_CHECKING:
-    from ..models.vdm import VdmNet
-    from .lattice import Lattice
+    from ...models.vdm import VdmNet
+    from ..ardm.lattice import Lattice
     from .tiles import Tiles
 
 MAX_STEPS = 384
@@ -115,7 +115,7 @@ class Parameters:
 
     def vdm(self) -> VdmNet:
         """The network of the finest pixels."""
-        from ..models.vdm import VdmNet
+        from ...models.vdm import VdmNet
 
         network = load_network(self.card)
         assert isinstance(network, VdmNet)
@@ -123,8 +123,8 @@ class Parameters:
 
     def lattice(self, finest: int) -> Lattice:
         """What codes images that are a level of a larger one's pyramid."""
-        from ..models.lattice import LatticeNet
-        from .lattice import Lattice
+        from ...models.lattice import LatticeNet
+        from ..ardm.lattice import Lattice
 
         network = load_network(self.coarse)
         assert isinstance(network, LatticeNet)
@@ -180,8 +180,8 @@ class Vdm:
         self, rasters: Sequence[Raster], parameters: Parameters, report: Report
     ) -> tuple[list[Encoded], bytes]:
         """Sections of images (h, w) of `MODES` without their details, and the details of all."""
-        from ..bitstream.coders import Encoder, Stack
-        from .lattice import sections
+        from ...bitstream.coders import Encoder, Stack
+        from ..ardm.lattice import sections
 
         lattice = parameters.lattice(1)
         found, colours = [], []
@@ -201,7 +201,7 @@ class Vdm:
         return found, pack(DETAILS, {"plain": plain}) + stack.seal()
 
     def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
-        from .lattice import sections
+        from ..ardm.lattice import sections
 
         header = contents.header
         coarse = len(sections(*_half(header)))
@@ -233,8 +233,8 @@ class Vdm:
 
     def _coarse(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
         """The pictures (h', w', 3) up to half the resolution."""
-        from ..bitstream.coders import Decoder
-        from .lattice import sections
+        from ...bitstream.coders import Decoder
+        from ..ardm.lattice import sections
 
         header = contents.header
         if Mode(header.mode) not in MODES:
@@ -256,7 +256,7 @@ class Vdm:
         report: Report,
     ) -> list[Samples]:
         """The images of which the pictures are those at half the resolution."""
-        from ..bitstream.coders import Stack
+        from ...bitstream.coders import Stack
 
         tiles = Parameters.parse(files[0].header.parameters, decoding.models).tiles()
         values, position = unpack(DETAILS, details, 0)

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from noisepress.codec import schedule
-from noisepress.codec.schedule import GRID, dynamic, equal
+from noisepress.codec.ardm import groups
+from noisepress.codec.ardm.groups import GRID, dynamic, equal
 
 
 def falling_curves(stages: int, seed: int, points: int = GRID) -> list[list[int]]:
@@ -80,7 +80,7 @@ def test_a_flat_curve_makes_all_schedules_equal() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_dynamic_equals_brute_force(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     grid, stages = 6, 2
-    monkeypatch.setattr(schedule, "GRID", grid)
+    monkeypatch.setattr(groups, "GRID", grid)
     curves = falling_curves(stages, seed, grid)
     inner = [
         [*combination, grid]

@@ -21,21 +21,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..bitstream.coders import Coder
-from ..bitstream.entropy import Categorical, Frequencies, Ints, Uniform
-from ..bitstream.information import BIT, OCTAVE, Int64s, information, snr_rise
-from ..bitstream.noise import normals
-from ..bitstream.reverse import Plan, ReverseCoder, Target
-from ..models import samplers
-from ..models.blocks import BLOCK, CLASSES, from_blocks, to_blocks
-from ..models.diffusion import Posterior, posterior
-from .protocol import Render
+from ...bitstream.coders import Coder
+from ...bitstream.entropy import Categorical, Frequencies, Ints, Uniform
+from ...bitstream.information import BIT, OCTAVE, Int64s, information, snr_rise
+from ...bitstream.noise import normals
+from ...bitstream.reverse_channel import Plan, ReverseCoder, Target
+from ...models import samplers
+from ...models.dct import BLOCK, CLASSES, from_blocks, to_blocks
+from ...models.diffusion import Posterior, posterior
+from ..protocol import Render
 
 Estimate = Callable[[Tensor, float], Tensor]
 """The mean of the image given z (1, 3, h, w) and its log-SNR in nats."""
 
 LONGEST_STEP = 2 * OCTAVE
 """A sample then never has more information than the bit of a branch."""
+
+LOWEST = -13 * OCTAVE
+HIGHEST = 11 * OCTAVE
+"""Range of the noise levels that a chain can end at."""
 
 _NATS = math.log(2) / OCTAVE
 GAIN_UNITS = OCTAVE // 4
@@ -47,8 +51,18 @@ _TOP = 10 * OCTAVE
 """Where a rendering has found its image."""
 _STRIDE = 2 * OCTAVE
 
-# Second counters of shared random numbers, beside those of bitstream/reverse.py.
+# Second counters of shared random numbers, beside those of bitstream/reverse_channel.py.
 _INITIAL, _IMAGINED = 4, 5
+
+
+def lowest_level(height: int, width: int) -> int:
+    """Where a chain starts: a step from pure noise to it takes some 15 bytes."""
+    return max(LOWEST, min(-4 * OCTAVE, OCTAVE * (6 - (height * width).bit_length())))
+
+
+def quality_level(quality: float) -> int:
+    """The noise level that a chain of a quality ends at: 0.15 octaves a point."""
+    return round((0.15 * quality - 4) * OCTAVE)
 
 
 def _bands() -> Int64s:

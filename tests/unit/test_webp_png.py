@@ -11,8 +11,14 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from noisepress.bitstream.errors import CorruptError
-from noisepress.codec.carriers import Effort, decode_png, decode_webp, encode_png, encode_webp
-from noisepress.codec.image import Mode, Palette, Raster, from_array
+from noisepress.codec.fallback.webp_png import (
+    Effort,
+    decode_png,
+    decode_webp,
+    encode_png,
+    encode_webp,
+)
+from noisepress.codec.image.raster import Mode, Palette, Raster, from_array
 
 
 def raster(mode: Mode, height: int = 9, width: int = 13, colours: int = 200) -> Raster:

@@ -1,19 +1,15 @@
 """The model that a file names: its header fields, and the way from them to the model.
 
-Shared by the codecs that have networks. What models/ raises becomes the `ModelError` of the public
-functions here.
+Shared by the codecs that have networks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..bitstream.errors import ModelError
 from ..bitstream.header import UINT32, VARINT, Field
 from ..models import registry
-from ..models.errors import ModelError as ModelFileError
 
 if TYPE_CHECKING:
     from ..models.storage import Network
@@ -24,22 +20,13 @@ MODEL_FIELDS = (
 )
 
 
-@contextmanager
-def _public_errors() -> Iterator[None]:
-    try:
-        yield
-    except ModelFileError as error:
-        raise ModelError(str(error)) from error
-
-
 def chosen_model(name: str) -> registry.Card:
     """The bundled model of a name, or the model file at a path.
 
     Raises:
         ModelError: there is no such model.
     """
-    with _public_errors():
-        return registry.find(name)
+    return registry.find(name)
 
 
 def _names(field: str) -> tuple[str, str]:
@@ -59,10 +46,9 @@ def recorded_model(
     Raises:
         ModelError: the model is not there or has another digest.
     """
-    with _public_errors():
-        mine = [registry.find(one) for one in extra]
-        number, digest = (values[name] for name in _names(field))
-        return registry.resolve(number, digest, mine)
+    mine = [registry.find(one) for one in extra]
+    number, digest = (values[name] for name in _names(field))
+    return registry.resolve(number, digest, mine)
 
 
 def load_network(card: registry.Card, device: str = "cpu") -> Network:
@@ -71,8 +57,7 @@ def load_network(card: registry.Card, device: str = "cpu") -> Network:
     Raises:
         ModelError: the model file is damaged, or there is no such device.
     """
-    with _public_errors():
-        return registry.load(card, device)
+    return registry.load(card, device)
 
 
 def record(card: registry.Card, field: str = "model") -> dict[str, int]:

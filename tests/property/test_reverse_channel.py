@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from noisepress.bitstream.coders import Decoder, Encoder, Tally
 from noisepress.bitstream.errors import CorruptError
 from noisepress.bitstream.information import BIT
-from noisepress.bitstream.reverse import LONGEST, Pfr, Plan, Target, Trellis
+from noisepress.bitstream.reverse_channel import LONGEST, Pfr, Plan, Target, Trellis
 
 quick = settings(max_examples=60, deadline=None)
 

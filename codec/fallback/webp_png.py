@@ -28,8 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..bitstream.errors import CorruptError, UnsupportedImageError
-from .image import Mode, Palette, PixelLimit, Raster, Samples, png_chunk
+from ...bitstream.errors import CorruptError, UnsupportedImageError
+from ..image.raster import Mode, Palette, Raster, Samples
+from ..image.read import PixelLimit
+from ..image.write import png_chunk
 
 WEBP_MAX_SIDE: Final = 16383
 

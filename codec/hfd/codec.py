@@ -1,7 +1,7 @@
 """The hfd codec: an autoencoder for small squared error, and a decoder that adds what looks real.
 
 High-Fidelity Image Compression with Score-based Generative Models (arXiv 2305.18231). The file
-holds the autoencoder's latents (codec/hyperprior.py); a receiver shows what they decode to, or
+holds the autoencoder's latents (codec/hfd/hyperprior.py); a receiver shows what they decode to, or
 gives that to a diffusion model that draws an image which it may have come from.
 """
 
@@ -14,14 +14,14 @@ from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..bitstream.container import Contents, Section, SectionKind
-from ..bitstream.errors import CorruptError, ModelError, OptionError
-from ..bitstream.header import UINT32, VARINT, Field, pack, unpack_all
-from ..bitstream.information import OCTAVE
-from ..models import registry
-from .image import Raster, Samples
-from .lossy import MODES, allowed_bytes, check_mode, check_wishes, pictures, split_opacity
-from .model_fields import (
+from ...bitstream.container import Contents, Section, SectionKind
+from ...bitstream.errors import CorruptError, ModelError, OptionError
+from ...bitstream.header import UINT32, VARINT, Field, pack, unpack_all
+from ...bitstream.information import OCTAVE
+from ...models import registry
+from ..image.raster import Raster, Samples
+from ..lossy import MODES, allowed_bytes, check_mode, check_wishes, pictures, split_opacity
+from ..model_reference import (
     MODEL_FIELDS,
     chosen_model,
     describe_model,
@@ -29,34 +29,15 @@ from .model_fields import (
     record,
     recorded_model,
 )
-from .protocol import (
-    NO_CHECK,
-    Decoding,
-    Encoded,
-    Report,
-    assemble,
-    check_ranges,
-    parse_options,
-)
+from ..protocol import NO_CHECK, Decoding, Encoded, Report, assemble, check_ranges, parse_options
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..models.autoencoder import Autoencoder
-    from ..models.unet import Known, UNet
+    from ...models.autoencoder import Autoencoder
+    from ...models.unet import Known, UNet
 
 MAX_RATE = 2**10
-NOISIEST, CLEANEST = -0.5, 10.0
-"""Log-SNRs in nats between which the score decoder works.
-
-The path begins where the noise hides what the first picture lacks: there it may begin with that
-picture in place of the image.
-"""
-CALLS = 8
-"""Of the score decoder, if nothing else is asked for."""
-DETAIL = 0.6
-"""Share of the drawn image in what is shown, if nothing else is asked for; the rest is the first
-picture's."""
 
 FIELDS = (
     *MODEL_FIELDS,
@@ -136,7 +117,7 @@ class Parameters:
             ModelError: the model is made for another codec, or there is no such device.
             CorruptError: it has no such rate.
         """
-        from ..models.autoencoder import Autoencoder
+        from ...models.autoencoder import Autoencoder
 
         network = load_network(self.card, device)
         if not isinstance(network, Autoencoder):
@@ -152,7 +133,7 @@ def score_decoder(card: registry.Card, device: str) -> tuple[UNet, list[float] |
     Raises:
         ModelError: the model is made for another codec, or there is no such device.
     """
-    from ..models.unet import CHANNELS, UNet
+    from ...models.unet import CHANNELS, UNet
 
     network = load_network(card, device)
     if not (isinstance(network, UNet) and network.config.condition == CHANNELS):
@@ -185,7 +166,7 @@ class Hfd:
                 the picture as good.
             ModelError: there is no such model, or it is made for another codec.
         """
-        from .autoencoding import Picture
+        from .stages import Picture
 
         chosen = parse_options(Options, options)
         check_ranges(
@@ -223,7 +204,7 @@ class Hfd:
         return at(round(chosen.quality / 100 * network.last_rate))
 
     def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
-        from .autoencoding import Drawer, received
+        from .stages import Drawer, received
 
         header = contents.header
         check_mode(header, self.NAME)

@@ -24,14 +24,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..bitstream.coders import Stack
-from ..bitstream.entropy import LOCATION_UNITS, EntropyModel, GaussianMixture, Ints, Repeated
-from ..bitstream.information import BIT, information
-from ..models.vdm import (
-    CLEANEST,
+from ...bitstream.coders import Stack
+from ...bitstream.entropy import LOCATION_UNITS, EntropyModel, GaussianMixture, Ints, Repeated
+from ...bitstream.information import BIT, information
+from ...models.vdm import (
     ESTIMATE_FRAC,
     LATENT_FRAC,
-    NOISIEST,
+    LOG_SIGMA_MAX,
+    LOG_SIGMA_MIN,
     PLANES,
     SPREAD,
     UNITS,
@@ -41,7 +41,7 @@ from ..models.vdm import (
 
 Int64s = NDArray[np.int64]
 
-MAX_STEPS = NOISIEST - CLEANEST
+MAX_STEPS = LOG_SIGMA_MAX - LOG_SIGMA_MIN
 MEAN_FRAC = 4
 """Fractional bits of p's means, in units of values: the finest deviations are a few units."""
 
@@ -63,8 +63,9 @@ class _Tables:
     Attributes:
         weight: by rise of the level - 1: how far p's mean goes to the estimate, times 2^_FRAC.
         narrower: by rise - 1: logarithm of its root.
-        skip, out: by level - CLEANEST: `models.vdm.gauge` times 2^_FRAC, out in units of values.
-        log_out: by level - CLEANEST: logarithm of out in pixel values.
+        skip, out: by level - LOG_SIGMA_MIN: `models.vdm.gauge` times 2^_FRAC, out in units of
+            values.
+        log_out: by level - LOG_SIGMA_MIN: logarithm of out in pixel values.
     """
 
     weight: Int64s
@@ -77,9 +78,9 @@ class _Tables:
 @cache
 def _tables() -> _Tables:
     """The same on every machine or an error."""
-    rise = np.arange(1, NOISIEST - CLEANEST + 1) / UNITS
+    rise = np.arange(1, LOG_SIGMA_MAX - LOG_SIGMA_MIN + 1) / UNITS
     weight = -np.expm1(-2 * math.log(2) * rise)
-    power = 4.0 ** (np.arange(CLEANEST, UNSEEN + 1) / UNITS)
+    power = 4.0 ** (np.arange(LOG_SIGMA_MIN, UNSEEN + 1) / UNITS)
     around = 4.0**SPREAD
     skip, out = around / (power + around), np.sqrt(power * around / (power + around))
     skip[-1], out[-1] = 0, 2.0**SPREAD
@@ -146,8 +147,8 @@ def _scaled(scale: Int64s, shift: int) -> Ints:
 
 def levels(steps: int) -> list[int]:
     """The noise levels of a chain."""
-    reach = NOISIEST - CLEANEST
-    return [CLEANEST + reach * index // steps for index in range(steps + 1)]
+    reach = LOG_SIGMA_MAX - LOG_SIGMA_MIN
+    return [LOG_SIGMA_MIN + reach * index // steps for index in range(steps + 1)]
 
 
 class BitsBack:
@@ -162,7 +163,7 @@ class BitsBack:
         self._network, self.levels = network, levels(steps)
         tables = _tables()
         rises = np.diff(self.levels) - 1
-        widths = [CLEANEST, *(np.array(self.levels[1:]) + tables.narrower[rises])]
+        widths = [LOG_SIGMA_MIN, *(np.array(self.levels[1:]) + tables.narrower[rises])]
         self._widths = [int(width) for width in widths]
         # The deviation is 4 to 8 steps of the grid.
         self._shifts = [LATENT_FRAC - 2 + width // UNITS for width in self._widths]
@@ -255,7 +256,7 @@ class BitsBack:
         latent = latent.contiguous(memory_format=torch.channels_last)
         said = self._network(even, latent, torch.full((count,), level))
         told, error = (part.reshape(-1).numpy().astype(np.int64) for part in said)
-        row = level - CLEANEST
+        row = level - LOG_SIGMA_MIN
         estimate = tables.skip[row] * known + tables.out[row] * told
         estimate = _shifted(estimate, _FRAC - MEAN_FRAC).clip(-_FURTHEST, _FURTHEST)
         log_error = tables.log_out[row] + 2 * error

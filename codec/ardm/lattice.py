@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..bitstream.coders import Coder
-from ..bitstream.entropy import Ints, LogisticMixture, Uniform
-from ..models.lattice import (
+from ...bitstream.coders import Coder
+from ...bitstream.entropy import Ints, LogisticMixture, Uniform
+from ...models.lattice import (
     CODING_ORDER,
     PHASES,
     LatticeNet,

@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bitstream.container import Contents, Section, SectionKind
-from ..bitstream.errors import (
+from ...bitstream.container import Contents, Section, SectionKind
+from ...bitstream.errors import (
     CorruptError,
     FieldError,
     ModelError,
     OptionError,
     UnsupportedImageError,
 )
-from ..bitstream.header import VARINT, Field, pack, unpack
-from ..models import registry
-from .fallbacks import encode_plane, join_alpha, split_alpha
-from .image import Mode, Raster
-from .model_fields import (
+from ...bitstream.header import VARINT, Field, pack, unpack
+from ...models import registry
+from ..alpha import encode_plane, join_alpha, split_alpha
+from ..image.raster import Mode, Raster
+from ..model_reference import (
     MODEL_FIELDS,
     chosen_model,
     describe_model,
@@ -36,10 +36,10 @@ from .model_fields import (
     record,
     recorded_model,
 )
-from .protocol import Decoding, Encoded, Report, parse_options, watched
+from ..protocol import Decoding, Encoded, Report, parse_options, watched
 
 if TYPE_CHECKING:
-    from ..bitstream.coders import Coder
+    from ...bitstream.coders import Coder
     from .lattice import Lattice
     from .random_order import RandomOrder
 
@@ -97,7 +97,7 @@ def _made_for(order: Order, card: registry.Card) -> registry.Card:
 
 @lru_cache(maxsize=8)
 def _ends(curves: tuple[tuple[int, ...], ...], schedule: Schedule, calls: int) -> Any:
-    from . import schedule as schedules
+    from . import groups as schedules
 
     if schedule == "dynamic":
         return schedules.dynamic(curves, calls)
@@ -166,14 +166,14 @@ class Parameters:
         """The loop that codes with these parameters."""
         network = load_network(self.card)
         if self.order == "lattice":
-            from ..models.lattice import LatticeNet
+            from ...models.lattice import LatticeNet
             from .lattice import Lattice
 
             assert isinstance(network, LatticeNet)
             return Lattice(network, self.values["block"])
-        from ..models.masked import MaskedNet
+        from ...models.masked import MaskedNet
+        from .groups import GRID
         from .random_order import RandomOrder
-        from .schedule import GRID
 
         assert isinstance(network, MaskedNet)
         curves = tuple(tuple(curve) for curve in self.card.tables.get("curves", ()))
@@ -223,7 +223,7 @@ class Ardm:
         Raises:
             OptionError, ModelError: see `Parameters.choose`.
         """
-        from ..bitstream.coders import Encoder
+        from ...bitstream.coders import Encoder
 
         parameters = Parameters.choose(parse_options(Options, options))
         if not self._takes(raster.mode, parameters.order):
@@ -243,7 +243,7 @@ class Ardm:
         Raises:
             UnsupportedImageError: ardm leaves this layout to the carriers.
         """
-        from ..bitstream.coders import Tally
+        from ...bitstream.coders import Tally
 
         parameters = Parameters.choose(parse_options(Options, options))
         if not self._takes(raster.mode, parameters.order):
@@ -255,7 +255,7 @@ class Ardm:
         return tally.bits
 
     def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
-        from ..bitstream.coders import Decoder
+        from ...bitstream.coders import Decoder
 
         header = contents.header
         mode = Mode(header.mode)

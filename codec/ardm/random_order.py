@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..bitstream.coders import Coder
-from ..bitstream.entropy import Ints, LogisticMixture, MixtureDigit
-from ..bitstream.noise import words
-from ..models.masked import STAGES, MaskedNet
-from .schedule import GRID
+from ...bitstream.coders import Coder
+from ...bitstream.entropy import Ints, LogisticMixture, MixtureDigit
+from ...bitstream.noise import words
+from ...models.masked import STAGES, MaskedNet
+from .groups import GRID
 
 Samples = NDArray[np.uint8]
 

@@ -1,8 +1,8 @@
 """The finest pixels of images, tile by tile, on one stack of bits.
 
 Every pixel but those of the even sub-lattice (models/lattice.py), which is known. The first tiles
-are coded in lattice order, as ardm would: their bits are what bits-back coding (codec/bits_back.py)
-borrows for the tiles after them, so that no bit is without use.
+are coded in lattice order, as ardm would: their bits are what bits-back coding
+(codec/vdm/bits_back.py) borrows for the tiles after them, so that no bit is without use.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..bitstream.coders import Stack
-from ..bitstream.entropy import EntropyModel, Ints
-from ..bitstream.errors import CorruptError
-from ..models.lattice import PHASES
-from ..models.vdm import PLANES, bases, from_planes, hidden_pixels, to_planes
+from ...bitstream.coders import Stack
+from ...bitstream.entropy import EntropyModel, Ints
+from ...bitstream.errors import CorruptError
+from ...models.lattice import PHASES
+from ...models.vdm import PLANES, bases, from_planes, hidden_pixels, to_planes
+from ..ardm.lattice import OFFSETS, Lattice
+from ..protocol import Report
 from .bits_back import BitsBack
-from .lattice import OFFSETS, Lattice
-from .protocol import Report
 
 Samples = NDArray[np.uint8]
 

@@ -1,7 +1,7 @@
 """The diffc codec: progressive lossy coding with a diffusion model.
 
-An image is sent as a chain of ever less noisy versions of itself (codec/chain.py). Where the chain
-ends sets rate and quality; every section in between is a picture of its own.
+An image is sent as a chain of ever less noisy versions of itself (codec/diffc/chain.py). Where the
+chain ends sets rate and quality; every section in between is a picture of its own.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ..bitstream.container import Contents, Section, SectionKind
-from ..bitstream.errors import ModelError, OptionError
-from ..bitstream.header import VARINT, Field, pack, unpack_all
-from ..bitstream.information import OCTAVE
-from ..models import registry
-from .image import Raster, Samples
-from .lossy import MODES, allowed_bytes, check_mode, check_wishes, pictures, split_opacity
-from .model_fields import (
+from ...bitstream.container import Contents, Section, SectionKind
+from ...bitstream.errors import ModelError, OptionError
+from ...bitstream.header import VARINT, Field, pack, unpack_all
+from ...models import registry
+from ..image.raster import Raster, Samples
+from ..lossy import MODES, allowed_bytes, check_mode, check_wishes, pictures, split_opacity
+from ..model_reference import (
     MODEL_FIELDS,
     chosen_model,
     describe_model,
@@ -27,30 +26,19 @@ from .model_fields import (
     record,
     recorded_model,
 )
-from .protocol import (
-    NO_CHECK,
-    Decoding,
-    Encoded,
-    Report,
-    assemble,
-    check_ranges,
-    parse_options,
-)
+from ..protocol import NO_CHECK, Decoding, Encoded, Report, assemble, check_ranges, parse_options
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from ..bitstream.reverse import Product, ReverseCoder
+    from ...bitstream.reverse_channel import Product, ReverseCoder
     from .chain import Chain, Errors, Estimate
 
 Reverse = Literal["trellis", "pfr"]
 
 REVERSE: tuple[Reverse, ...] = ("trellis", "pfr")
-LOWEST = -13 * OCTAVE
-HIGHEST = 11 * OCTAVE
-"""Range of the noise levels that a chain can end at."""
 
 FIELDS = (
     *MODEL_FIELDS,
@@ -151,7 +139,7 @@ class Parameters:
 
     def reverse(self, device: str = "cpu") -> ReverseCoder:
         """The reverse channel coder, its matrix products on a device."""
-        from ..bitstream.reverse import Pfr, Trellis
+        from ...bitstream.reverse_channel import Pfr, Trellis
 
         product = None if device == "cpu" else _product(device)
         if REVERSE[self.values["reverse"]] == "pfr":
@@ -164,8 +152,8 @@ class Parameters:
         Raises:
             ModelError: the model is made for another codec, or there is no such device.
         """
-        from ..models.tiling import estimate
-        from ..models.unet import UNet
+        from ...models.tiling import estimate
+        from ...models.unet import UNet
         from .chain import Errors
 
         network = load_network(self.card, device)
@@ -187,9 +175,9 @@ class Parameters:
         Raises:
             ModelError: see `denoiser`.
         """
-        from ..models.unet import UNet
+        from ...models.unet import UNet
+        from ..pixels import padded
         from .chain import Chain
-        from .pictures import padded
 
         sides, reverse = padded(height, width, UNet.MULTIPLE), self.reverse(device)
         return Chain(*self.denoiser(device), *sides, reverse, self.values["seed"])
@@ -216,11 +204,6 @@ def unpack_fields(data: bytes) -> dict[str, int]:
     return unpack_all(FIELDS, data, "diffc")
 
 
-def lowest_level(height: int, width: int) -> int:
-    """Where a chain starts: a step from pure noise to it takes some 15 bytes."""
-    return max(LOWEST, min(-4 * OCTAVE, OCTAVE * (6 - (height * width).bit_length())))
-
-
 class Diffc:
     """The codec behind the common protocol (codec/protocol.py)."""
 
@@ -235,7 +218,8 @@ class Diffc:
             OptionError, ModelError: see `Parameters.choose`; OptionError also if the file cannot
                 be as small as asked for.
         """
-        from .sending import Wish, send
+        from .chain import lowest_level, quality_level
+        from .rate_control import Wish, send
 
         chosen = parse_options(Options, options)
         parameters = Parameters.choose(chosen)
@@ -265,7 +249,8 @@ class Diffc:
         )
 
     def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
-        from .sending import receive
+        from .chain import lowest_level
+        from .rate_control import receive
 
         header = contents.header
         check_mode(header, self.NAME)
@@ -280,8 +265,3 @@ class Diffc:
     def describe(self, parameters: bytes) -> dict[str, int | str]:
         values = unpack_fields(parameters)
         return {**values, **describe_model(values), "reverse": REVERSE[values["reverse"]]}
-
-
-def quality_level(quality: float) -> int:
-    """The noise level that a chain of a quality ends at: 0.15 octaves a point."""
-    return round((0.15 * quality - 4) * OCTAVE)

@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bitstream.coders import Coder, Decoder, Encoder
-from ..bitstream.entropy import Categorical
-from ..bitstream.errors import CorruptError, OptionError
-from ..bitstream.information import OCTAVE
-from .chain import LONGEST_STEP, Chain, Errors
-from .diffc import HIGHEST
-from .pictures import Samples, image_of, psnr
-from .protocol import Report
+from ...bitstream.coders import Coder, Decoder, Encoder
+from ...bitstream.entropy import Categorical
+from ...bitstream.errors import CorruptError, OptionError
+from ...bitstream.information import OCTAVE
+from ..pixels import Samples, image_of, psnr
+from ..protocol import Report
+from .chain import HIGHEST, LONGEST_STEP, Chain, Errors
 
 Size = Callable[[Sequence[bytes]], int]
 """Bytes of the file with the given data sections."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import zlib
 
-from ..bitstream.container import Contents, Section, SectionKind
-from ..bitstream.errors import CorruptError
-from .image import Raster
+from ...bitstream.container import Contents, Section, SectionKind
+from ...bitstream.errors import CorruptError
+from .raster import Raster
 
 _NAMES = {
     SectionKind.PALETTE: "palette",

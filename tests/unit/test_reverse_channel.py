@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from noisepress.bitstream import _kernels, reverse
+from noisepress.bitstream import _kernels, reverse_channel
 from noisepress.bitstream.coders import Decoder, Encoder, Tally
 from noisepress.bitstream.errors import CorruptError
 from noisepress.bitstream.information import BIT
 from noisepress.bitstream.noise import normals
-from noisepress.bitstream.reverse import (
+from noisepress.bitstream.reverse_channel import (
     LONGEST,
     Float32s,
     Pfr,
@@ -73,7 +73,7 @@ def send(coder: ReverseCoder, target: Target, plan: Plan) -> tuple[Float32s, byt
 
 def receive(coder: ReverseCoder, data: bytes, plan: Plan) -> Float32s:
     """From the bytes and the plan's own fields alone."""
-    reverse._book.cache_clear()
+    reverse_channel._book.cache_clear()
     return coder.code(None, replace(plan), Decoder(data))
 
 
@@ -135,7 +135,7 @@ def test_of_equal_paths_the_lower_state_is_kept(extend: Kernel) -> None:
 def best_sample(target: Target, plan: Plan, state_bits: int, first: int, last: int) -> Floats:
     """What a trellis sends for branches of a segment, by trying all paths."""
     size = 2**state_bits
-    book = normals(plan.seed, 0, reverse._BOOK, n=size * LONGEST).reshape(size, LONGEST)
+    book = normals(plan.seed, 0, reverse_channel._BOOK, n=size * LONGEST).reshape(size, LONGEST)
     samples = slice(plan.starts[first], plan.starts[last])
     lengths = np.diff(plan.starts[first : last + 1])
     part = Target(target.mean[samples], target.variance[samples])
@@ -206,7 +206,7 @@ def test_pfr_sends_the_codeword_of_the_smallest_time_by_ratio() -> None:
     sample, _ = send(coder, target, plan)
     size = 2**coder.INDEX_BITS
     length = -(-plan.branch * LONGEST // BIT)
-    book = normals(plan.seed, 0, reverse._BOOK, n=size * length).reshape(size, length)
+    book = normals(plan.seed, 0, reverse_channel._BOOK, n=size * length).reshape(size, length)
     branches = len(plan.starts) - 1
     assert branches == 5
     for branch in range(branches):
@@ -515,7 +515,7 @@ def test_law_of_pfr(information: float, count: int, monkeypatch: pytest.MonkeyPa
 
     Over many seeds: branches of a plan share codewords, the first of which are chosen often.
     """
-    monkeypatch.setattr(reverse, "LONGEST", 16)
+    monkeypatch.setattr(reverse_channel, "LONGEST", 16)
     coder = ShortPfr()
     targets, samples = [], []
     for seed in range(80):
@@ -571,7 +571,7 @@ def test_code_length_of_pfr_is_near_the_divergence(
     information: float, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With branches as long as they are in files, but of fewer samples, which take less memory."""
-    monkeypatch.setattr(reverse, "LONGEST", 16)
+    monkeypatch.setattr(reverse_channel, "LONGEST", 16)
     coder = Pfr()
     plan = plan_of([round(information * BIT)], count, coder)
     target = target_of(plan)
@@ -592,10 +592,10 @@ def test_code_length_of_pfr_is_near_the_divergence(
 def test_every_number_comes_back(index_bits: int) -> None:
     numbers = np.random.default_rng(0).permutation(2**index_bits)
     encoder = Encoder()
-    coded = reverse._code_zipf(numbers, len(numbers), index_bits, encoder)
+    coded = reverse_channel._code_zipf(numbers, len(numbers), index_bits, encoder)
     np.testing.assert_array_equal(coded, numbers)
     decoder = Decoder(encoder.finish())
-    found = reverse._code_zipf(None, len(numbers), index_bits, decoder)
+    found = reverse_channel._code_zipf(None, len(numbers), index_bits, decoder)
     np.testing.assert_array_equal(found, numbers)
 
 
@@ -605,18 +605,18 @@ def test_numbers_take_their_zipf_price() -> None:
     rng = np.random.default_rng(0)
     numbers = rng.choice(2**14, 5000, p=law)
     tally = Tally()
-    reverse._code_zipf(numbers, len(numbers), 14, tally)
+    reverse_channel._code_zipf(numbers, len(numbers), 14, tally)
     entropy = -float(np.log2(law[numbers]).sum())
     assert entropy < tally.bits < 1.04 * entropy
     for number, most in ((0, 4), (2**13, 19), (2**14 - 1, 19)):
         tally = Tally()
-        reverse._code_zipf(np.full(64, number), 64, 14, tally)
+        reverse_channel._code_zipf(np.full(64, number), 64, 14, tally)
         assert tally.bits / 64 < most
 
 
 def test_no_numbers() -> None:
     encoder = Encoder()
-    assert reverse._code_zipf(np.zeros(0, np.int64), 0, 14, encoder).shape == (0,)
+    assert reverse_channel._code_zipf(np.zeros(0, np.int64), 0, 14, encoder).shape == (0,)
     assert encoder.finish() == b""
 
 
@@ -626,6 +626,6 @@ def test_numbers_without_a_codeword_are_refused(number: int) -> None:
     numbers = np.array([3, number])
     encoder = Encoder()
     with pytest.raises(CorruptError, match="too large"):
-        reverse._code_zipf(numbers, 2, 6, encoder)
+        reverse_channel._code_zipf(numbers, 2, 6, encoder)
     with pytest.raises(CorruptError, match="too large"):
-        reverse._code_zipf(None, 2, 6, Decoder(encoder.finish()))
+        reverse_channel._code_zipf(None, 2, 6, Decoder(encoder.finish()))

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..bitstream.coders import Coder
-from ..bitstream.entropy import (
+from ...bitstream.coders import Coder
+from ...bitstream.entropy import (
     DEVIATION_HIGH,
     DEVIATION_LOW,
     DEVIATION_UNITS,
@@ -24,9 +24,9 @@ from ..bitstream.entropy import (
     GaussianMixture,
     Repeated,
 )
-from ..models.autoencoder import HYPER_LATENTS, RATE_UNITS, Autoencoder
-from ..models.latents import DIGITS, PASSES, chosen
-from ..models.tiling import on_its_device
+from ...models.autoencoder import HYPER_LATENTS, RATE_UNITS, Autoencoder
+from ...models.latents import DIGITS, PASSES, chosen
+from ...models.tiling import on_its_device
 
 Int64s = NDArray[np.int64]
 

@@ -1,0 +1,1 @@
+"""Lossless coding with autoregressive diffusion models, in lattice or random order."""

@@ -1,0 +1,1 @@
+"""Progressive lossy coding by reverse channel coding with a diffusion model."""

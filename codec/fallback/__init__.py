@@ -1,0 +1,1 @@
+"""Lossless WebP and PNG inside the container, for images that they code in fewer bytes."""

@@ -1,0 +1,344 @@
+"""Image files and Pillow images as rasters.
+
+Samples are either kept exactly or the image is refused with an `UnsupportedImageError` that names
+what was wrong and what is supported. Pillow alone does not keep that rule (it reads 16-bit colour
+as 8-bit, rescales odd depths, divides premultiplied alpha), so every format that can hold more than
+8 bits is inspected before Pillow's samples are believed.
+
+What is kept: samples, palette with its transparency, ICC profile, EXIF, XMP. What is not: gamma and
+chromaticity chunks, resolution, text, thumbnails. Orientation tags are not applied (the tag comes
+back with the EXIF), except for TIFF, whose orientation is a property of the stored rows and whose
+tags are not kept: there the rows are turned upright.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import imagecodecs
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from ...bitstream.errors import NoisepressError, UnsupportedImageError
+from .raster import (
+    BY_PILLOW,
+    BY_SHAPE,
+    MAX_PIXELS,
+    U16,
+    Mode,
+    Palette,
+    Raster,
+    Samples,
+    check_size,
+    from_array,
+    from_tensor,
+)
+from .tiff import check_tiff, inspect_tiff, is_deep
+
+_PILLOW_MODES: Final = "1, L, LA, RGB, RGBA, P and 16-bit I;16"
+
+
+def as_raster(image: object) -> Raster:
+    """Any image that the library takes: a Raster, path, file bytes, array, tensor, Pillow image.
+
+    `UnsupportedImageError` for everything else; `OSError` if a path cannot be read.
+    """
+    if isinstance(image, Raster):
+        return image
+    if isinstance(image, (str, Path)):
+        return open_image(Path(image))
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return open_image(bytes(image))
+    if isinstance(image, np.ndarray):
+        return from_array(image)
+    if isinstance(image, Image.Image):
+        return from_pillow(image)
+    if type(image).__module__.startswith("torch"):  # torch is not imported for those without it
+        tensor: Any = image
+        return from_tensor(tensor)
+    raise UnsupportedImageError(
+        f"{type(image).__name__} is not an image: give a path, file bytes, a numpy array, "
+        "a torch tensor or a Pillow image"
+    )
+
+
+def from_pillow(image: Image.Image) -> Raster:
+    """Single-frame Pillow image of mode 1, L, LA, RGB, RGBA, P or I;16 (I if from a 16-bit PGM).
+
+    A colour key ("transparency" of an image without alpha) becomes an alpha channel of 0 and full
+    opacity, which is the same picture. `UnsupportedImageError` for other modes, animations, and
+    files that Pillow is about to read with fewer bits than they have. Once it has done so only a
+    TIFF still shows it: `open_image` is the safe way to read a file.
+    """
+    with one_error():
+        _refuse_frames(image)
+        _refuse_reduced(image)
+        image.load()
+        return _convert(image)
+
+
+def open_image(source: Path | bytes) -> Raster:
+    """The image in a file (or in the bytes of one), exactly.
+
+    PNG, JPEG, WebP, GIF, BMP, PPM/PGM/PBM, TIFF, JPEG 2000, AVIF and QOI; 8-bit samples are those
+    that Pillow decodes, 16-bit ones are read whole. `UnsupportedImageError` for damaged files and
+    for images that would not be kept exactly; `OSError` if the path cannot be read.
+    """
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    with one_error(), PixelLimit():
+        image = Image.open(BytesIO(data), formats=_FORMATS)
+        check_size(*image.size)
+        _refuse_frames(image)
+        inspect = _INSPECTIONS.get(image.format or "")
+        deep = inspect(image, data) if inspect else None
+        image.load()
+        return _convert(image) if deep is None else _from_deep(deep, image)
+
+
+# Formats whose 8-bit samples are what the file holds, or that are inspected below.
+_FORMATS: Final = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "GIF",
+    "BMP",
+    "PPM",
+    "TIFF",
+    "JPEG2000",
+    "AVIF",
+    "QOI",
+)
+
+
+@contextmanager
+def one_error() -> Iterator[None]:
+    """Turn whatever Pillow or imagecodecs raises into one error with one line."""
+    try:
+        yield
+    except NoisepressError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnsupportedImageError(
+            f"damaged or not a supported image file ({', '.join(_FORMATS)} are supported)"
+        ) from error
+    except Exception as error:  # plugins raise OSError, SyntaxError, struct.error, KeyError, ...
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnsupportedImageError(f"cannot read or write the image: {reason}") from error
+
+
+class PixelLimit:
+    """While any of these is entered, Pillow takes images of up to `MAX_PIXELS` pixels.
+
+    Pillow's own limit is a global: it is put back when the last user, in any thread, leaves.
+    """
+
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+    _users: ClassVar[int] = 0
+    _before: ClassVar[int | None] = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if PixelLimit._users == 0:
+                PixelLimit._before = Image.MAX_IMAGE_PIXELS
+                Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+            PixelLimit._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            PixelLimit._users -= 1
+            if PixelLimit._users == 0:
+                Image.MAX_IMAGE_PIXELS = PixelLimit._before
+
+
+def _refuse_frames(image: Image.Image) -> None:
+    frames = getattr(image, "n_frames", 1)  # only plugins of multi-frame formats have it
+    if frames > 1:
+        raise UnsupportedImageError(
+            f"{image.format} with {frames} frames or pages, single images are supported"
+        )
+
+
+def _refuse_reduced(image: Image.Image) -> None:
+    """Refuse a file that Pillow opened but not yet read, if reading would drop bits."""
+    if not isinstance(image, ImageFile.ImageFile):
+        return
+    if image.format == "TIFF":
+        check_tiff(image)
+    raws = [tile.args[0] if isinstance(tile.args, tuple) else tile.args for tile in image.tile]
+    deep = any(isinstance(raw, str) and ";16" in raw for raw in raws)
+    if (deep and image.mode in _REDUCED) or (image.format == "TIFF" and is_deep(image)):
+        raise UnsupportedImageError(
+            f"Pillow reduces 16-bit {image.mode} to 8 bits: give the path or bytes of the file"
+        )
+
+
+_REDUCED: Final = ("LA", "RGB", "RGBA")
+
+
+def _convert(image: Image.Image) -> Raster:
+    """Raster of a loaded image whose samples are known to be what the file holds."""
+    mode = BY_PILLOW.get(image.mode)
+    if mode is None:
+        raise UnsupportedImageError(
+            f"Pillow mode {image.mode} is not supported: {_PILLOW_MODES} are"
+        )
+    if image.mode == "I" and image.format not in ("PNG", "PPM"):
+        raise UnsupportedImageError(
+            f"Pillow mode I (32-bit or signed) is not supported: {_PILLOW_MODES} are"
+        )
+    array = np.asarray(image)
+    if array.dtype.kind == "i" and not 0 <= int(array.min()) <= int(array.max()) <= 0xFFFF:
+        raise UnsupportedImageError("samples outside 0..65535, 16-bit unsigned is supported")
+    samples = np.ascontiguousarray(array, dtype=mode.dtype).reshape(*array.shape[:2], -1)
+    if mode is Mode.PALETTE8:
+        palette = _palette(image, int(samples.max()) + 1)
+        return Raster(samples, mode, palette.pack(), **_metadata(image.info))
+    key = image.info.get("transparency")
+    if key is not None and not mode.has_alpha:
+        samples, mode = _key_to_alpha(samples, mode, key)
+    return Raster(samples, mode, **_metadata(image.info))
+
+
+def _from_deep(deep: Samples, image: Image.Image) -> Raster:
+    samples = np.ascontiguousarray(deep, dtype=U16)
+    return Raster(samples, BY_SHAPE[2, samples.shape[2]], **_metadata(image.info))
+
+
+def _key_to_alpha(samples: Samples, mode: Mode, key: Any) -> tuple[Samples, Mode]:
+    """Add the opacity channel that a colour key (an integer, or one a channel) stands for."""
+    if mode is Mode.BILEVEL:
+        samples, mode = samples * np.uint8(255), Mode.L8
+    top = np.iinfo(mode.dtype).max
+    colour = np.atleast_1d(np.asarray(key))
+    if colour.dtype.kind != "i" or colour.shape != (mode.channels,):
+        raise UnsupportedImageError(
+            f"transparency {key!r} of a {mode.name} image, one integer a channel is supported"
+        )
+    # PNG stores 16 bits and says that only those of the image's depth count.
+    shown = np.any(samples != (colour & top).astype(mode.dtype), axis=2, keepdims=True)
+    alpha = np.where(shown, top, 0).astype(mode.dtype)
+    return np.concatenate([samples, alpha], axis=2), BY_SHAPE[
+        mode.dtype.itemsize, mode.channels + 1
+    ]
+
+
+def _palette(image: Image.Image, used: int) -> Palette:
+    """Palette of a loaded image, with black added so that it has at least `used` entries.
+
+    Pillow shows indices behind the end as black; PNG would not take them.
+    """
+    if image.palette is None or image.palette.mode not in ("RGB", "RGBA"):
+        raise UnsupportedImageError("palette is not of mode RGB or RGBA, those are supported")
+    width = len(image.palette.mode)
+    stored = np.frombuffer(image.palette.tobytes(), np.uint8)
+    entries = stored[: min(len(stored) // width, 256) * width].reshape(-1, width)
+    missing = max(used - len(entries), 0)
+    colours = np.vstack([entries[:, :3], np.zeros((missing, 3), np.uint8)])
+    alpha = entries[:, 3].tobytes() if width == 4 else b""
+    key = image.info.get("transparency")
+    if isinstance(key, int):  # one transparent index; Pillow lets it replace the entries' alpha
+        alpha = b"\xff" * key + b"\0" if key < len(colours) else b""
+    elif isinstance(key, (bytes, bytearray)):
+        alpha = bytes(key[: len(colours)])
+    elif key is not None:
+        raise UnsupportedImageError(
+            f"palette transparency of type {type(key).__name__}, an index or bytes are supported"
+        )
+    return Palette(colours, alpha.rstrip(b"\xff"))
+
+
+def _metadata(info: Mapping[Any, Any]) -> dict[str, bytes]:
+    """ICC, EXIF and XMP as Pillow's plugins leave them; EXIF also from ImageMagick's PNG text."""
+    exif = info.get("exif") or _exif_from_text(info.get("Raw profile type exif"))
+    return {
+        "icc": bytes(info.get("icc_profile") or b""),
+        "exif": bytes(exif).removeprefix(b"Exif\0\0"),
+        "xmp": _bytes(info.get("xmp") or b""),
+    }
+
+
+def _exif_from_text(text: object) -> bytes:
+    """Hexadecimal digits after a blank line, the name and the length; damaged text is no EXIF."""
+    if not isinstance(text, str):
+        return b""
+    try:
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    except ValueError:
+        return b""
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else bytes(value)
+
+
+def _inspect_png(image: Image.Image, data: bytes) -> Samples | None:
+    """16-bit samples that Pillow would reduce; a key on 16-bit samples comes back as alpha."""
+    depth, colour = data[24], data[25]
+    key = image.info.get("transparency")
+    if depth == 16 and (colour != 0 or key is not None):
+        return np.asarray(imagecodecs.png_decode(data))
+    if depth in (2, 4) and isinstance(key, int) and colour == 0:
+        # Pillow widens the samples to 8 bits, but not the key.
+        image.info["transparency"] = (key & ((1 << depth) - 1)) * (255 // ((1 << depth) - 1))
+    return None
+
+
+def _inspect_ppm(image: Image.Image, data: bytes) -> Samples | None:
+    """16-bit colour that Pillow would reduce; maxima that it would rescale are refused."""
+    codec, _, offset, args = _only_tile(image)
+    if codec == "raw":
+        return None
+    maximum = args[-1] if isinstance(args, tuple) else 1
+    if maximum == 0xFFFF and codec == "ppm" and image.mode == "RGB":
+        width, height = image.size
+        return np.frombuffer(data, ">u2", 3 * width * height, offset).reshape(height, width, 3)
+    if maximum not in {"1": (1,), "I": (0xFFFF,)}.get(image.mode, (0xFF,)):
+        raise UnsupportedImageError(
+            f"{image.mode} PNM with maximum {maximum}, 255 and (binary) 65535 are supported"
+        )
+    return None
+
+
+def _only_tile(image: Image.Image) -> tuple[str, Any, int, Any]:
+    tile = image.tile[0] if isinstance(image, ImageFile.ImageFile) else None
+    if tile is None:
+        raise UnsupportedImageError("file without pixels, whole images are supported")
+    return tile.codec_name, tile.extents, tile.offset, tile.args
+
+
+def _inspect_jpeg2000(image: Image.Image, data: bytes) -> Samples | None:
+    """Pillow shifts every depth to 8 or 16 bits: take only those that are there already."""
+    start = data.index(b"\xff\x4f\xff\x51") + 40  # SIZ marker: the count of components
+    (count,) = struct.unpack_from(">H", data, start)
+    depths = [component + 1 for component in data[start + 2 : start + 2 + 3 * count : 3]]
+    if not depths or (set(depths) != {8} and depths != [16]):
+        raise UnsupportedImageError(
+            f"JPEG 2000 with {count} components of depths {sorted(set(depths))[:8]}, "
+            "unsigned 8 bits or one of 16 are supported"
+        )
+    return None
+
+
+def _inspect_avif(image: Image.Image, data: bytes) -> Samples | None:
+    """Pillow rounds 10 and 12 bits to 8."""
+    at = data.find(b"av1C")
+    while at >= 0:
+        if data[at + 6 : at + 7] and data[at + 6] & 0x40:  # high_bitdepth
+            raise UnsupportedImageError("AVIF of 10 or 12 bits, AVIF of 8 bits is supported")
+        at = data.find(b"av1C", at + 4)
+    return None
+
+
+_INSPECTIONS: Final[Mapping[str, Callable[[Image.Image, bytes], Samples | None]]] = {
+    "PNG": _inspect_png,
+    "PPM": _inspect_ppm,
+    "TIFF": inspect_tiff,
+    "JPEG2000": _inspect_jpeg2000,
+    "AVIF": _inspect_avif,
+}

@@ -1,0 +1,157 @@
+"""Rasters as Pillow images and as image files."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Final
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from ...bitstream.errors import UnsupportedImageError
+from .raster import Mode, Palette, Raster
+from .read import one_error
+
+
+def to_pillow(raster: Raster) -> Image.Image:
+    """Pillow image of the same mode, with palette, transparency, ICC, EXIF and XMP in `info`.
+
+    `UnsupportedImageError` for 16-bit images of several channels, which Pillow does not have.
+    """
+    image = _bare(raster)
+    named = {"icc_profile": raster.icc, "exif": raster.exif, "xmp": raster.xmp}
+    image.info.update({name: value for name, value in named.items() if value})
+    return image
+
+
+def save_image(raster: Raster, suffix: str) -> bytes:
+    """The image as a file of the format that `suffix` (".png", ".tif", ...) names, losslessly.
+
+    PNG takes every mode and all metadata. TIFF and WebP keep ICC and XMP, and WebP keeps EXIF; BMP
+    and PNM have no place for metadata. WebP does not say whether opaque pixels had an alpha
+    channel. `UnsupportedImageError` where the format cannot hold the samples.
+    """
+    writer = _WRITERS.get(suffix.lower())
+    if writer is None:
+        raise UnsupportedImageError(
+            f"cannot write {suffix or 'a file without suffix'}: {', '.join(_WRITERS)} are supported"
+        )
+    if raster.mode not in writer.modes:
+        names = ", ".join(mode.name for mode in writer.modes)
+        raise UnsupportedImageError(
+            f"{suffix} does not hold {raster.mode.name} exactly (it holds {names}): use .png"
+        )
+    if raster.palette and not writer.translucent and Palette.unpack(raster.palette).alpha:
+        raise UnsupportedImageError(f"{suffix} does not hold a translucent palette: use .png")
+    with one_error():
+        return writer.write(raster)
+
+
+def _bare(raster: Raster) -> Image.Image:
+    """Pillow image without metadata."""
+    mode, name = raster.mode, raster.mode.pillow
+    if name is None:
+        raise UnsupportedImageError(
+            f"Pillow has no {mode.name} images: write .png, or take the samples as an array"
+        )
+    samples = raster.samples
+    if mode is Mode.BILEVEL:
+        packed = np.packbits(samples[:, :, 0], axis=1).tobytes()
+        return Image.frombytes("1", (raster.width, raster.height), packed)
+    little = np.ascontiguousarray(samples, dtype=mode.dtype.newbyteorder("<"))
+    image = Image.frombytes(name, (raster.width, raster.height), little.tobytes())
+    if mode is Mode.PALETTE8:
+        palette = Palette.unpack(raster.palette)
+        image.putpalette(palette.colours.tobytes())
+        if palette.alpha:
+            # Pillow's PNG reader gives a single transparent entry as its index; do the same.
+            last = len(palette.alpha) - 1
+            is_index = palette.alpha == b"\xff" * last + b"\0"
+            image.info["transparency"] = last if is_index else palette.alpha
+    return image
+
+
+def _with_pillow(
+    kind: str, keep: Callable[[Raster], Mapping[str, Any]] = lambda raster: {}, **options: Any
+) -> Callable[[Raster], bytes]:
+    def write(raster: Raster) -> bytes:
+        out = BytesIO()
+        _bare(raster).save(out, kind, **options, **keep(raster))
+        return out.getvalue()
+
+    return write
+
+
+def _write_png(raster: Raster) -> bytes:
+    pixels = (
+        bytes(imagecodecs.png_encode(raster.samples))
+        if raster.mode.pillow is None
+        else _with_pillow("PNG")(raster)
+    )
+    chunks = b""
+    if raster.icc:
+        chunks += png_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(raster.icc))
+    if raster.exif:
+        chunks += png_chunk(b"eXIf", raster.exif)
+    if raster.xmp:
+        chunks += png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + raster.xmp)
+    ihdr_end = 8 + 25  # before the palette, where all three are allowed
+    return pixels[:ihdr_end] + chunks + pixels[ihdr_end:]
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """One PNG chunk: length, four letters, body, CRC."""
+    crc = zlib.crc32(kind + body)
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)
+
+
+def _write_pnm(raster: Raster) -> bytes:
+    if raster.mode is not Mode.RGB16:
+        return _with_pillow("PPM")(raster)
+    header = f"P6\n{raster.width} {raster.height}\n65535\n".encode()
+    return header + raster.samples.astype(">u2").tobytes()
+
+
+def _tiff_metadata(raster: Raster) -> Mapping[str, Any]:
+    xmp = {"tiffinfo": {700: raster.xmp}} if raster.xmp else {}
+    return {"icc_profile": raster.icc or None, **xmp}
+
+
+def _webp_metadata(raster: Raster) -> Mapping[str, Any]:
+    return {"icc_profile": raster.icc, "exif": raster.exif, "xmp": raster.xmp}
+
+
+@dataclass(frozen=True)
+class _Writer:
+    write: Callable[[Raster], bytes]
+    modes: tuple[Mode, ...]
+    translucent: bool = False  # whether palette entries may be translucent
+
+
+_PLAIN: Final = (Mode.BILEVEL, Mode.L8, Mode.RGB8, Mode.PALETTE8)
+
+
+_TIFF: Final = _Writer(
+    _with_pillow("TIFF", _tiff_metadata, compression="tiff_adobe_deflate"),
+    (*_PLAIN, Mode.LA8, Mode.RGBA8, Mode.L16),
+)
+
+
+_WRITERS: Final[Mapping[str, _Writer]] = {
+    ".png": _Writer(_write_png, tuple(Mode), translucent=True),
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".webp": _Writer(
+        _with_pillow("WEBP", _webp_metadata, lossless=True, exact=True), (Mode.RGB8, Mode.RGBA8)
+    ),
+    ".bmp": _Writer(_with_pillow("BMP"), _PLAIN),
+    ".pbm": _Writer(_write_pnm, (Mode.BILEVEL,)),
+    ".pgm": _Writer(_write_pnm, (Mode.L8, Mode.L16)),
+    ".ppm": _Writer(_write_pnm, (Mode.RGB8, Mode.RGB16)),
+    ".pnm": _Writer(_write_pnm, (Mode.BILEVEL, Mode.L8, Mode.L16, Mode.RGB8, Mode.RGB16)),
+}

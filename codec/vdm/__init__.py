@@ -1,0 +1,1 @@
+"""Lossless coding by bits-back with a variational diffusion model."""
