@@ -15,7 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bitstream.container import Limits
-    from .bitstream.errors import NoisepressError
+    from .bitstream.errors import (
+        CorruptError,
+        FieldError,
+        LimitError,
+        ModelError,
+        NoisepressError,
+        NotNoisepressError,
+        OptionError,
+        TruncatedError,
+        UnknownIdError,
+        UnsupportedImageError,
+        VersionError,
+    )
     from .codec.api import (
         FileInfo,
         decode,
@@ -28,15 +40,34 @@ if TYPE_CHECKING:
         verify,
     )
     from .codec.archive import Archive, Member, archive
+    from .codec.ardm.codec import Ardm
+    from .codec.diffc.codec import Diffc
+    from .codec.fallback.codecs import Png, WebP
+    from .codec.hfd.codec import Hfd
     from .codec.image.raster import Mode, Raster
     from .codec.image.read import open_image
     from .codec.image.write import save_image
+    from .codec.options import Options
+    from .codec.protocol import Decoding
+    from .codec.vdm.codec import Vdm
 
 __version__ = "0.1.0"
 
 _HOMES = {
     ".bitstream.container": ("Limits",),
-    ".bitstream.errors": ("NoisepressError",),
+    ".bitstream.errors": (
+        "CorruptError",
+        "FieldError",
+        "LimitError",
+        "ModelError",
+        "NoisepressError",
+        "NotNoisepressError",
+        "OptionError",
+        "TruncatedError",
+        "UnknownIdError",
+        "UnsupportedImageError",
+        "VersionError",
+    ),
     ".codec.api": (
         "FileInfo",
         "decode",
@@ -48,21 +79,56 @@ _HOMES = {
         "truncate",
         "verify",
     ),
-    ".codec.archive": ("Archive", "Member", "archive"),
-    ".codec.image.raster": ("Mode", "Raster"),
+    ".codec.archive": (
+        "Archive",
+        "Member",
+        "archive",
+    ),
+    ".codec.ardm.codec": ("Ardm",),
+    ".codec.diffc.codec": ("Diffc",),
+    ".codec.fallback.codecs": (
+        "Png",
+        "WebP",
+    ),
+    ".codec.hfd.codec": ("Hfd",),
+    ".codec.image.raster": (
+        "Mode",
+        "Raster",
+    ),
     ".codec.image.read": ("open_image",),
     ".codec.image.write": ("save_image",),
+    ".codec.options": ("Options",),
+    ".codec.protocol": ("Decoding",),
+    ".codec.vdm.codec": ("Vdm",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Archive",
+    "Ardm",
+    "CorruptError",
+    "Decoding",
+    "Diffc",
+    "FieldError",
     "FileInfo",
+    "Hfd",
+    "LimitError",
     "Limits",
     "Member",
     "Mode",
+    "ModelError",
     "NoisepressError",
+    "NotNoisepressError",
+    "OptionError",
+    "Options",
+    "Png",
     "Raster",
+    "TruncatedError",
+    "UnknownIdError",
+    "UnsupportedImageError",
+    "Vdm",
+    "VersionError",
+    "WebP",
     "archive",
     "decode",
     "decode_progressive",

@@ -13,16 +13,18 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .bitstream.errors import NoisepressError
+from .bitstream.errors import NoisepressError, OptionError
 
 if TYPE_CHECKING:
     from .codec.api import FileInfo
     from .codec.archive import Archive
+    from .codec.options import Option, Options
+    from .codec.protocol import Decoding
 
 NZP = ".nzp"
 STDIO = "-"
@@ -165,14 +167,33 @@ def _complain(text: str) -> None:
     print(f"noisepress: {' '.join(text.split())}", file=sys.stderr)
 
 
-def _codec_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of codecs that were given."""
-    names = (
-        *("model", "coarse", "seed", "order", "block", "schedule", "calls"),
-        *("quality", "bpp", "bytes", "psnr", "steps", "effort", "reverse", "decoder"),
-        "device",
-    )
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+def _given(args: argparse.Namespace, *kinds: type[Options]) -> dict[str, Any]:
+    """The options of these kinds that were given."""
+    from .codec.options import described
+
+    names = {option.name for kind in kinds for option in described(kind)}
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def _codec_options(args: argparse.Namespace) -> Options:
+    """The options of the codec that was asked for."""
+    from .codec.api import chosen
+    from .codec.registry import CODECS
+
+    try:
+        return chosen(args.codec, _given(args, *(codec.OPTIONS for codec in CODECS)))[1]
+    except OptionError as error:
+        raise UsageError(str(error)) from error
+
+
+def _decoding_options(args: argparse.Namespace) -> Decoding:
+    from .codec.options import given
+    from .codec.protocol import Decoding
+
+    try:
+        return given(Decoding, None, _given(args, Decoding))
+    except OptionError as error:
+        raise UsageError(str(error)) from error
 
 
 def _encode(args: argparse.Namespace) -> int:
@@ -182,16 +203,9 @@ def _encode(args: argparse.Namespace) -> int:
     options = _codec_options(args)
 
     def work(job: _Job) -> None:
-        original = _read(job.source)
-        raster = open_image(original)
+        raster = open_image(_read(job.source))
         with _bar(job.source) as progress:
-            data = encode(
-                raster,
-                args.codec,
-                fallback=not args.no_fallback,
-                progress=progress,
-                **options,
-            )
+            data = encode(raster, options, fallback=not args.no_fallback, progress=progress)
         _write(job.target, data, args.force)
         if job.target != STDIO and not args.quiet:
             rate = 8 * len(data) / raster.samples.size
@@ -200,19 +214,16 @@ def _encode(args: argparse.Namespace) -> int:
     return _each(_jobs(args, IMAGES, NZP), args.force, work)
 
 
-def _rendering(args: argparse.Namespace) -> dict[str, Any]:
-    """How to decode, as `noisepress.decode` takes it."""
-    return {name: getattr(args, name) for name in ("model", "render", "detail", "steps", "device")}
-
-
 def _decode(args: argparse.Namespace) -> int:
     from .codec.api import decode_raster, inspect
     from .codec.image.write import save_image
 
+    decoding = _decoding_options(args)
+
     def work(job: _Job) -> None:
         data = _read(job.source)
         with _bar(job.source) as progress:
-            raster = decode_raster(data, **_rendering(args), progress=progress)
+            raster = decode_raster(data, decoding, progress=progress)
         suffix = ".png" if job.target == STDIO else Path(job.target).suffix.lower()
         _write(job.target, save_image(raster, suffix), args.force)
         info = inspect(data)
@@ -233,10 +244,9 @@ def _archive(args: argparse.Namespace) -> int:
     _refuse_overwrite(args.output, args.force)
     paths = _expand(args.paths, IMAGES)
     images = [(Path(path).name, _read(path)) for path in paths]
+    options = _codec_options(args)
     with _bar(args.output) as progress:
-        data = archive(
-            images, args.codec, group=args.group, progress=progress, **_codec_options(args)
-        )
+        data = archive(images, options, group=args.group, progress=progress)
     _write(args.output, data, args.force)
     if not args.quiet:
         print(f"{args.output}: {len(images)} images, {len(data)} bytes")
@@ -266,6 +276,7 @@ def _extract(args: argparse.Namespace) -> int:
     """Every group is read once; one that is damaged does not keep the others from being read."""
     from .codec.image.write import save_image
 
+    decoding = _decoding_options(args)
     archive = _open_archive(args.archive)
     known = [member.name for member in archive.members]
     wanted = set(args.names or known)
@@ -285,7 +296,7 @@ def _extract(args: argparse.Namespace) -> int:
         if not wanted & {member.name for member in members}:
             continue
         try:
-            rasters = archive.read_group(index, **_rendering(args))
+            rasters = archive.read_group(index, decoding)
             for member, raster in zip(members, rasters, strict=True):
                 if member.name in wanted:
                     _write(targets[member.name], save_image(raster, args.to), args.force)
@@ -402,57 +413,75 @@ def _shared(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _encoding(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--codec",
-        default="ardm",
-        help="ardm (default), vdm, webp or png, all lossless; diffc or hfd, lossy",
+    from .codec.registry import CODECS
+
+    lossless, lossy = (
+        ", ".join(codec.NAME for codec in CODECS if codec.LOSSLESS is kind)
+        for kind in (True, False)
     )
-    parser.add_argument("--model", help="name of a bundled model, or path of a model file")
-    parser.add_argument("--seed", type=int, help="of random orders and codewords, default 0")
-    parser.add_argument("--steps", type=int, help="of the chain; default: vdm 50, diffc 12")
-    ardm = parser.add_argument_group("ardm")
-    ardm.add_argument("--order", help="lattice (default) or random")
-    ardm.add_argument("--block", type=int, help="lattice: block side, default 512")
-    ardm.add_argument("--schedule", help="random: dynamic (default) or equal")
-    ardm.add_argument("--calls", type=int, help="random: network calls, default 64")
-    vdm = parser.add_argument_group("vdm")
-    vdm.add_argument("--coarse", help="model of the coarser levels, default ardm-photo")
-    lossy = parser.add_argument_group("diffc and hfd")
-    lossy.add_argument("--quality", type=float, help="0 to 100; default: diffc 60, hfd 30")
-    lossy.add_argument("--bpp", type=float, help="bits per pixel that the file may have")
-    lossy.add_argument("--bytes", type=int, help="bytes that the file may have")
-    lossy.add_argument("--psnr", type=float, help="least PSNR of the mmse picture in dB")
-    diffc = parser.add_argument_group("diffc")
-    diffc.add_argument("--effort", type=int, help="bits of a trellis state, default 12")
-    diffc.add_argument("--reverse", help="trellis (default) or pfr")
-    hfd = parser.add_argument_group("hfd")
-    hfd.add_argument("--decoder", help="model of the score decoder, default hfd-photo-decoder")
-    _device(parser, None)
+    parser.add_argument(
+        "--codec", default="ardm", help=f"codec: {lossless}, which are lossless, or {lossy}"
+    )
+    _flags(parser, {codec.NAME: codec.OPTIONS for codec in CODECS})
     parser.add_argument("-q", "--quiet", action="store_true", help="print no sizes")
 
 
-def _device(parser: argparse.ArgumentParser, default: str | None) -> None:
-    parser.add_argument(
-        "--device", default=default, help="of lossy codecs' networks, such as cuda; default cpu"
-    )
-
-
 def _decoding(parser: argparse.ArgumentParser) -> None:
+    from .codec.protocol import Decoding
+
+    _flags(parser, {"the decoder": Decoding})
     parser.add_argument(
-        "--model", action="append", help="path of a model file that is not bundled; repeatable"
+        "--to", default=".png", metavar="SUFFIX", help="format of the images (default .png)"
     )
-    parser.add_argument(
-        "--render", default="mmse", help="lossy files: mmse (default), flow or ancestral"
-    )
-    parser.add_argument(
-        "--detail", type=float, help="of flow, and of ancestral in hfd: 0 (as mmse) to 1"
-    )
-    parser.add_argument("--steps", type=int, help="of flow and ancestral: network calls")
-    _device(parser, "cpu")
-    parser.add_argument("--to", default=".png", metavar="SUFFIX", help="default .png")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _flags(parser: argparse.ArgumentParser, kinds: Mapping[str, type[Options]]) -> None:
+    """A flag for every option, in a group for those that have it."""
+    from .codec.options import described
+
+    flags: dict[str, dict[str, Option]] = {}
+    for owner, kind in kinds.items():
+        for option in described(kind):
+            flags.setdefault(option.name, {})[owner] = option
+    groups: dict[str, Any] = {}
+    for name, owners in flags.items():
+        title = f"options of {', '.join(owners)}"
+        group = groups.setdefault(title, None) or parser.add_argument_group(title)
+        groups[title] = group
+        option = next(iter(owners.values()))
+        group.add_argument(
+            f"--{name}",
+            type=option.kind,
+            action="append" if option.several else "store",
+            metavar=f"{{{','.join(option.choices)}}}" if option.choices else None,
+            help=_explained(owners),
+        )
+
+
+def _explained(owners: Mapping[str, Option]) -> str:
+    """The help of a flag: what it is, and for whom which values are supported."""
+    texts = dict.fromkeys(option.doc.help for option in owners.values())
+    facts = {owner: _facts(option) for owner, option in owners.items()}
+    if len(set(facts.values())) == 1:
+        known = next(iter(facts.values()))
+    else:
+        known = "; ".join(f"{owner}: {fact}" for owner, fact in facts.items())
+    return f"{'; or '.join(texts)} ({known})"
+
+
+def _facts(option: Option) -> str:
+    """The values and the default of an option, in words."""
+    values = "" if option.choices or option.kind is str else f"{option.supported}, "
+    return f"{values}default {option.usual}"
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of a command line.
+
+    Args:
+        words: of the command line. Flags that come from the codecs' options are only added to the
+            commands that occur in it, so that the others start without loading the codecs.
+    """
     from . import __version__
 
     parser = argparse.ArgumentParser(
@@ -468,12 +497,14 @@ def _parser() -> argparse.ArgumentParser:
 
     encode = add("encode", _encode, "Encode images to .nzp files, losslessly unless asked.")
     _shared(encode, "IN OUT.nzp, or images, folders and patterns; '-' is stdin or stdout")
-    _encoding(encode)
+    if "encode" in words:
+        _encoding(encode)
     encode.add_argument("--no-fallback", action="store_true", help="do not try WebP and PNG")
 
     decode = add("decode", _decode, "Decode .nzp files to images.")
     _shared(decode, "IN.nzp OUT, or files, folders and patterns; '-' is stdin or stdout")
-    _decoding(decode)
+    if "decode" in words:
+        _decoding(decode)
 
     pack = add("archive", _archive, "Encode many images to one .nzp file.")
     pack.add_argument("paths", nargs="+", metavar="PATH", help="images, folders and patterns")
@@ -482,7 +513,8 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument(
         "--group", type=int, default=32, help="images that are read together, default 32"
     )
-    _encoding(pack)
+    if "archive" in words:
+        _encoding(pack)
 
     listing = add("list", _list, "List the images of an archive.")
     listing.add_argument("archive", metavar="ARCHIVE.nzp")
@@ -493,7 +525,8 @@ def _parser() -> argparse.ArgumentParser:
     unpack.add_argument("names", nargs="*", metavar="NAME", help="default: all images")
     unpack.add_argument("-o", "--output", default=".", help="folder, default the present one")
     unpack.add_argument("-f", "--force", action="store_true", help="overwrite files")
-    _decoding(unpack)
+    if "extract" in words:
+        _decoding(unpack)
 
     info = add("info", _info, "Say what .nzp files hold, without decoding them.")
     info.add_argument("paths", nargs="+", metavar="FILE")
@@ -542,7 +575,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = _parser(words).parse_args(words)
     try:
         status: int = args.run(args)
     except NoisepressError as error:

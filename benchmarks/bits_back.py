@@ -32,10 +32,13 @@ from ..bitstream.header import unpack
 from ..bitstream.noise import words
 from ..codec.archive import files_of
 from ..codec.image.raster import Samples
+from ..codec.model_reference import load_network
 from ..codec.vdm.bits_back import MEAN_FRAC, BitsBack
-from ..codec.vdm.codec import DETAILS, Options, Parameters
+from ..codec.vdm.codec import DETAILS, Parameters, Vdm
+from ..codec.vdm.coding import lattice
 from ..codec.vdm.tiles import TILE, groups_of, tiles_of, values
-from ..models.vdm import LATENT_FRAC, UNITS
+from ..models.registry import find
+from ..models.vdm import LATENT_FRAC, UNITS, VdmNet
 from .codecs import codec_of, parse
 from .measure import load
 
@@ -99,7 +102,7 @@ class _Ledger(Stack):
 
 def loan(image: Samples, steps: int) -> Loan:
     """Of the first tile of an image (h, w, 3)."""
-    chain = BitsBack(Parameters.choose(Options(steps=steps)).vdm(), steps)
+    chain = BitsBack(load_network(find(Vdm.model), VdmNet), steps)
     even, pixels = values([next(tiles_of(image))])
     count = pixels.numel()
     start = words(0, n=chain.needed(count) // 32 + 1).tobytes() + b"\1"
@@ -111,17 +114,17 @@ def loan(image: Samples, steps: int) -> Loan:
 
 def bound(images: Sequence[Samples], steps: int, plain: int) -> float:
     """Bits of images (h, w, 3) under the model, of which so many tiles are in lattice order."""
-    parameters = Parameters.choose(Options(steps=steps))
-    lattice, finest = parameters.lattice(1), parameters.lattice(0)
+    parameters = Parameters.choose(Vdm(steps=steps))
+    coarse, finest = lattice(parameters, finest=1), lattice(parameters, finest=0)
     tally = Tally()
     tiles = [tile for image in images for tile in tiles_of(image)]
     for image in images:
         half = image[::2, ::2]
         shape = (half.shape[0], half.shape[1], half.shape[2])
-        deque(lattice.run(half, shape, repeat(tally)), maxlen=0)
+        deque(coarse.run(half, shape, repeat(tally)), maxlen=0)
     for tile in tiles[:plain]:
         finest.code_block(tile, tile.copy(), 0, tally)
-    chain, rng = BitsBack(parameters.vdm(), steps), np.random.default_rng(0)
+    chain, rng = BitsBack(load_network(parameters.card, VdmNet), steps), np.random.default_rng(0)
     groups = groups_of(tiles[plain:], _TOGETHER)
     return tally.bits + sum(_expected(chain, *values(group), rng) for group in groups)
 

@@ -26,17 +26,18 @@ from ..bitstream.entropy import Ints
 from ..bitstream.information import OCTAVE, Int64s
 from ..bitstream.reverse_channel import Float32s, Pfr, Plan, ReverseCoder, Target, Trellis
 from ..codec.diffc.chain import GAIN_REACH, GAIN_UNITS, Chain, Errors, lowest_level, quality_level
-from ..codec.diffc.codec import Diffc, Options, Parameters
-from ..codec.diffc.rate_control import Wish, send
+from ..codec.diffc.codec import Diffc, DiffcCodec, Parameters
+from ..codec.diffc.coding import denoiser, encoded
+from ..codec.diffc.rate_control import Goal, send
 from ..codec.image.raster import Mode, Raster, Samples
 from ..codec.pixels import padded, psnr
-from ..codec.protocol import NO_CHECK, assemble
+from ..codec.protocol import assemble
 from ..models.unet import UNet
 from .measure import load
 
 QUALITIES = (36.0, 48.0, 60.0)
 """About 27 to 36 dB on photographs."""
-EFFORT, STEPS = Options.effort, Options.steps
+EFFORT, STEPS = Diffc.effort, Diffc.steps
 
 
 @dataclass(frozen=True)
@@ -147,17 +148,17 @@ def measure(samples: Samples, name: str, variant: Variant, quality: float) -> Po
     """Code one image (h, w, 3) up to the level of a quality."""
     raster = Raster(samples, Mode.RGB8)
     height, width = raster.height, raster.width
-    parameters = Parameters.choose(Options())
-    denoise, errors = parameters.denoiser()
+    parameters = Parameters.choose(Diffc())
+    denoise, errors = denoiser(parameters.card, "cpu")
     kind, table = (Chain, errors) if variant.spectrum else (_OneGain, flat(errors))
     reverse = Counting(variant.reverse(), variant.coder == "ideal")
     chain = kind(denoise, table, *padded(height, width, UNet.MULTIPLE), reverse, 0)
 
     def size(payloads: Sequence[bytes]) -> int:
-        return len(assemble(raster, Diffc.ID, NO_CHECK, parameters.encoded(payloads)))
+        return len(assemble(raster, DiffcCodec(), encoded(parameters, payloads)))
 
-    wish = Wish(quality_level(quality), None, None, variant.steps)
-    payloads = send(samples, lambda: chain, lowest_level(height, width), wish, size, lambda _: None)
+    goal = Goal(quality_level(quality), None, None, variant.steps)
+    payloads = send(samples, lambda: chain, lowest_level(height, width), goal, size, lambda _: None)
     bits = reverse.divergence if variant.coder == "ideal" else 8.0 * size(payloads)
     with torch.inference_mode():
         reached = psnr(samples, chain.estimate())

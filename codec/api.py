@@ -3,49 +3,31 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
+from typing import Any, overload
 
 from numpy.typing import NDArray
 
-from ..bitstream.container import DEFAULT_LIMITS, Contents, Limits, SectionKind, read, truncate
-from ..bitstream.errors import CorruptError, OptionError, TruncatedError, UnsupportedImageError
-from .ardm.codec import Ardm
+from ..bitstream import container
+from ..bitstream.container import DEFAULT_LIMITS, Contents, Limits, SectionKind, read
+from ..bitstream.errors import (
+    CorruptError,
+    OptionError,
+    TruncatedError,
+    UnsupportedImageError,
+)
+from .ardm.codec import MODES, Ardm, Parameters
 from .image.metadata import unpack_metadata
 from .image.raster import Mode, Raster, Samples, checksum, to_array
-from .image.read import as_raster
-from .protocol import (
-    MAX_CALLS,
-    NO_CHECK,
-    RENDERINGS,
-    Decoding,
-    Render,
-    Report,
-    assemble,
-    check_ranges,
-)
-from .registry import FALLBACKS, Attempt, by_id, by_name
-
-__all__ = [
-    "FileInfo",
-    "decode",
-    "decode_progressive",
-    "decode_raster",
-    "encode",
-    "estimate",
-    "inspect",
-    "truncate",
-    "verify",
-]
+from .inputs import Data, as_data, as_raster
+from .options import Options, given
+from .protocol import Codec, Decoding, Report, assemble
+from .registry import FALLBACKS, by_id, by_name, by_options
 
 Progress = Callable[[int, int], None]
 """Called with the samples coded so far and in all."""
-
-Models = str | Sequence[str] | None
-"""Paths of model files to look at before the bundled ones."""
 
 
 @dataclass(frozen=True)
@@ -74,20 +56,29 @@ class FileInfo:
     parameters: Mapping[str, int | str]
 
 
-def paths(model: Models) -> Sequence[str]:
-    """The paths that a caller gave."""
-    if model is None:
-        return ()
-    return (model,) if isinstance(model, str) else model
+def chosen(codec: str | Options, options: Mapping[str, Any]) -> tuple[Codec, Options]:
+    """A codec and its options, from a name and keywords or from options alone.
+
+    Raises:
+        OptionError: there is no such codec, or an option is unknown, not supported or given twice.
+    """
+    if isinstance(codec, Options):
+        found = by_options(codec)
+        return found, given(found.OPTIONS, codec, options)
+    if not isinstance(codec, str):
+        raise OptionError(f"codec is a {type(codec).__name__}, a name or options are supported")
+    found = by_name(codec)
+    return found, given(found.OPTIONS, None, options)
 
 
-def asked_models(options: Mapping[str, Any]) -> list[str]:
-    """The models that a codec's options name."""
-    return [options[name] for name in ("model", "coarse", "decoder") if options.get(name)]
+def check_decoding(options: Options) -> Decoding:
+    """How to decode what was encoded with options: with the models that they name."""
+    names = [getattr(options, name, None) for name in ("model", "coarse", "decoder")]
+    return Decoding(model=[name for name in names if name])
 
 
 def reporter(progress: Progress | None, total: int, done: float = 0.0) -> Report:
-    """What codecs report to, for what a caller wants to be told."""
+    """What codecs report to, for a caller's progress function."""
 
     def report(count: float) -> None:
         nonlocal done
@@ -98,28 +89,30 @@ def reporter(progress: Progress | None, total: int, done: float = 0.0) -> Report
     return report
 
 
-def _fallback_files(raster: Raster, tried: Attempt, own: int | None) -> list[bytes]:
-    """Files through WebP and PNG.
+@overload
+def encode(
+    image: object,
+    codec: Options,
+    *,
+    fallback: bool = True,
+    progress: Progress | None = None,
+) -> bytes: ...
 
-    Args:
-        tried: not to be tried again.
-        own: bytes of the file that the fallbacks have to beat, if there is one.
-    """
-    files: list[bytes] = []
-    for attempt, unless in FALLBACKS:
-        if attempt == tried:
-            continue
-        if own is not None and files and own < unless * min(map(len, files)):
-            break
-        codec = by_name(attempt.codec)
-        if encoded := codec.encode(raster, attempt.options, lambda _: None):
-            files.append(assemble(raster, codec.ID, raster.check, encoded))
-    return files
+
+@overload
+def encode(
+    image: object,
+    codec: str = "ardm",
+    *,
+    fallback: bool = True,
+    progress: Progress | None = None,
+    **options: Any,
+) -> bytes: ...
 
 
 def encode(
     image: object,
-    codec: str = "ardm",
+    codec: str | Options = "ardm",
     *,
     fallback: bool = True,
     progress: Progress | None = None,
@@ -128,14 +121,16 @@ def encode(
     """Encode an image.
 
     Args:
-        image: path or bytes of an image file; numpy array (h, w) or (h, w, c) of uint8,
-            uint16 or bool, c = 1 to 4 (grey, grey and alpha, RGB, RGBA); torch tensor (h, w)
-            or (c, h, w); or Pillow image of mode 1, L, LA, P, RGB, RGBA or I;16, whose ICC
-            profile, EXIF and XMP are kept.
-        codec: `ardm`, `vdm`, `webp` or `png`, which are lossless, or `diffc` or `hfd`.
-        fallback: of a lossless codec: also try lossless WebP and PNG, and keep the smallest.
+        image: path, bytes or binary file object of an image file; array (h, w) or (h, w, c) of
+            uint8, uint16 or bool, c = 1 to 4 (grey, grey and alpha, RGB, RGBA), as anything that
+            numpy takes for one; torch tensor (h, w) or (c, h, w); or Pillow image of mode 1, L, LA,
+            P, RGB, RGBA or I;16, whose ICC profile, EXIF and XMP are kept.
+        codec: options such as `noisepress.Diffc(bpp=0.3)`; or a name, `ardm`, `vdm`, `webp` or
+            `png`, which are lossless, or `diffc` or `hfd`.
+        fallback: also try lossless WebP and PNG besides a lossless codec, and keep the smallest.
         progress: called with (samples coded, samples in all).
-        options: of the codec; see `Options` in `noisepress.codec.ardm`, `vdm`, `diffc` and `hfd`.
+        options: of a codec that is given by name: the fields of `noisepress.Ardm`, `Vdm`, `Diffc`,
+            `Hfd`, `WebP` or `Png`.
 
     Returns:
         The bytes of a .nzp file; a lossless one was checked to decode to the same samples.
@@ -143,93 +138,132 @@ def encode(
     Raises:
         UnsupportedImageError: the image is of another kind, or the codec does not take it and
             `fallback` is off.
-        OptionError, ModelError: an option is wrong.
+        OptionError: an option is wrong, or the file cannot be as small or as good as asked for.
+        ModelError: there is no such model or device.
+        CorruptError: the encoded image does not decode to itself.
+        OSError: the path or the file cannot be read.
     """
+    asked, settings = chosen(codec, options)
     raster = as_raster(image)
-    wanted = by_name(codec)
     total = raster.samples.size
-    encoded = wanted.encode(raster, options, reporter(progress, total))
-    fallback = fallback and wanted.LOSSLESS
-    if encoded is None and not fallback:
+    own = _file(raster, asked, settings, reporter(progress, total))
+    if own is None and not (fallback and asked.LOSSLESS):
         raise UnsupportedImageError(
-            f"{codec} does not code {raster.mode.name} images with these options"
+            f"{asked.NAME} does not code {raster.mode.name} images with these options"
         )
-    own: bytes | None = None
-    if encoded is not None:
-        check = raster.check if wanted.LOSSLESS else NO_CHECK
-        own = assemble(raster, wanted.ID, check, encoded)
-    models = asked_models(options)
-    if fallback:
-        file = _smallest(raster, own, Attempt(codec, options), models)
+    if fallback and asked.LOSSLESS:
+        file = _smallest(raster, own, settings)
     else:
         assert own is not None
-        file = _checked(raster, own, models) if wanted.LOSSLESS else own
+        file = _checked(raster, own, settings) if asked.LOSSLESS else own
     if progress:
         progress(total, total)
     return file
 
 
-def _smallest(raster: Raster, own: bytes | None, tried: Attempt, models: Sequence[str]) -> bytes:
+def _file(raster: Raster, codec: Codec, options: Options, report: Report) -> bytes | None:
+    """The file of a codec; None for a layout that it does not take."""
+
+    encoded = codec.encode(
+        raster, options, report, lambda encoded: len(assemble(raster, codec, encoded))
+    )
+    return None if encoded is None else assemble(raster, codec, encoded)
+
+
+def _smallest(raster: Raster, own: bytes | None, tried: Options) -> bytes:
     """The smallest of a file and the fallbacks, checked.
 
     The fallbacks are made while the file is checked, for both take about as long.
     """
     with ThreadPoolExecutor(1) as pool:
-        beaten = len(own) if own and tried.codec == Ardm.NAME else None
+        beaten = len(own) if own and isinstance(tried, Ardm) else None
         others = pool.submit(_fallback_files, raster, tried, beaten)
-        files = [] if own is None else [_checked(raster, own, models)]
+        files = [] if own is None else [_checked(raster, own, tried)]
         best = min([*files, *others.result()], key=len)
-    return best if best is own else _checked(raster, best, models)
+    return best if best is own else _checked(raster, best, tried)
 
 
-def _checked(raster: Raster, file: bytes, models: Sequence[str]) -> bytes:
+def _fallback_files(raster: Raster, tried: Options, own: int | None) -> list[bytes]:
+    """Files through WebP and PNG.
+
+    Args:
+        tried: not to be tried again.
+        own: bytes of the file that the fallbacks have to beat, if there is one.
+    """
+    files: list[bytes] = []
+    for options, unless in FALLBACKS:
+        if options == tried:
+            continue
+        if own is not None and files and own < unless * min(map(len, files)):
+            break
+        if file := _file(raster, by_options(options), options, lambda _: None):
+            files.append(file)
+    return files
+
+
+def _checked(raster: Raster, file: bytes, options: Options) -> bytes:
     """The file itself.
 
     Raises:
         CorruptError: it does not decode to the image.
     """
-    if decode_raster(file, model=models) != raster:
+    if decode_raster(file, check_decoding(options)) != raster:
         raise CorruptError("the encoded image does not decode to itself")
     return file
 
 
-def estimate(image: object, **options: Any) -> float:
-    """Bits that ardm's model assigns to an image: the file's data sections but for rounding.
+def estimate(image: object, codec: Ardm | None = None, **options: Any) -> float:
+    """Bits that ardm's model assigns to an image: the file's data sections up to rounding.
+
+    Args:
+        image: see `encode`.
+        codec: options of ardm.
+        options: fields of `Ardm`, instead of one.
 
     Raises:
-        UnsupportedImageError, OptionError, ModelError: see `encode`.
+        UnsupportedImageError, OptionError, ModelError, OSError: see `encode`.
     """
-    return Ardm().estimate(as_raster(image), options)
+    from .ardm.coding import estimate as estimated
+
+    settings = given(Ardm, codec, options)
+    raster = as_raster(image)
+    if raster.mode not in MODES[settings.order]:
+        raise UnsupportedImageError(
+            f"ardm in {settings.order} order does not code {raster.mode.name} images"
+        )
+    return estimated(raster, Parameters.choose(settings))
+
+
+def mode_of(contents: Contents) -> Mode:
+    """The sample layout of a file.
+
+    Raises:
+        CorruptError: it is not known to this release.
+    """
+    number = contents.header.mode
+    if number not in tuple(Mode):
+        raise CorruptError(f"sample layout {number} is not known to this release")
+    return Mode(number)
 
 
 def _pictures(
-    contents: Contents, decoding: Decoding, progress: Progress | None
+    contents: Contents, decoding: Decoding, report: Report, *, previews: bool
 ) -> Iterator[Samples]:
     """The picture after each data section; the complete one is checked."""
-    if decoding.render not in RENDERINGS:
-        raise OptionError(f"render {decoding.render!r}; supported are {', '.join(RENDERINGS)}")
-    if decoding.detail is not None and not 0 <= decoding.detail <= 1:
-        raise OptionError(f"detail is {decoding.detail}, supported are 0 to 1")
-    if decoding.steps is not None:
-        check_ranges([("steps", Integral, decoding.steps, 1, MAX_CALLS)])
     header = contents.header
     codec = by_id(header.codec)
-    if header.mode not in tuple(Mode):
-        raise CorruptError(f"sample layout {header.mode} is not known to this release")
-    mode = Mode(header.mode)
+    mode_of(contents)
     if not contents.payloads(SectionKind.DATA):
         needed = contents.ends()[1]
         raise TruncatedError(f"the file is cut before its first section ends at byte {needed}")
-    samples = header.width * header.height * mode.channels
-    complete = (header.height, header.width)
     latest: Samples | None = None
-    for picture in codec.decode(contents, decoding, reporter(progress, samples)):
+    for picture in codec.decode(contents, decoding, report, previews=previews):
         if latest is not None:
             yield latest
         latest = picture
     if latest is None:
         raise CorruptError("the file holds no picture")
-    whole = latest.shape[:2] == complete
+    whole = latest.shape[:2] == (header.height, header.width)
     if codec.LOSSLESS:
         whole = whole and checksum(latest) == header.check
     if not (whole or contents.truncated):
@@ -247,57 +281,39 @@ def to_raster(contents: Contents, samples: Samples) -> Raster:
 
 
 def decode_raster(
-    data: bytes,
+    data: Data,
+    decoding: Decoding | None = None,
     *,
-    model: Models = None,
-    render: Render = "mmse",
-    detail: float | None = None,
-    steps: int | None = None,
-    device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
+    **options: Any,
 ) -> Raster:
     """Like `decode`, with the sample layout, palette and metadata."""
-    decoding = Decoding(paths(model), render, detail, steps, device=device)
-    return decoded(data, decoding, limits, progress)
-
-
-def decoded(
-    data: bytes, decoding: Decoding, limits: Limits, progress: Progress | None = None
-) -> Raster:
-    """The last picture of a file, see `decode`."""
-    contents = read(data, limits)
-    last = deque(_pictures(contents, decoding, progress), maxlen=1)
-    return to_raster(contents, last[0])
+    how = given(Decoding, decoding, options)
+    contents = read(as_data(data), limits)
+    header = contents.header
+    total = header.width * header.height * mode_of(contents).channels
+    pictures = _pictures(contents, how, reporter(progress, total), previews=False)
+    return to_raster(contents, deque(pictures, maxlen=1)[0])
 
 
 def decode(
-    data: bytes,
+    data: Data,
+    decoding: Decoding | None = None,
     *,
-    model: Models = None,
-    render: Render = "mmse",
-    detail: float | None = None,
-    steps: int | None = None,
-    device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
+    **options: Any,
 ) -> NDArray[Any]:
     """The samples of a file.
 
     Args:
-        data: a .nzp file, complete or cut.
-        model: path or paths of model files, for files made with models that are not bundled.
-        render: what a lossy file's picture is: `mmse`, the mean of all images that the file
-            allows, nearest to the original but smooth; `flow`, one of those images, which looks
-            most natural; `ancestral`, another one, from shared random numbers.
-        detail: of `flow`, and of `ancestral` in hfd: 0 is `mmse`, 1 all the detail of a likely
-            image, and between is between. The codec's own choice by default.
-        steps: of `flow` and `ancestral`, calls of the network; more take longer and may look
-            better. The codec's own choice by default.
-        device: of networks that compute in floats, which are those of lossy codecs: `cpu`, `cuda`
-            or another one of torch's.
+        data: a .nzp file, complete or cut: bytes, bytearray, memoryview, array of uint8, path or
+            binary file object.
+        decoding: see `Decoding`.
         limits: what to accept.
         progress: called with (samples decoded, samples in all).
+        options: fields of `Decoding`, instead of one: `decode(data, render="flow")`.
 
     Returns:
         (h, w) or (h, w, c) of uint8, uint16 or bool; palettes are applied. A lossless file that
@@ -305,58 +321,55 @@ def decode(
         a picture of lower quality.
 
     Raises:
-        OptionError: no such rendering.
-        NoisepressError: a subclass names what is wrong with the file.
+        OptionError: an option is wrong.
+        ModelError: a model is not there or has another digest, or there is no such device.
+        NotNoisepressError, VersionError, UnknownIdError: the data is no .nzp image that this
+            release reads.
+        CorruptError, TruncatedError: the file is damaged, or cut before its first picture.
+        LimitError: the file exceeds `limits`.
+        OSError: the path or the file cannot be read.
     """
-    raster = decode_raster(
-        data,
-        model=model,
-        render=render,
-        detail=detail,
-        steps=steps,
-        device=device,
-        limits=limits,
-        progress=progress,
-    )
-    return to_array(raster)
+    return to_array(decode_raster(data, decoding, limits=limits, progress=progress, **options))
 
 
 def decode_progressive(
-    data: bytes,
+    data: Data,
+    decoding: Decoding | None = None,
     *,
-    model: Models = None,
-    render: Render = "mmse",
-    detail: float | None = None,
-    steps: int | None = None,
-    device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,
+    **options: Any,
 ) -> Iterator[NDArray[Any]]:
     """The picture after each section, from the coarsest to the best.
+
+    Args:
+        data, decoding, limits, options: see `decode`.
 
     Yields:
         Arrays as `decode` returns them, of growing size or quality.
 
     Raises:
-        NoisepressError: see `decode`.
+        NoisepressError, OSError: see `decode`; also between two pictures.
     """
-    contents = read(data, limits)
-    decoding = Decoding(paths(model), render, detail, steps, previews=True, device=device)
-    for picture in _pictures(contents, decoding, None):
+    how = given(Decoding, decoding, options)
+    contents = read(as_data(data), limits)
+    for picture in _pictures(contents, how, lambda _: None, previews=True):
         yield to_array(to_raster(contents, picture))
 
 
-def inspect(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
+def inspect(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     """What a file says of itself; loads neither torch nor a model.
 
+    Args:
+        data, limits: see `decode`.
+
     Raises:
-        NoisepressError: see `decode`.
+        NoisepressError, OSError: see `decode`.
     """
-    contents = read(data, limits)
+    file = as_data(data)
+    contents = read(file, limits)
     header = contents.header
     codec = by_id(header.codec)
-    if header.mode not in tuple(Mode):
-        raise CorruptError(f"sample layout {header.mode} is not known to this release")
-    mode = Mode(header.mode)
+    mode = mode_of(contents)
     names = {int(kind): kind.name.lower() for kind in SectionKind}
     whole = contents.ends()[-1]
     return FileInfo(
@@ -364,7 +377,7 @@ def inspect(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
         mode=mode.name,
         width=header.width,
         height=header.height,
-        size=len(data),
+        size=len(file),
         bits_per_sample=8 * whole / (header.width * header.height * mode.channels),
         truncated=contents.truncated,
         sections=tuple(
@@ -375,16 +388,37 @@ def inspect(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     )
 
 
-def verify(data: bytes, image: object = None, *, model: Models = None) -> None:
+def truncate(data: Data, max_bytes: int) -> bytes:
+    """The longest prefix of a file that ends behind a whole section.
+
+    Args:
+        data: see `decode`.
+        max_bytes: that the prefix may have.
+
+    Raises:
+        TruncatedError: not even the first section fits.
+        NoisepressError, OSError: see `decode`.
+    """
+    return container.truncate(as_data(data), max_bytes)
+
+
+def verify(
+    data: Data, image: object = None, decoding: Decoding | None = None, **options: Any
+) -> None:
     """Check that a file is complete and decodes, and that it holds `image` if one is given.
+
+    Args:
+        data, decoding, options: see `decode`.
+        image: see `encode`.
 
     Raises:
         OptionError: `image` is given, and the file's codec is lossy.
         TruncatedError: the file was cut.
         CorruptError: a checksum or the samples differ.
-        NoisepressError: see `decode`.
+        NoisepressError, OSError: see `decode` and, of the image, `encode`.
     """
-    contents = read(data)
+    file = as_data(data)
+    contents = read(file)
     codec = by_id(contents.header.codec)
     if image is not None and not codec.LOSSLESS:
         raise OptionError(f"{codec.NAME} is lossy: its files do not hold the samples of an image")
@@ -392,6 +426,6 @@ def verify(data: bytes, image: object = None, *, model: Models = None) -> None:
         raise TruncatedError(
             f"the file was cut: {len(contents.sections)} of {len(contents.table)} sections"
         )
-    restored = decode_raster(data, model=model)
+    restored = decode_raster(file, decoding, **options)
     if image is not None and not as_raster(image).shows(restored):
         raise CorruptError("the file decodes to another picture than the image")

@@ -2,9 +2,9 @@
 
 An archive is a container whose first section is an index of its members; every other section is a
 group of them. A group holds its members' files one after another, without what the archive has as
-well (`bitstream.container.pack_member`). Those that vdm makes lack their details, which stand
-behind the files on one stack, so that only the group's first tiles are coded in lattice order to
-have bits to borrow.
+well (`bitstream.container.pack_member`). Files made by vdm omit their detail sections; the details
+of the whole group follow on one shared stack. Only the group's first tiles are then coded in
+lattice order, to supply the initial bits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, overload
 
 from numpy.typing import NDArray
 
@@ -34,12 +34,13 @@ from ..bitstream.container import (
 )
 from ..bitstream.errors import CorruptError, NoisepressError, OptionError, UnsupportedImageError
 from ..bitstream.header import VARINT, Field, pack, unpack
-from .api import Models, Progress, asked_models, decoded, encode, paths, reporter, to_raster
+from .api import Progress, check_decoding, chosen, decode_raster, encode, reporter, to_raster
+from .fallback.codecs import WebP
 from .image.raster import Mode, Raster, checksum, to_array
-from .image.read import as_raster
-from .protocol import Decoding, Render, Report, assemble, parse_options
-from .registry import ARCHIVE, by_name
-from .vdm.codec import MODES, Options, Parameters, Vdm
+from .inputs import Data, as_data, as_raster
+from .options import Options, given
+from .protocol import Decoding, GroupCodec, Report, assemble
+from .registry import ARCHIVE, by_id
 
 INDEX = (
     Field("group", VARINT, 1, 2**20, "images of a group, but for the last, which may have fewer"),
@@ -71,9 +72,30 @@ class Member:
     group: int
 
 
+@overload
+def archive(
+    images: Iterable[tuple[str, object]],
+    codec: Options,
+    *,
+    group: int = 32,
+    progress: Progress | None = None,
+) -> bytes: ...
+
+
+@overload
 def archive(
     images: Iterable[tuple[str, object]],
     codec: str = "ardm",
+    *,
+    group: int = 32,
+    progress: Progress | None = None,
+    **options: Any,
+) -> bytes: ...
+
+
+def archive(
+    images: Iterable[tuple[str, object]],
+    codec: str | Options = "ardm",
     *,
     group: int = 32,
     progress: Progress | None = None,
@@ -84,11 +106,11 @@ def archive(
     Args:
         images: names and images, see `noisepress.encode`; each group is opened when its turn comes.
         codec: see `noisepress.encode`. With `vdm`, the images of a group share one chain; those
-            that vdm does not take, and all that come out smaller as WebP or PNG with other
-            lossless codecs, are coded so.
+            that vdm does not take are coded as WebP or PNG. With other lossless codecs, so are all
+            that come out smaller that way.
         group: images of a group. To get one image, vdm has to decode all of its group.
         progress: called with the samples coded so far, and those of the images opened so far.
-        options: of the codec.
+        options: of the codec, see `noisepress.encode`.
 
     Returns:
         The bytes of a .nzp file; lossless images were checked to decode to the same samples.
@@ -97,10 +119,11 @@ def archive(
         UnsupportedImageError: there is no image, or one is of a kind that is not supported.
         OptionError: an option is wrong, or a name: it is empty, has a slash, or stands twice.
         ModelError: there is no such model.
+        OSError: an image cannot be read.
     """
-    by_name(codec)
-    if not 1 <= group <= INDEX[0].high:
-        raise OptionError(f"group is {group}, supported are 1 to {INDEX[0].high}")
+    coder, settings = chosen(codec, options)
+    if not (isinstance(group, int) and 1 <= group <= INDEX[0].high):
+        raise OptionError(f"group is {group!r}, supported are whole numbers to {INDEX[0].high}")
     names: set[str] = set()
     rows = bytearray()
     payloads: list[bytes] = []
@@ -116,10 +139,10 @@ def archive(
         total = sum(raster.samples.size for raster in rasters)
         report = reporter(progress, done + total, done)
         labels = [name for name, _ in batch]
-        if codec == Vdm.NAME:
-            payloads.append(_chained(rasters, options, report))
+        if isinstance(coder, GroupCodec):
+            payloads.append(_together(rasters, coder, settings, report))
         else:
-            payloads.append(_separate(labels, rasters, codec, options, report))
+            payloads.append(_separate(labels, rasters, settings, report))
         done += total
     if not names:
         raise UnsupportedImageError("an archive needs at least one image")
@@ -165,42 +188,39 @@ def _row(name: str, raster: Raster) -> bytes:
 
 
 def _separate(
-    names: Sequence[str],
-    rasters: Sequence[Raster],
-    codec: str,
-    options: dict[str, Any],
-    report: Report,
+    names: Sequence[str], rasters: Sequence[Raster], options: Options, report: Report
 ) -> bytes:
     """A group of files that have nothing to do with each other."""
     files = []
     for name, raster in zip(names, rasters, strict=True):
         with _naming(name):
-            files.append(encode(raster, codec, **options))
+            files.append(encode(raster, options))
         report(raster.samples.size)
     return _pack_files(files)
 
 
-def _chained(rasters: Sequence[Raster], options: dict[str, Any], report: Report) -> bytes:
-    """A group of vdm's files, and others for what it does not take, with the details of all.
+def _together(
+    rasters: Sequence[Raster], codec: GroupCodec, options: Options, report: Report
+) -> bytes:
+    """A group of files with the details of all; what the codec does not take becomes WebP or PNG.
 
     Raises:
         CorruptError: it does not decode to the images.
     """
-    parameters = Parameters.choose(parse_options(Options, options))
-    fitting = [raster for raster in rasters if raster.mode in MODES]
+    fitting = [raster for raster in rasters if raster.mode in codec.GROUP_MODES]
     details = b""
     files: Iterator[bytes] = iter(())
     if fitting:
-        coded, details = Vdm().encode_together(fitting, parameters, report)
+        coded, details = codec.encode_group(fitting, options, report)
         files = iter(
-            [
-                assemble(raster, Vdm.ID, raster.check, one)
-                for raster, one in zip(fitting, coded, strict=True)
-            ]
+            [assemble(raster, codec, one) for raster, one in zip(fitting, coded, strict=True)]
         )
-    members = [next(files) if one.mode in MODES else encode(one, "webp") for one in rasters]
+    members = [
+        next(files) if raster.mode in codec.GROUP_MODES else encode(raster, WebP())
+        for raster in rasters
+    ]
     payload = _pack_files(members) + details
-    if _members(payload, len(rasters), Decoding(asked_models(options))) != list(rasters):
+    if _members(payload, len(rasters), check_decoding(options)) != list(rasters):
         raise CorruptError("the encoded images do not decode to themselves")
     return payload
 
@@ -236,26 +256,32 @@ def _members(
     """
     files, details = files_of(payload, count)
     contents = [read(file, limits) for file in files]
-    chained = [one for one in contents if one.header.codec == Vdm.ID]
+    grouped = [one for one in contents if _group_codec(one)]
     found: Iterator[Raster] = iter(())
-    if chained:
-        pictures = Vdm().decode_together(chained, details, decoding, lambda _: None)
-        for one, picture in zip(chained, pictures, strict=True):
+    if grouped and (codec := _group_codec(grouped[0])):
+        pictures = codec.decode_group(grouped, details, decoding, lambda _: None)
+        for one, picture in zip(grouped, pictures, strict=True):
             if checksum(picture) != one.header.check:
                 raise CorruptError("the decoded samples do not match the file's checksum")
-        found = iter([to_raster(one, p) for one, p in zip(chained, pictures, strict=True)])
+        found = iter([to_raster(one, p) for one, p in zip(grouped, pictures, strict=True)])
     return [
-        next(found) if one.header.codec == Vdm.ID else decoded(file, decoding, limits)
+        next(found) if _group_codec(one) else decode_raster(file, decoding, limits=limits)
         for file, one in zip(files, contents, strict=True)
     ]
 
 
+def _group_codec(contents: Contents) -> GroupCodec | None:
+    """The codec of a file, if it codes groups."""
+    codec = by_id(contents.header.codec)
+    return codec if isinstance(codec, GroupCodec) else None
+
+
 class Archive:
-    """An archive that is there, to look into and to read from.
+    """Read-only access to an existing archive.
 
     Args:
-        data: bytes of the file, or anything that gives bytes where it is sliced, such as a memory
-            map; groups that are not asked for are not looked at.
+        data: the file, see `noisepress.decode`; or a memory map of it, of which only the groups
+            that are asked for are read.
         limits: what to accept.
 
     Attributes:
@@ -265,12 +291,12 @@ class Archive:
         NoisepressError: a subclass names what is wrong with the header or the index.
     """
 
-    def __init__(self, data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> None:
-        self._data, self._limits = data, limits
-        self._contents = outline(data, limits)
+    def __init__(self, data: Data, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._data, self._limits = as_data(data), limits
+        self._contents = outline(self._data, limits)
         if self._contents.header.codec != ARCHIVE:
             raise CorruptError("the file is an image, not an archive")
-        self.members = _parse_index(self._contents, section(data, self._contents, 0).payload)
+        self.members = _parse_index(self._contents, section(self._data, self._contents, 0).payload)
 
     @property
     def groups(self) -> Sequence[Sequence[Member]]:
@@ -281,46 +307,34 @@ class Archive:
         return found
 
     def read_group(
-        self,
-        index: int,
-        *,
-        model: Models = None,
-        render: Render = "mmse",
-        detail: float | None = None,
-        steps: int | None = None,
-        device: str = "cpu",
+        self, index: int, decoding: Decoding | None = None, **options: Any
     ) -> list[Raster]:
         """The images of a group, in the order of its members.
 
         Args:
             index: from 0.
-            model, render, detail, steps, device: see `noisepress.decode`.
+            decoding, options: see `noisepress.decode`.
 
         Raises:
             NoisepressError: a subclass says what is wrong with the group, which it names.
         """
+        how = given(Decoding, decoding, options)
         members = self.groups[index]
         with _naming(_label(index, members)):
-            payload = section(self._data, self._contents, index + 1).payload
-            decoding = Decoding(paths(model), render, detail, steps, device=device)
-            return _members(payload, len(members), decoding, self._limits)
+            return _members(self._payload(index), len(members), how, self._limits)
 
-    def read(
-        self,
-        name: str,
-        *,
-        model: Models = None,
-        render: Render = "mmse",
-        detail: float | None = None,
-        steps: int | None = None,
-        device: str = "cpu",
-    ) -> NDArray[Any]:
+    def read(self, name: str, decoding: Decoding | None = None, **options: Any) -> NDArray[Any]:
         """One image as `noisepress.decode` returns it.
+
+        Args:
+            name: of the member.
+            decoding, options: see `noisepress.decode`.
 
         Raises:
             OptionError: the archive has no image of that name.
             NoisepressError: see `read_group`.
         """
+        how = given(Decoding, decoding, options)
         for member in self.members:
             if member.name == name:
                 break
@@ -329,12 +343,14 @@ class Archive:
         members = self.groups[member.group]
         place = members.index(member)
         with _naming(_label(member.group, members)):
-            payload = section(self._data, self._contents, member.group + 1).payload
-            decoding = Decoding(paths(model), render, detail, steps, device=device)
+            payload = self._payload(member.group)
             file = files_of(payload, len(members))[0][place]
-            if outline(file, self._limits).header.codec != Vdm.ID:
-                return to_array(decoded(file, decoding, self._limits))
-            return to_array(_members(payload, len(members), decoding, self._limits)[place])
+            if _group_codec(outline(file, self._limits)):
+                return to_array(_members(payload, len(members), how, self._limits)[place])
+            return to_array(decode_raster(file, how, limits=self._limits))
+
+    def _payload(self, group: int) -> bytes:
+        return section(self._data, self._contents, group + 1).payload
 
 
 def _label(index: int, members: Sequence[Member]) -> str:

@@ -1,17 +1,17 @@
-"""What the lossy codecs share: layouts, wishes for a file's size, and the pictures of a file."""
+"""What the lossy codecs share: options, layouts, and the pictures of a file."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
-from numbers import Integral, Real
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
-from ..bitstream.container import Contents, Header, Section, SectionKind
+from ..bitstream.container import Contents, Header, SectionKind
 from ..bitstream.errors import CorruptError, OptionError
-from .alpha import encode_plane, join_alpha, split_alpha
+from .alpha import with_alpha
 from .image.raster import Mode, Raster, Samples
-from .protocol import Decoding, Range, Report, check_ranges
+from .options import Doc, Options
+from .protocol import Report
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,70 +19,79 @@ if TYPE_CHECKING:
 MODES = (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8)
 
 
-def check_wishes(bpp: float | None, bytes: int | None, psnr: float | None) -> None:
-    """Check what a file should have instead of a quality.
+@dataclass(frozen=True, kw_only=True)
+class LossyOptions(Options):
+    """Options of every lossy codec: at most one of `bpp`, `bytes` and `psnr` replaces `quality`.
 
     Raises:
-        OptionError: there is more than one wish, or a value is not supported.
+        OptionError: a value is not supported, or several of the three are given.
     """
-    wishes: tuple[Range, ...] = (
-        ("bpp", Real, bpp, 0, 2**40),
-        ("bytes", Integral, bytes, 0, 2**40),
-        ("psnr", Real, psnr, 0, math.inf),
+
+    quality: Annotated[float, Doc("quality of the picture", 0, 100)]
+    bpp: Annotated[
+        float | None, Doc("largest size of the file in bits per pixel", 0, 10**6, none="any")
+    ] = None
+    bytes: Annotated[int | None, Doc("largest size of the file in bytes", 0, 2**40, none="any")] = (
+        None
     )
-    given = [wish for wish in wishes if wish[2] is not None]
-    check_ranges(given)
-    if len(given) > 1:
-        raise OptionError("bpp, bytes and psnr exclude each other")
+    psnr: Annotated[float | None, Doc("least PSNR of the mmse picture in dB", 0, none="any")] = None
+    device: Annotated[str, Doc("device of the networks: cpu, cuda, ...")] = "cpu"
+    seed: Annotated[int, Doc("seed of the shared random numbers", 0, 2**32 - 1)] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if sum(goal is not None for goal in (self.bpp, self.bytes, self.psnr)) > 1:
+            raise OptionError("bpp, bytes and psnr exclude each other: give one of them")
+
+    def allowed_bytes(self, raster: Raster) -> int | None:
+        """Bytes that the file of an image may have; None: any number."""
+        if self.bpp is None:
+            return self.bytes
+        return int(self.bpp * raster.height * raster.width / 8)
 
 
-def allowed_bytes(raster: Raster, bpp: float | None, bytes: int | None) -> int | None:
-    """The bytes that a file may have; None: any."""
-    return bytes if bpp is None else int(bpp * raster.height * raster.width / 8)
-
-
-def split_opacity(raster: Raster) -> tuple[Samples, list[Section]]:
-    """The samples that are coded with loss, and the section of the opacity if there is one."""
-    colour, alpha = split_alpha(raster)
-    if alpha is None:
-        return colour, []
-    return colour, [Section(SectionKind.ALPHA, encode_plane(alpha))]
+def out_of_reach(wanted: float, reached: float) -> OptionError:
+    """The error that an image cannot have a PSNR, given the best one that was found, in dB."""
+    return OptionError(
+        f"psnr {wanted:g} dB cannot be reached: at most {reached:.2f} dB is possible for this image"
+    )
 
 
 def check_mode(header: Header, codec: str) -> None:
     """Check that a file has one of `MODES`.
 
     Raises:
-        CorruptError: it has not.
+        CorruptError: it has another one.
     """
     mode = Mode(header.mode)
     if mode not in MODES:
         raise CorruptError(f"{codec} has no {mode.name} images")
 
 
-def pictures(
+def rendered(
     contents: Contents,
     images: Iterable[Callable[[], Tensor]],
-    decoding: Decoding,
     report: Report,
+    *,
+    previews: bool,
 ) -> Iterator[Samples]:
-    """The pictures that are asked for, with the opacity in the last one.
+    """The pictures that are wanted, with the opacity in the last one.
 
     Args:
-        images: after each data section, what makes its image (1, 3, h, w) of -SPAN to SPAN.
+        images: after each data section, a function that makes its image, (1, 3, h, w) of -SPAN to
+            SPAN.
+        previews: False: the last one alone is wanted.
     """
-    from .pixels import shown
+    from .pixels import shown  # loads torch
 
     header = contents.header
     mode = Mode(header.mode)
     height, width = header.height, header.width
     payloads = contents.payloads(SectionKind.DATA)
-    alphas = contents.payloads(SectionKind.ALPHA)
     share = height * width * mode.channels / len(payloads)
     for done, image in enumerate(images, 1):
         report(share)
-        if done < len(payloads) and not decoding.previews:
-            continue
-        picture = shown(image(), height, width, mode.channels - mode.has_alpha)
-        plane = alphas[0] if alphas and done == len(payloads) else None
-        yield join_alpha(picture, plane) if mode.has_alpha else picture
+        complete = done == len(payloads)
+        if complete or previews:
+            picture = shown(image(), height, width, mode.colours)
+            yield with_alpha(picture, contents, complete=complete)

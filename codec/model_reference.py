@@ -1,13 +1,11 @@
-"""The model that a file names: its header fields, and the way from them to the model.
-
-Shared by the codecs that have networks.
-"""
+"""The model that a file names: its header fields, and the network behind them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from ..bitstream.errors import ModelError
 from ..bitstream.header import UINT32, VARINT, Field
 from ..models import registry
 
@@ -20,44 +18,44 @@ MODEL_FIELDS = (
 )
 
 
-def chosen_model(name: str) -> registry.Card:
-    """The bundled model of a name, or the model file at a path.
-
-    Raises:
-        ModelError: there is no such model.
-    """
-    return registry.find(name)
-
-
 def _names(field: str) -> tuple[str, str]:
     """The header fields of a model's number and digest."""
     return field, "digest" if field == "model" else f"{field} digest"
 
 
 def recorded_model(
-    values: Mapping[str, int], extra: Sequence[str], field: str = "model"
+    values: Mapping[str, int], models: Sequence[str], field: str = "model"
 ) -> registry.Card:
     """The model that header fields name.
 
     Args:
-        extra: paths of model files to look at before the bundled ones.
+        models: paths of model files to look at before the bundled ones.
         field: name of the model's field, `model` or that of a second model.
 
     Raises:
         ModelError: the model is not there or has another digest.
     """
-    mine = [registry.find(one) for one in extra]
+    extra = [registry.find(path) for path in models]
     number, digest = (values[name] for name in _names(field))
-    return registry.resolve(number, digest, mine)
+    return registry.resolve(number, digest, extra)
 
 
-def load_network(card: registry.Card, device: str = "cpu") -> Network:
+NetworkT = TypeVar("NetworkT", bound="Network")
+
+
+def load_network(card: registry.Card, kind: type[NetworkT], device: str = "cpu") -> NetworkT:
     """The network of a model, its floating-point parts on a device.
 
     Raises:
-        ModelError: the model file is damaged, or there is no such device.
+        ModelError: the model has another kind of network, its file is damaged, or there is no such
+            device.
     """
-    return registry.load(card, device)
+    network = registry.load(card, device) if card.architecture == kind.ARCHITECTURE else None
+    if not isinstance(network, kind):
+        raise ModelError(
+            f"model {card.name} has the architecture {card.architecture}, not {kind.ARCHITECTURE}"
+        )
+    return network
 
 
 def record(card: registry.Card, field: str = "model") -> dict[str, int]:

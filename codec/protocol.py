@@ -1,24 +1,63 @@
-"""What every codec offers, and what codecs share: options, progress."""
+"""What every codec offers, and what codecs share: decoding options, progress, whole files."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from ..bitstream.container import Contents, Header, Section, write
-from ..bitstream.errors import OptionError
 from .image.metadata import pack_metadata
-from .image.raster import Raster, Samples
+from .image.raster import Mode, Raster, Samples
+from .options import Doc, Options
 
 if TYPE_CHECKING:
     from ..bitstream.coders import Coder
     from ..bitstream.entropy import EntropyModel, Ints
 
 Report = Callable[[float], None]
-"""Told after each piece of work how many samples it coded."""
+"""Called after each piece of work with the number of samples that it coded."""
+
+Render = Literal["mmse", "flow", "ancestral"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding(Options):
+    """How to decode.
+
+    All but `model` concern lossy files; a lossless one has one picture.
+
+    Renderings: `mmse` is the mean of all images that the file allows, nearest to the original but
+    smooth. `flow` is one of those images, found by the probability-flow ODE, and looks most
+    natural. `ancestral` is another one, drawn with shared random numbers. `detail` goes from 0, the
+    `mmse` picture, to 1, all the detail of a likely image.
+
+    Raises:
+        OptionError: a value is not supported.
+    """
+
+    render: Annotated[
+        Render, Doc("picture of a lossy file: the nearest one, or one that looks natural")
+    ] = "mmse"
+    detail: Annotated[
+        float | None, Doc("detail of flow, and of ancestral in hfd", 0, 1, none="the codec's own")
+    ] = None
+    steps: Annotated[
+        int | None,
+        Doc("network evaluations of flow and ancestral", 1, 1000, none="the codec's own"),
+    ] = None
+    device: Annotated[str, Doc("device of the lossy codecs' networks: cpu, cuda, ...")] = "cpu"
+    model: Annotated[
+        str | Sequence[str] | None,
+        Doc("path of a model file that is not bundled; repeatable", none="none"),
+    ] = None
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Paths of model files to look at before the bundled ones."""
+        if self.model is None:
+            return ()
+        return (self.model,) if isinstance(self.model, str) else self.model
 
 
 @dataclass(frozen=True)
@@ -29,35 +68,8 @@ class Encoded:
     sections: Sequence[Section]
 
 
-Render = Literal["mmse", "flow", "ancestral"]
-RENDERINGS: tuple[Render, ...] = ("mmse", "flow", "ancestral")
-
-
-MAX_CALLS = 1000
-"""Of a denoiser in one rendering."""
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How to decode.
-
-    Attributes:
-        models: paths of model files to look at before the bundled ones.
-        render: see `noisepress.decode`. Lossless codecs have only
-            one picture.
-        detail: 0 to 1; None: what the codec thinks right.
-        steps: calls of a denoiser that `flow` and `ancestral` take; None: as many as the codec
-            thinks right.
-        previews: False if only the last picture is wanted.
-        device: of networks that compute in floats, such as `cuda`.
-    """
-
-    models: Sequence[str] = ()
-    render: Render = "mmse"
-    detail: float | None = None
-    steps: int | None = None
-    previews: bool = False
-    device: str = "cpu"
+Size = Callable[[Encoded], int]
+"""Bytes of the whole file that an encoded image makes."""
 
 
 class Codec(Protocol):
@@ -66,17 +78,77 @@ class Codec(Protocol):
     ID: ClassVar[int]
     NAME: ClassVar[str]
     LOSSLESS: ClassVar[bool]
+    OPTIONS: ClassVar[type[Options]]
 
-    def encode(self, raster: Raster, options: Mapping[str, Any], report: Report) -> Encoded | None:
-        """Code an image; None if the codec does not take its layout."""
+    def encode(self, raster: Raster, options: Any, report: Report, size: Size) -> Encoded | None:
+        """Code an image; None if the codec does not take its layout with these options.
+
+        Args:
+            options: an instance of `OPTIONS`.
+            size: for codecs that search for a size of the file.
+
+        Raises:
+            OptionError: the file cannot be as small as asked for, or the picture as good.
+            ModelError: there is no such model, or it is made for another codec, or there is no
+                such device.
+        """
         ...
 
-    def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
-        """The picture (h', w', c) after each whole data section, the last one complete."""
+    def decode(
+        self, contents: Contents, decoding: Decoding, report: Report, *, previews: bool
+    ) -> Iterator[Samples]:
+        """The picture (h', w', c) after each whole data section, the last one complete.
+
+        Args:
+            previews: False: only the last picture is wanted, and lossy codecs yield no other.
+
+        Raises:
+            CorruptError: a field, a section or what it decodes to is wrong.
+            TruncatedError: a section that the first picture needs is not there.
+            ModelError: the model is not there or has another digest, or there is no such device.
+        """
         ...
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
-        """The codec's header fields in words."""
+        """The codec's header fields in words.
+
+        Raises:
+            CorruptError, TruncatedError: a field is wrong, or bytes are missing or left over.
+        """
+        ...
+
+
+@runtime_checkable
+class GroupCodec(Codec, Protocol):
+    """A codec that codes the images of an archive's group together."""
+
+    GROUP_MODES: ClassVar[tuple[Mode, ...]]
+
+    def encode_group(
+        self, rasters: Sequence[Raster], options: Any, report: Report
+    ) -> tuple[list[Encoded], bytes]:
+        """The sections that each image has alone, and the details of all.
+
+        Args:
+            rasters: of layouts in `GROUP_MODES`.
+            options: an instance of `OPTIONS`.
+
+        Raises:
+            ModelError: see `encode`.
+        """
+        ...
+
+    def decode_group(
+        self, files: Sequence[Contents], details: bytes, decoding: Decoding, report: Report
+    ) -> list[Samples]:
+        """The images (h, w, c) of `encode_group`, in order.
+
+        Args:
+            files: all with the same parameters.
+
+        Raises:
+            CorruptError, ModelError: see `decode`.
+        """
         ...
 
 
@@ -84,48 +156,11 @@ NO_CHECK = 0
 """In place of the samples' checksum where they depend on the machine."""
 
 
-def assemble(raster: Raster, codec_id: int, check: int, encoded: Encoded) -> bytes:
-    """The file of an image's sections and metadata.
-
-    Args:
-        check: of the decoded samples, or `NO_CHECK`.
-    """
-    height, width = raster.samples.shape[:2]
-    header = Header(codec_id, raster.mode, width, height, check, encoded.parameters)
+def assemble(raster: Raster, codec: Codec, encoded: Encoded) -> bytes:
+    """The file of an image's sections and metadata."""
+    check = raster.check if codec.LOSSLESS else NO_CHECK
+    header = Header(codec.ID, raster.mode, raster.width, raster.height, check, encoded.parameters)
     return write(header, [*encoded.sections, *pack_metadata(raster)])
-
-
-OptionsT = TypeVar("OptionsT")
-
-
-def parse_options(kind: Callable[..., OptionsT], given: Mapping[str, Any]) -> OptionsT:
-    """An options dataclass from keywords.
-
-    Raises:
-        OptionError: names the unknown option and the known ones.
-    """
-    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    for name in given:
-        if name not in known:
-            supported = ", ".join(known) or "none"
-            raise OptionError(f"unknown option {name!r}; supported are {supported}")
-    return kind(**given)
-
-
-Range = tuple[str, type[Any], Any, float, float]
-"""An option: its name, Real or Integral, its value, the smallest and the largest supported."""
-
-
-def check_ranges(ranges: Iterable[Range]) -> None:
-    """Check options' values.
-
-    Raises:
-        OptionError: names an option whose value is not supported, and the values that are.
-    """
-    for name, kind, value, low, high in ranges:
-        if not (isinstance(value, kind) and low <= value <= high):
-            whole = "whole numbers from " if kind is Integral else ""
-            raise OptionError(f"{name} is {value!r}, supported are {whole}{low} to {high}")
 
 
 class _Watched:
@@ -140,6 +175,6 @@ class _Watched:
         return coded
 
 
-def watched(coders: Iterable[Coder], report: Report, share: float) -> Iterator[Coder]:
+def watched(coders: Iterable[Coder], report: Report, share: float = 1.0) -> Iterator[Coder]:
     """The same coders, reporting after each call; a symbol is `share` of a sample."""
     return (_Watched(coder, report, share) for coder in coders)

@@ -29,7 +29,7 @@ from ...bitstream.reverse_channel import Plan, ReverseCoder, Target
 from ...models import samplers
 from ...models.dct import BLOCK, CLASSES, from_blocks, to_blocks
 from ...models.diffusion import Posterior, posterior
-from ..protocol import Render
+from ..protocol import Decoding
 
 Estimate = Callable[[Tensor, float], Tensor]
 """The mean of the image given z (1, 3, h, w) and its log-SNR in nats."""
@@ -247,16 +247,15 @@ class Chain:
         return (1 + (2**12 >> np.minimum(2 * distance, 12))).astype(np.float32)
 
     @torch.inference_mode()
-    def picture(self, render: Render, detail: float | None, steps: int | None = None) -> Tensor:
+    def picture(self, decoding: Decoding) -> Tensor:
         """The estimate, or another image that z may come from: (1, 3, h, w).
 
         Args:
-            render: see `noisepress.decode`.
-            detail: of `flow`: how far its path is followed before the mean is taken; None: all
-                the way.
-            steps: calls of the denoiser, fewer if there are not as many levels; None: one in two
-                octaves.
+            decoding: see there. `detail` is how far the path of `flow` is followed before the mean
+                is taken, by default all the way. There are fewer than `steps` calls of the denoiser
+                if there are not as many levels; by default there is one in two octaves.
         """
+        render, detail, steps = decoding.render, decoding.detail, decoding.steps
         if render == "mmse" or self.level is None:
             return self.estimate()
         top = max(_TOP, self.level)

@@ -1,4 +1,4 @@
-"""Sending an image by a chain: how far it goes, and which steps share a section."""
+"""Where a chain ends to meet a level, a size or a PSNR, and which steps share a section."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ from ...bitstream.coders import Coder, Decoder, Encoder
 from ...bitstream.entropy import Categorical
 from ...bitstream.errors import CorruptError, OptionError
 from ...bitstream.information import OCTAVE
-from ..pixels import Samples, image_of, psnr
+from ..image.raster import Samples
+from ..lossy import out_of_reach
+from ..pixels import image_of, psnr
 from ..protocol import Report
 from .chain import HIGHEST, LONGEST_STEP, Chain, Errors
 
-Size = Callable[[Sequence[bytes]], int]
+PayloadSize = Callable[[Sequence[bytes]], int]
 """Bytes of the file with the given data sections."""
 
 _SECTION_GROWTH = 0.5
-"""A section ends when it has this share of all before it."""
+"""A section ends when it has this share of the bytes of all sections before it."""
 _LEAST_STEP = OCTAVE // 8
 _SPARE_BITS = 48
-"""At most what a step's level, its flag and the one before take, with the coder's rounding."""
+"""Upper bound of a step's level, its flag and the flag before it, with the coder's rounding."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class Goal:
     """Where a chain should end.
 
     Attributes:
-        level: if nothing else is given.
+        level: if neither size nor PSNR is given.
         size: bytes that the file may have, or None.
         psnr: dB that the estimate must have, or None.
         steps: in all.
@@ -48,7 +50,7 @@ class Wish:
 def levels(errors: Errors, first: int, last: int, steps: int) -> list[int]:
     """The levels of a chain: steps of equal information, as far as none gets too long.
 
-    That makes the whole information least: what a step costs above many short ones grows with its
+    That minimises the whole information: what a step costs above many short ones grows with its
     information times its length.
     """
     at = np.arange(first, last + 1)
@@ -67,8 +69,8 @@ def send(
     samples: Samples,
     new_chain: Callable[[], Chain],
     first: int,
-    wish: Wish,
-    size: Size,
+    goal: Goal,
+    size: PayloadSize,
     report: Report,
 ) -> list[bytes]:
     """The data sections of an image.
@@ -79,20 +81,21 @@ def send(
         first: level that the first step leads to.
 
     Raises:
-        OptionError: the file cannot be as small as wished, or the picture as good.
+        OptionError: the file cannot be as small as asked for, or the picture as good.
     """
     chain = new_chain()
     image = image_of(samples, *chain.z.shape[2:])
-    last = wish.level
-    if wish.size is not None or wish.psnr is not None:
-        last = _forecast(new_chain(), image, samples, first, wish, size)
-    planned = levels(chain.errors, first, last, wish.steps)
+    last = goal.level
+    if goal.size is not None or goal.psnr is not None:
+        last = _forecast(new_chain(), image, samples, first, goal, size)
+    planned = levels(chain.errors, first, last, goal.steps)
+    control = _Control(chain, image, samples, planned, goal, size)
     share = samples.size / len(planned)
     done: list[bytes] = []
     encoder, before = Encoder(), 0
-    upcoming = _next(chain, image, samples, planned, wish, size, done, 0)
+    upcoming = control.next_level(done, 0)
     if upcoming is None:
-        raise OptionError(f"{wish.size} bytes are too few for any picture of this image")
+        raise OptionError(f"{goal.size} bytes are too few for any picture of this image")
     while upcoming is not None:
         chain.advance(image, upcoming, first - 1, encoder)
         report(share)
@@ -101,7 +104,7 @@ def send(
         if ends:
             done.append(_end(encoder))
             encoder, before, held = Encoder(), before + len(done[-1]), 0
-        upcoming = _next(chain, image, samples, planned, wish, size, done, held)
+        upcoming = control.next_level(done, held)
         if not ends and upcoming is None:
             done.append(_end(encoder))
         elif not ends:
@@ -115,51 +118,72 @@ def _end(encoder: Encoder) -> bytes:
     return encoder.finish()
 
 
-def _next(
-    chain: Chain,
-    image: Tensor,
-    samples: Samples,
-    planned: Sequence[int],
-    wish: Wish,
-    size: Size,
-    done: Sequence[bytes],
-    held: int,
-) -> int | None:
-    """The level that the next step leads to; None when the chain ends.
+@dataclass(frozen=True)
+class _Control:
+    """Decides after each step where the next one leads.
 
-    Args:
-        done: the sections so far.
-        held: bytes of the section that the step comes into.
+    Attributes:
+        chain: that sends the image.
+        image: (1, 3, h, w), the clean image.
+        samples: (h, w, 1 or 3), the same.
+        planned: levels, if the goal is met as forecast.
+        size: see `PayloadSize`.
     """
-    at = chain.level
-    ahead = [level for level in planned if at is None or level > at]
-    if at is not None and not ahead:
-        if wish.size is not None:
-            ahead = [at + OCTAVE]
-        elif wish.psnr is not None and (reached := psnr(samples, chain.estimate())) < wish.psnr:
-            if at >= HIGHEST:
-                raise OptionError(f"{wish.psnr} dB are out of reach, {reached:.2f} dB are not")
-            ahead = [min(at + OCTAVE // 4, HIGHEST)]
-    if not ahead or ahead[0] > HIGHEST:
-        return None
-    high, allowed = ahead[0], wish.size
-    if allowed is None:
-        return high
-    gains = chain.gains(image)
 
-    def fits(level: int) -> bool:
-        bits = chain.price(gains, level) + _SPARE_BITS
-        return size([*done, bytes(held + bits // 8 + 1)]) <= allowed
+    chain: Chain
+    image: Tensor
+    samples: Samples
+    planned: Sequence[int]
+    goal: Goal
+    size: PayloadSize
 
-    if fits(high):
-        return high
-    if at is None:
-        return None
-    low = at
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low if low - at >= _LEAST_STEP else None
+    def next_level(self, done: Sequence[bytes], held: int) -> int | None:
+        """The level that the next step leads to; None when the chain ends.
+
+        Args:
+            done: the sections so far.
+            held: bytes of the section that the step comes into.
+
+        Raises:
+            OptionError: the picture cannot be as good as asked for.
+        """
+        at = self.chain.level
+        high = self._wanted()
+        if high is None or high > HIGHEST:
+            return None
+        allowed = self.goal.size
+        if allowed is None:
+            return high
+        gains = self.chain.gains(self.image)
+
+        def fits(level: int) -> bool:
+            bits = self.chain.price(gains, level) + _SPARE_BITS
+            return self.size([*done, bytes(held + bits // 8 + 1)]) <= allowed
+
+        if fits(high):
+            return high
+        if at is None:
+            return None
+        low = at
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return low if low - at >= _LEAST_STEP else None
+
+    def _wanted(self) -> int | None:
+        """The level after the present one, whatever it costs; None: the goal is met."""
+        at, wanted = self.chain.level, self.goal.psnr
+        if at is None:
+            return self.planned[0]
+        if ahead := [level for level in self.planned if level > at]:
+            return ahead[0]
+        if self.goal.size is not None:
+            return at + OCTAVE
+        if wanted is None or (reached := psnr(self.samples, self.chain.estimate())) >= wanted:
+            return None
+        if at >= HIGHEST:
+            raise out_of_reach(wanted, reached)
+        return min(at + OCTAVE // 4, HIGHEST)
 
 
 def receive(chain: Chain, payloads: Sequence[bytes], first: int) -> Iterator[Chain]:
@@ -182,26 +206,26 @@ def receive(chain: Chain, payloads: Sequence[bytes], first: int) -> Iterator[Cha
 
 def _code_flag(ends: bool | None, coder: Coder) -> int:
     """Whether a section ends behind a step."""
-    given = None if ends is None else np.array([int(ends)], np.int32)
-    return int(coder.code(given, Categorical(np.ones((1, 2), np.float32)))[0])
+    symbol = None if ends is None else np.array([int(ends)], np.int32)
+    return int(coder.code(symbol, Categorical(np.ones((1, 2), np.float32)))[0])
 
 
 def _forecast(
-    chain: Chain, image: Tensor, samples: Samples, first: int, wish: Wish, size: Size
+    chain: Chain, image: Tensor, samples: Samples, first: int, goal: Goal, size: PayloadSize
 ) -> int:
-    """About the level at which the wish comes true, from long steps with an ideal coder."""
+    """About the level at which the goal is met, from long steps with an ideal coder."""
     level, bits = first, 0.0
     points: list[tuple[float, float]] = []
     while level <= HIGHEST:
         bits += chain.skip(image, level)
-        if wish.size is not None:
-            goal, reached = math.log(max(wish.size, 64)), math.log(size([bytes(int(bits / 8))]))
+        if goal.size is not None:
+            wanted, reached = math.log(max(goal.size, 64)), math.log(size([bytes(int(bits / 8))]))
         else:
-            assert wish.psnr is not None
-            goal, reached = wish.psnr, psnr(samples, chain.estimate())
+            assert goal.psnr is not None
+            wanted, reached = goal.psnr, psnr(samples, chain.estimate())
         points.append((reached, level))
-        if reached >= goal:
+        if reached >= wanted:
             break
         level += 3 * OCTAVE // 2
     values, at = zip(*points, strict=True)
-    return max(first, round(float(np.interp(goal, values, at))))
+    return max(first, round(float(np.interp(wanted, values, at))))

@@ -1,32 +1,36 @@
-"""WebP and PNG as codecs of the container: what an image falls back to when they are smaller."""
+"""WebP and PNG as codecs of the container, for images that they code in fewer bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
 from ...bitstream.container import Contents, Section, SectionKind
-from ...bitstream.errors import CorruptError, OptionError, TruncatedError
+from ...bitstream.errors import CorruptError, TruncatedError
 from ..image.metadata import unpack_metadata
 from ..image.raster import Mode, Raster, Samples
-from ..protocol import Decoding, Encoded, Report, parse_options
+from ..options import Doc, Options
+from ..protocol import Decoding, Encoded, Report, Size
 from . import webp_png
 
-WEBP_MAX_PIXELS = 2**25
-"""Larger images take WebP's encoder gigabytes of memory."""
+
+@dataclass(frozen=True, kw_only=True)
+class WebP(Options):
+    """Options of lossless `webp`, for up to 2^25 pixels.
+
+    Raises:
+        OptionError: a value is not supported.
+    """
+
+    effort: Annotated[
+        int, Doc("effort of the search: more makes smaller files and takes longer", 0, 3)
+    ] = 0
 
 
-@dataclass(frozen=True)
-class NoOptions:
-    """These codecs have no options."""
-
-
-@dataclass(frozen=True)
-class WebPOptions:
-    """Attributes: effort: 0 to 3; a higher one searches longer for a smaller file."""
-
-    effort: int = webp_png.Effort.FAST
+@dataclass(frozen=True, kw_only=True)
+class Png(Options):
+    """Options of `png`, which takes every layout: none."""
 
 
 def _single(contents: Contents) -> bytes:
@@ -38,23 +42,21 @@ def _single(contents: Contents) -> bytes:
     return payloads[0]
 
 
-class WebP:
-    """Lossless WebP of the samples, up to 2^25 pixels."""
+class WebPCodec:
+    """The codec behind the common protocol (codec/protocol.py)."""
 
     ID: ClassVar[int] = 2
     NAME: ClassVar[str] = "webp"
     LOSSLESS: ClassVar[bool] = True
+    OPTIONS: ClassVar[type[Options]] = WebP
 
-    def encode(self, raster: Raster, options: Mapping[str, Any], report: Report) -> Encoded | None:
-        asked = parse_options(WebPOptions, options).effort
-        if asked not in tuple(webp_png.Effort):
-            raise OptionError(f"effort {asked!r}; supported are 0 to {max(webp_png.Effort)}")
-        if raster.width * raster.height > WEBP_MAX_PIXELS:
-            return None
-        payload = webp_png.encode_webp(raster, webp_png.Effort(asked))
+    def encode(self, raster: Raster, options: WebP, report: Report, size: Size) -> Encoded | None:
+        payload = webp_png.encode_webp(raster, webp_png.Effort(options.effort))
         return None if payload is None else Encoded(b"", [Section(SectionKind.DATA, payload)])
 
-    def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
+    def decode(
+        self, contents: Contents, decoding: Decoding, report: Report, *, previews: bool
+    ) -> Iterator[Samples]:
         header = contents.header
         mode = Mode(header.mode)
         palette = b""
@@ -71,18 +73,20 @@ class WebP:
         return {}
 
 
-class Png:
-    """PNG of the samples; takes every layout."""
+class PngCodec:
+    """The codec behind the common protocol (codec/protocol.py)."""
 
     ID: ClassVar[int] = 3
     NAME: ClassVar[str] = "png"
     LOSSLESS: ClassVar[bool] = True
+    OPTIONS: ClassVar[type[Options]] = Png
 
-    def encode(self, raster: Raster, options: Mapping[str, Any], report: Report) -> Encoded | None:
-        parse_options(NoOptions, options)
+    def encode(self, raster: Raster, options: Png, report: Report, size: Size) -> Encoded | None:
         return Encoded(b"", [Section(SectionKind.DATA, webp_png.encode_png(raster))])
 
-    def decode(self, contents: Contents, decoding: Decoding, report: Report) -> Iterator[Samples]:
+    def decode(
+        self, contents: Contents, decoding: Decoding, report: Report, *, previews: bool
+    ) -> Iterator[Samples]:
         header = contents.header
         mode = Mode(header.mode)
         samples = webp_png.decode_png(_single(contents), mode, header.width, header.height)

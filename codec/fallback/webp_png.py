@@ -34,6 +34,7 @@ from ..image.read import PixelLimit
 from ..image.write import png_chunk
 
 WEBP_MAX_SIDE: Final = 16383
+WEBP_MAX_PIXELS: Final = 2**25  # larger images take WebP's encoder gigabytes of memory
 
 
 class Effort(IntEnum):
@@ -64,8 +65,10 @@ _PACKED: Final = (Mode.BILEVEL, Mode.PALETTE8)
 
 
 def encode_webp(raster: Raster, effort: Effort = Effort.FAST) -> bytes | None:
-    """Lossless WebP of the samples, or None for 16-bit modes and sides above 16383."""
+    """Lossless WebP of the samples, or None for 16-bit modes and images that are too large."""
     if raster.mode.dtype != np.uint8 or max(raster.width, raster.height) > WEBP_MAX_SIDE:
+        return None
+    if raster.width * raster.height > WEBP_MAX_PIXELS:
         return None
     grey = _webp(_spread(raster.samples), effort)
     if raster.mode is not Mode.PALETTE8:

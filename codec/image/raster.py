@@ -52,6 +52,11 @@ class Mode(IntEnum):
         return _LAYOUTS[self].has_alpha
 
     @property
+    def colours(self) -> int:
+        """Channels without opacity."""
+        return self.channels - self.has_alpha
+
+    @property
     def pillow(self) -> str | None:
         """Pillow's name of the mode, or None where Pillow has no such mode."""
         return _LAYOUTS[self].pillow

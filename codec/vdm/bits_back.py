@@ -41,7 +41,6 @@ from ...models.vdm import (
 
 Int64s = NDArray[np.int64]
 
-MAX_STEPS = LOG_SIGMA_MAX - LOG_SIGMA_MIN
 MEAN_FRAC = 4
 """Fractional bits of p's means, in units of values: the finest deviations are a few units."""
 
@@ -156,7 +155,7 @@ class BitsBack:
 
     Args:
         network: frozen.
-        steps: 1 to MAX_STEPS.
+        steps: 1 to LOG_SIGMA_MAX - LOG_SIGMA_MIN.
     """
 
     def __init__(self, network: VdmNet, steps: int) -> None:

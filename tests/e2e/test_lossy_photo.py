@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 import noisepress
 from noisepress.benchmarks.document import PHOTO
 from noisepress.benchmarks.quality import psnr
-from noisepress.codec.protocol import RENDERINGS
+from noisepress.codec.protocol import Render
 from noisepress.models import registry
 
 MODELS = {"diffc": ["diffc-photo"], "hfd": ["hfd-photo", "hfd-photo-decoder"]}
@@ -88,7 +89,7 @@ def test_a_photograph_at_a_low_rate(data: bytes, photo: NDArray[np.uint8], codec
 def test_other_machines_decode_the_same_picture(
     machine: str, data: bytes, photo: NDArray[np.uint8]
 ) -> None:
-    for render in RENDERINGS:
+    for render in get_args(Render):
         expected = psnr(noisepress.decode(data, render=render), photo)
         with MACHINES[machine]():
             found = psnr(noisepress.decode(data, render=render), photo)

@@ -70,7 +70,11 @@ def test_fields(heading: str, fields: Sequence[Field]) -> None:
 
 @pytest.mark.parametrize(
     ("codec", "fields"),
-    [(diffc.Diffc, diffc.FIELDS), (vdm.Vdm, vdm.FIELDS), (hfd.Hfd, hfd.FIELDS)],
+    [
+        (diffc.DiffcCodec, diffc.FIELDS),
+        (vdm.VdmCodec, vdm.FIELDS),
+        (hfd.HfdCodec, hfd.FIELDS),
+    ],
 )
 def test_parameters(codec: type[Codec], fields: Sequence[Field]) -> None:
     table = chapter(codec.ID, codec.NAME).split("\n### Parameters\n", 1)[1].split("\n### ", 1)[0]
@@ -79,7 +83,7 @@ def test_parameters(codec: type[Codec], fields: Sequence[Field]) -> None:
 
 def test_every_codec_has_a_chapter() -> None:
     headings = "".join(re.findall(r"^## Codecs? (.*)$", TEXT, re.MULTILINE))
-    for codec in registry._CODECS:
+    for codec in registry.CODECS:
         assert str(codec.ID) in headings and f"`{codec.NAME}`" in headings
 
 
@@ -125,7 +129,7 @@ def test_numbers_of_the_entropy_models() -> None:
 
 
 def test_numbers_of_hfd() -> None:
-    text = " ".join(chapter(hfd.Hfd.ID, hfd.Hfd.NAME).split())
+    text = " ".join(chapter(hfd.HfdCodec.ID, hfd.HfdCodec.NAME).split())
     low, high = entropy.DEVIATION_LOW, entropy.DEVIATION_HIGH
     energy = f"(min(max(a, {low}), {high}) + {-low}) / {entropy.DEVIATION_UNITS // 2}"
     assert f"2^floor({energy})" in text and f"min(max(a - b, {low}), {high})" in text

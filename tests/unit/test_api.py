@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from io import BytesIO
@@ -34,7 +34,7 @@ from noisepress.codec.fallback import webp_png
 from noisepress.codec.image.raster import Mode, Palette, Raster
 from noisepress.codec.image.read import from_pillow
 from noisepress.codec.image.write import to_pillow
-from noisepress.codec.registry import Attempt
+from noisepress.codec.options import Options
 from noisepress.models import registry
 from noisepress.models.exact import Exact
 from noisepress.models.lattice import LatticeConfig, LatticeNet
@@ -268,9 +268,9 @@ def test_the_winner_is_checked(lattice_model: str, monkeypatch: pytest.MonkeyPat
     checked = []
     original = api._checked
 
-    def spied(raster: Raster, file: bytes, models: Sequence[str]) -> bytes:
+    def spied(raster: Raster, file: bytes, options: Options) -> bytes:
         checked.append(file)
-        return original(raster, file, models)
+        return original(raster, file, options)
 
     monkeypatch.setattr(api, "_checked", spied)
     data = noisepress.encode(flat, model=lattice_model)
@@ -306,9 +306,9 @@ def test_webp_searches_as_long_as_it_may_win(
 
     monkeypatch.setattr(webp_png, "encode_webp", spied)
     raster = Raster(picture(64, 64), Mode.RGB8)
-    smallest = min(map(len, api._fallback_files(raster, Attempt("none", {}), 0)))
+    smallest = min(map(len, api._fallback_files(raster, noisepress.Ardm(), 0)))
     tried.clear()
-    api._fallback_files(raster, Attempt("none", {}), round(share * smallest))
+    api._fallback_files(raster, noisepress.Ardm(), round(share * smallest))
     assert tried == efforts
 
 

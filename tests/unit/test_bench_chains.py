@@ -11,7 +11,8 @@ import pytest
 from noisepress.benchmarks import chains
 from noisepress.benchmarks.chains import Point, Variant, flat, measure, middle, summaries
 from noisepress.codec.diffc.chain import Errors
-from noisepress.codec.diffc.codec import Options, Parameters
+from noisepress.codec.diffc.coding import denoiser
+from noisepress.models.registry import find
 
 PICTURE = np.random.default_rng(0).integers(100, 140, (24, 40, 3)).astype(np.uint8)
 
@@ -49,7 +50,7 @@ def test_measured_files(coder: str) -> None:
 
 
 def test_flat_errors_have_the_same_mean() -> None:
-    _, errors = Parameters.choose(Options()).denoiser()
+    _, errors = denoiser(find("diffc-photo"), "cpu")
     even = flat(errors)
     assert isinstance(even, Errors) and even.first == errors.first
     for level in (None, -100, 0, 77):

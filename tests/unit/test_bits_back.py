@@ -17,9 +17,11 @@ from noisepress.bitstream.errors import CorruptError
 from noisepress.bitstream.information import OCTAVE
 from noisepress.bitstream.noise import words
 from noisepress.codec.vdm import bits_back
-from noisepress.codec.vdm.bits_back import MAX_STEPS, MEAN_FRAC, BitsBack
+from noisepress.codec.vdm.bits_back import MEAN_FRAC, BitsBack
 from noisepress.models import registry
 from noisepress.models.vdm import LOG_SIGMA_MAX, LOG_SIGMA_MIN, PLANES, UNITS, VdmNet, gauge
+
+MAX_STEPS = LOG_SIGMA_MAX - LOG_SIGMA_MIN
 
 CHAINS = [1, 2, 7, 50]
 

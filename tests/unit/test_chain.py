@@ -19,6 +19,7 @@ from noisepress.bitstream.information import BIT, OCTAVE
 from noisepress.bitstream.reverse_channel import Pfr, ReverseCoder, Trellis
 from noisepress.codec.diffc import chain as module
 from noisepress.codec.diffc.chain import LONGEST_STEP, Chain, Errors, Estimate
+from noisepress.codec.protocol import Decoding
 from noisepress.models.dct import BLOCK, CLASSES, to_blocks
 from noisepress.models.diffusion import noisy
 from noisepress.models.gaussian import GaussianDenoiser
@@ -379,7 +380,7 @@ def image_from(render: Any, detail: float = 1, last: int = -OCTAVE) -> tuple[Ten
     for level in LEVELS:
         if level <= last:
             chain.skip(IMAGE, level)
-    return chain.picture(render, detail), chain
+    return chain.picture(Decoding(render=render, detail=detail)), chain
 
 
 def test_flow_without_detail_is_the_estimate() -> None:
@@ -413,7 +414,7 @@ def test_renderings_are_deterministic_and_leave_the_chain_alone() -> None:
     for render in ("flow", "ancestral"):
         found, chain = image_from(render)
         before = chain.z.clone()
-        assert torch.equal(chain.picture(render, 1), found)
+        assert torch.equal(chain.picture(Decoding(render=render, detail=1)), found)
         assert torch.equal(chain.z, before) and chain.level == -OCTAVE
         images[render] = found
     assert not torch.allclose(images["flow"], images["ancestral"], atol=0.1)
@@ -421,11 +422,12 @@ def test_renderings_are_deterministic_and_leave_the_chain_alone() -> None:
 
 @pytest.mark.parametrize("render", ["flow", "ancestral"])
 def test_renderings_of_pure_noise_and_of_clean_images_are_the_estimate(render: Any) -> None:
-    assert not chain_of().picture(render, 1).any()
+    assert not chain_of().picture(Decoding(render=render, detail=1)).any()
     chain = chain_of()
     level = torch.tensor([11 * OCTAVE * NATS])
     chain.z, chain.level = noisy(IMAGE, chain.z, level), 11 * OCTAVE
-    torch.testing.assert_close(chain.picture(render, 1), chain.estimate(), rtol=0, atol=1e-5)
+    found = chain.picture(Decoding(render=render, detail=1))
+    torch.testing.assert_close(found, chain.estimate(), rtol=0, atol=1e-5)
 
 
 def test_renderings_call_the_denoiser_once_in_two_octaves() -> None:
@@ -436,9 +438,9 @@ def test_renderings_call_the_denoiser_once_in_two_octaves() -> None:
         return ideal(z, logsnr)
 
     renders: list[tuple[Callable[[Chain], Tensor], int]] = [
-        (lambda chain: chain.picture("flow", 1), 6),
-        (lambda chain: chain.picture("ancestral", 0), 6),
-        (lambda chain: chain.picture("flow", 0.5), 4),
+        (lambda chain: chain.picture(Decoding(render="flow", detail=1)), 6),
+        (lambda chain: chain.picture(Decoding(render="ancestral", detail=0)), 6),
+        (lambda chain: chain.picture(Decoding(render="flow", detail=0.5)), 4),
     ]
     for render, count in renders:
         chain = chain_of(spied, side=16)

@@ -10,7 +10,7 @@ import torch
 
 import noisepress
 from noisepress.bitstream.errors import ModelError
-from noisepress.codec.diffc import codec as diffc
+from noisepress.codec.diffc import coding as diffc
 from noisepress.models import registry
 from noisepress.models.autoencoder import Autoencoder, AutoencoderConfig
 from noisepress.models.storage import placed

@@ -36,7 +36,7 @@ from noisepress.codec.diffc.chain import (
     lowest_level,
     quality_level,
 )
-from noisepress.codec.diffc.codec import Diffc
+from noisepress.codec.diffc.codec import DiffcCodec
 from noisepress.codec.image.raster import Mode, Palette, Raster
 from noisepress.models import registry, tiling
 from noisepress.models.storage import read_network, write_network
@@ -769,4 +769,4 @@ def test_padding_repeats_the_last_row_and_column(shape: tuple[int, int, int]) ->
 
 
 def test_codec_is_lossy_and_has_an_id_of_its_own() -> None:
-    assert (Diffc.ID, Diffc.NAME, Diffc.LOSSLESS) == (4, "diffc", False)
+    assert (DiffcCodec.ID, DiffcCodec.NAME, DiffcCodec.LOSSLESS) == (4, "diffc", False)

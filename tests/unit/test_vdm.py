@@ -22,11 +22,18 @@ from noisepress.bitstream.errors import (
     OptionError,
     UnsupportedImageError,
 )
-from noisepress.codec.vdm.bits_back import MAX_STEPS
-from noisepress.codec.vdm.codec import MAX_STEPS as MOST
-from noisepress.codec.vdm.codec import Parameters
+from noisepress.codec import model_reference
+from noisepress.codec.vdm.codec import STEPS
 from noisepress.models import registry
-from noisepress.models.vdm import VdmNet, bases, from_planes, hidden_pixels, to_planes
+from noisepress.models.vdm import (
+    LOG_SIGMA_MAX,
+    LOG_SIGMA_MIN,
+    VdmNet,
+    bases,
+    from_planes,
+    hidden_pixels,
+    to_planes,
+)
 from noisepress.training.losses import vdm_bits, vdm_terms
 
 
@@ -105,9 +112,9 @@ def test_grey_is_left_to_the_carriers(models: dict[str, Any]) -> None:
     assert noisepress.inspect(data).codec in ("webp", "png")
 
 
-@pytest.mark.parametrize("steps", [0, MAX_STEPS + 1, 2.5, "3"])
+@pytest.mark.parametrize("steps", [0, STEPS[1] + 1, 2.5, "3"])
 def test_steps_out_of_range_are_refused(steps: object, models: dict[str, Any]) -> None:
-    with pytest.raises(OptionError, match=f"whole numbers from 1 to {MOST}$"):
+    with pytest.raises(OptionError, match=f"whole numbers from 1 to {STEPS[1]}$"):
         encoded(picture(8, 8), models, steps=steps)
 
 
@@ -149,14 +156,19 @@ def test_a_file_decodes_alike_everywhere(
         return forward(known, noisy, level)
 
     monkeypatch.setattr(changed, "forward", in_other_numbers)
-    monkeypatch.setattr(Parameters, "vdm", lambda self: changed)
+    loaded = model_reference.load_network
+
+    def load(card: registry.Card, kind: Any) -> Any:
+        return changed if kind is VdmNet else loaded(card, kind)
+
+    monkeypatch.setattr("noisepress.codec.vdm.coding.load_network", load)
     with machine(threads, onednn):
         found = noisepress.decode(data, model=list(models.values()))
     np.testing.assert_array_equal(found, image)
 
 
 def test_the_limit_is_the_chains() -> None:
-    assert MOST == MAX_STEPS
+    assert STEPS == (1, LOG_SIGMA_MAX - LOG_SIGMA_MIN)
 
 
 def test_damaged_details_are_found(models: dict[str, Any]) -> None:

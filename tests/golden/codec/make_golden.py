@@ -23,8 +23,9 @@ from PIL import Image
 import noisepress
 from noisepress.bitstream.coders import Decoder
 from noisepress.bitstream.container import SectionKind, read
+from noisepress.bitstream.header import unpack_all
 from noisepress.bitstream.noise import words
-from noisepress.codec.hfd.codec import unpack_fields
+from noisepress.codec.hfd.codec import FIELDS
 from noisepress.codec.hfd.hyperprior import Hyperprior
 from noisepress.codec.image.raster import Mode, Palette, Raster
 from noisepress.models import registry
@@ -199,7 +200,7 @@ def latents(data: bytes, model: str) -> str:
     """Digest of an hfd file's latents in 1/16 of a level."""
     contents = read(data)
     header = contents.header
-    rate = unpack_fields(header.parameters)["rate"]
+    rate = unpack_all(FIELDS, header.parameters, "hfd")["rate"]
     network = registry.load(registry.find(model))
     assert isinstance(network, Autoencoder)
     height, width = (-(-side // 64) * 4 for side in (header.height, header.width))

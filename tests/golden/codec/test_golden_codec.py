@@ -18,7 +18,8 @@ import noisepress
 from noisepress.bitstream.coders import Decoder
 from noisepress.bitstream.container import SectionKind, read
 from noisepress.bitstream.errors import ModelError
-from noisepress.codec.hfd.codec import unpack_fields
+from noisepress.bitstream.header import unpack_all
+from noisepress.codec.hfd.codec import FIELDS
 from noisepress.codec.hfd.hyperprior import Hyperprior
 from noisepress.models import registry
 from noisepress.models.autoencoder import Autoencoder
@@ -65,7 +66,7 @@ def test_latents_are_the_same_everywhere(name: str) -> None:
     entry = MANIFEST[name]
     contents = read((FOLDER / name).read_bytes())
     header = contents.header
-    rate = unpack_fields(header.parameters)["rate"]
+    rate = unpack_all(FIELDS, header.parameters, "hfd")["rate"]
     network = registry.load(registry.find(models_of(entry)[0]))
     assert isinstance(network, Autoencoder)
     height, width = (-(-side // 64) * 4 for side in (header.height, header.width))

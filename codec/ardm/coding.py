@@ -1,0 +1,109 @@
+"""The ardm codec at work: an image to data sections and back."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from functools import lru_cache
+
+from ...bitstream.coders import Coder, Decoder, Encoder, Tally
+from ...bitstream.container import Contents, Section, SectionKind
+from ...bitstream.errors import CorruptError, ModelError
+from ...models.lattice import LatticeNet
+from ...models.masked import STAGES, MaskedNet
+from ..alpha import split_alpha, with_alpha
+from ..image.raster import Mode, Raster, Samples
+from ..model_reference import load_network
+from ..protocol import Encoded, Report, watched
+from . import groups
+from .codec import MODES, SCHEDULES, Parameters
+from .lattice import Lattice, sections
+from .random_order import RandomOrder
+
+
+def encode(raster: Raster, parameters: Parameters, report: Report) -> Encoded:
+    """The sections of an image of a layout in `MODES`.
+
+    Raises:
+        ModelError: the model is made for another order, or damaged.
+    """
+    colour, alpha = split_alpha(raster)
+    encoders = [Encoder() for _ in range(_section_count(parameters, *colour.shape[:2]))]
+    coders = watched(encoders, report, _share(parameters))
+    _exhaust(parameters, colour, coders)
+    data = [Section(SectionKind.DATA, encoder.finish()) for encoder in encoders]
+    return Encoded(parameters.pack(), [*data, *alpha])
+
+
+def estimate(raster: Raster, parameters: Parameters) -> float:
+    """Bits of the data sections by the model's probabilities; nothing is written.
+
+    Raises:
+        ModelError: see `encode`.
+    """
+    tally = Tally()
+    colour = raster.samples[..., : raster.mode.colours]
+    _exhaust(parameters, colour, itertools.repeat(tally))
+    return tally.bits
+
+
+def decode(contents: Contents, parameters: Parameters, report: Report) -> Iterator[Samples]:
+    """The picture (h', w', c) after each whole data section.
+
+    Raises:
+        CorruptError: the layout or the number of sections does not fit, or a section is damaged.
+        ModelError: see `encode`.
+    """
+    header = contents.header
+    mode = Mode(header.mode)
+    if mode not in MODES[parameters.order]:
+        raise CorruptError(f"ardm in {parameters.order} order has no {mode.name} images")
+    decoders = [Decoder(data) for data in contents.payloads(SectionKind.DATA)]
+    planned = sum(kind == SectionKind.DATA for kind, _ in contents.table)
+    if planned != _section_count(parameters, header.height, header.width):
+        raise CorruptError(f"{planned} data sections do not fit the image's size")
+    shape = (header.height, header.width, mode.colours)
+    pictures = _loop(parameters).run(None, shape, watched(decoders, report, _share(parameters)))
+    for done, picture in zip(range(1, len(decoders) + 1), pictures, strict=False):
+        yield with_alpha(picture, contents, complete=done == planned)
+
+
+def _section_count(parameters: Parameters, height: int, width: int) -> int:
+    """How many data sections an image takes."""
+    return STAGES if parameters.order == "random" else len(sections(height, width))
+
+
+def _share(parameters: Parameters) -> float:
+    """How much of a sample one coded symbol is."""
+    return 1 / STAGES if parameters.order == "random" else 1.0
+
+
+def _loop(parameters: Parameters) -> Lattice | RandomOrder:
+    """The loop that codes with these parameters.
+
+    Raises:
+        ModelError: the model is made for another order, or has no loss curves.
+    """
+    card, values = parameters.card, parameters.values
+    if parameters.order == "lattice":
+        return Lattice(load_network(card, LatticeNet), values["block"])
+    network = load_network(card, MaskedNet)
+    curves = tuple(tuple(curve) for curve in card.tables.get("curves", ()))
+    if [len(curve) for curve in curves] != [groups.GRID] * STAGES:
+        raise ModelError(f"model {card.name} has no loss curves")
+    dynamic = SCHEDULES[values["schedule"]] == "dynamic"
+    calls = values["calls"]
+    ends = _dynamic(curves, calls) if dynamic else groups.equal(STAGES, calls)
+    return RandomOrder(network, values["seed"], ends)
+
+
+@lru_cache(maxsize=8)
+def _dynamic(curves: tuple[tuple[int, ...], ...], calls: int) -> list[list[int]]:
+    return groups.dynamic(curves, calls)
+
+
+def _exhaust(parameters: Parameters, samples: Samples, coders: Iterator[Coder]) -> None:
+    """Run the coding loop to its end."""
+    shape = (samples.shape[0], samples.shape[1], samples.shape[2])
+    deque(_loop(parameters).run(samples, shape, coders), maxlen=0)

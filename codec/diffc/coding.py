@@ -1,0 +1,127 @@
+"""The diffc codec at work: an image to data sections and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...bitstream.container import Contents, Section, SectionKind
+from ...bitstream.errors import ModelError
+from ...bitstream.reverse_channel import Pfr, Product, ReverseCoder, Trellis
+from ...models import tiling
+from ...models.registry import Card
+from ...models.unet import UNet
+from ..alpha import split_alpha
+from ..image.raster import Raster, Samples
+from ..lossy import rendered
+from ..model_reference import load_network
+from ..pixels import padded
+from ..protocol import Decoding, Encoded, Report, Size
+from .chain import Chain, Errors, Estimate, lowest_level, quality_level
+from .codec import Diffc, Parameters
+from .rate_control import Goal, receive, send
+
+
+def encode(
+    raster: Raster, options: Diffc, parameters: Parameters, report: Report, size: Size
+) -> Encoded:
+    """The sections of an image of an 8-bit layout.
+
+    Raises:
+        OptionError: the file cannot be as small as asked for, or the picture as good.
+        ModelError: the model is made for another codec, or there is no such device.
+    """
+    height, width = raster.height, raster.width
+    colour, alpha = split_alpha(raster)
+
+    goal = Goal(
+        level=quality_level(options.quality),
+        size=options.allowed_bytes(raster),
+        psnr=options.psnr,
+        steps=options.steps,
+    )
+    payloads = send(
+        colour,
+        lambda: chain(parameters, height, width, options.device),
+        lowest_level(height, width),
+        goal,
+        lambda payloads: size(encoded(parameters, payloads, alpha)),
+        report,
+    )
+    return encoded(parameters, payloads, alpha)
+
+
+def encoded(
+    parameters: Parameters, payloads: Sequence[bytes], alpha: Sequence[Section] = ()
+) -> Encoded:
+    """An encoded image of these data sections."""
+    data = [Section(SectionKind.DATA, payload) for payload in payloads]
+    return Encoded(parameters.pack(), [*data, *alpha])
+
+
+def decode(
+    contents: Contents,
+    parameters: Parameters,
+    decoding: Decoding,
+    report: Report,
+    *,
+    previews: bool,
+) -> Iterator[Samples]:
+    """The picture after each whole data section, see `protocol.Codec.decode`."""
+    height, width = contents.header.height, contents.header.width
+    received = chain(parameters, height, width, decoding.device)
+    payloads = contents.payloads(SectionKind.DATA)
+    steps = receive(received, payloads, lowest_level(height, width))
+    images = (partial(received.picture, decoding) for _ in steps)
+    yield from rendered(contents, images, report, previews=previews)
+
+
+def chain(parameters: Parameters, height: int, width: int, device: str) -> Chain:
+    """A chain of images of a size, at its start.
+
+    Raises:
+        ModelError: the model is made for another codec, or there is no such device.
+    """
+    sides = padded(height, width, UNet.MULTIPLE)
+    denoise, errors = denoiser(parameters.card, device)
+    return Chain(denoise, errors, *sides, _reverse(parameters, device), parameters.seed)
+
+
+def denoiser(card: Card, device: str) -> tuple[Estimate, Errors]:
+    """The denoiser of a model, for images of any size, and how large its errors are.
+
+    Raises:
+        ModelError: see `chain`.
+    """
+    network = load_network(card, UNet, device)
+    try:
+        errors = Errors.parse(card.tables)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"model {card.name} has no table of errors") from error
+
+    def denoise(z: Tensor, logsnr: float) -> Tensor:
+        return tiling.estimate(network, z, logsnr)
+
+    return denoise, errors
+
+
+def _reverse(parameters: Parameters, device: str) -> ReverseCoder:
+    """The reverse channel coder, its matrix products on a device."""
+    product = None if device == "cpu" else _product(device)
+    return Pfr(product) if parameters.reverse == "pfr" else Trellis(parameters.states, product)
+
+
+def _product(device: str) -> Product:
+    """The product of matrices (n, v) and (s, v), on a device."""
+
+    def product(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+        left, right = (torch.from_numpy(matrix).to(device) for matrix in (a, b))
+        found: NDArray[np.float32] = (left @ right.T).cpu().numpy()
+        return found
+
+    return product

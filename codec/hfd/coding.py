@@ -1,0 +1,130 @@
+"""The hfd codec at work: an image to data sections and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+from torch import Tensor
+
+from ...bitstream.container import Contents, Section, SectionKind
+from ...bitstream.errors import CorruptError, ModelError, OptionError
+from ...bitstream.information import OCTAVE
+from ...models.autoencoder import Autoencoder
+from ...models.registry import Card
+from ...models.unet import CHANNELS, Known, UNet
+from ..alpha import split_alpha
+from ..image.raster import Raster, Samples
+from ..lossy import out_of_reach, rendered
+from ..model_reference import load_network
+from ..protocol import Decoding, Encoded, Report, Size
+from .codec import Hfd, Parameters
+from .stages import Drawer, Picture, received
+
+
+def encode(
+    raster: Raster, options: Hfd, parameters: Parameters, report: Report, size: Size
+) -> Encoded:
+    """The sections of an image of an 8-bit layout.
+
+    Raises:
+        OptionError: the file cannot be as small as asked for, or the picture as good.
+        ModelError: a model is made for another purpose, or there is no such device.
+    """
+    drawer(parameters.decoder, parameters.seed)  # a file names a decoder that works
+    network = load_network(parameters.card, Autoencoder, options.device)
+    colour, alpha = split_alpha(raster)
+    picture = Picture(network, colour)
+    report(raster.samples.size / 2)
+
+    def at(rate: int) -> Encoded:
+        data = [Section(SectionKind.DATA, payload) for payload in picture.code(rate)]
+        return Encoded(replace(parameters, rate=rate).pack(), [*data, *alpha])
+
+    allowed = options.allowed_bytes(raster)
+    if allowed is not None:
+        return _largest(network.last_rate, at, size, allowed)
+    if options.psnr is not None:
+        return at(_least(network.last_rate, picture.psnr, options.psnr))
+    return at(round(options.quality / 100 * network.last_rate))
+
+
+def decode(
+    contents: Contents,
+    parameters: Parameters,
+    decoding: Decoding,
+    report: Report,
+    *,
+    previews: bool,
+) -> Iterator[Samples]:
+    """The picture after each whole data section, see `protocol.Codec.decode`."""
+    header = contents.header
+    network = load_network(parameters.card, Autoencoder, decoding.device)
+    if parameters.rate > network.last_rate:
+        raise CorruptError(
+            f"rate {parameters.rate}, model {parameters.card.name} has {network.last_rate}"
+        )
+    payloads = contents.payloads(SectionKind.DATA)
+
+    def image(synthesise: Callable[[], Known]) -> Tensor:
+        first = synthesise()
+        if decoding.render == "mmse":
+            return first.image
+        return drawer(parameters.decoder, parameters.seed, decoding.device).draw(first, decoding)
+
+    known = received(network, parameters.rate, payloads, header.height, header.width)
+    images = (partial(image, synthesise) for synthesise in known)
+    yield from rendered(contents, images, report, previews=previews)
+
+
+def drawer(card: Card, seed: int, device: str = "cpu") -> Drawer:
+    """What draws images with a score decoder's model.
+
+    Raises:
+        ModelError: the model is made for another codec, or there is no such device.
+    """
+    network = load_network(card, UNet, device)
+    if network.config.condition != CHANNELS:
+        raise ModelError(f"model {card.name} is not a score decoder for hfd")
+    levels = card.tables.get("levels")
+    return Drawer(network, levels and [level * math.log(2) / OCTAVE for level in levels], seed)
+
+
+def _largest(
+    last: int, at: Callable[[int], Encoded], size: Callable[[Encoded], int], allowed: int
+) -> Encoded:
+    """The file of the highest rate that is small enough, if sizes rise with the rate.
+
+    Raises:
+        OptionError: even the lowest rate takes more.
+    """
+    best: Encoded | None = None
+    low, high, least = 0, last, math.inf
+    while low <= high:
+        middle = (low + high) // 2
+        encoded = at(middle)
+        least = min(least, size(encoded))
+        if size(encoded) <= allowed:
+            best, low = encoded, middle + 1
+        else:
+            high = middle - 1
+    if best is None:
+        raise OptionError(f"{allowed} bytes are too few: the smallest file has {least}")
+    return best
+
+
+def _least(last: int, reached: Callable[[int], float], wanted: float) -> int:
+    """The lowest rate of a PSNR, if that rises with the rate.
+
+    Raises:
+        OptionError: the highest rate does not reach it.
+    """
+    if (most := reached(last)) < wanted:
+        raise out_of_reach(wanted, most)
+    low, high = 0, last
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) >= wanted else (middle + 1, high)
+    return low

@@ -1,0 +1,146 @@
+"""The vdm codec at work: one image or a group of them to sections, and back."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ...bitstream.coders import Decoder, Encoder, Stack
+from ...bitstream.container import Contents, Header, Section, SectionKind
+from ...bitstream.errors import CorruptError
+from ...bitstream.header import pack, unpack
+from ...models.lattice import LatticeNet
+from ...models.vdm import VdmNet
+from ..alpha import split_alpha, with_alpha
+from ..ardm.lattice import Lattice, sections
+from ..image.raster import Mode, Raster, Samples
+from ..model_reference import load_network
+from ..protocol import Encoded, Report, watched
+from .bits_back import BitsBack
+from .codec import DETAILS, MODES, Parameters
+from .tiles import Tiles
+
+_BLOCK = 512
+_COLOURS = 3
+
+
+def encode(raster: Raster, parameters: Parameters, report: Report) -> Encoded:
+    """The sections of an image of a layout in `MODES`.
+
+    Raises:
+        ModelError: a model is made for another purpose, or damaged.
+    """
+    (coarse,), details = encode_group([raster], parameters, report)
+    data = [one for one in coarse.sections if one.kind == SectionKind.DATA]
+    alpha = [one for one in coarse.sections if one.kind == SectionKind.ALPHA]
+    return Encoded(coarse.parameters, [*data, Section(SectionKind.DATA, details), *alpha])
+
+
+def encode_group(
+    rasters: Sequence[Raster], parameters: Parameters, report: Report
+) -> tuple[list[Encoded], bytes]:
+    """Sections of images of layouts in `MODES` without their details, and the details of all.
+
+    Raises:
+        ModelError: see `encode`.
+    """
+    coarse = lattice(parameters, finest=1)
+    found, colours = [], []
+    for raster in rasters:
+        colour, alpha = split_alpha(raster)
+        half = colour[::2, ::2]
+        encoders = [Encoder() for _ in sections(*half.shape[:2])]
+        shape = (half.shape[0], half.shape[1], _COLOURS)
+        deque(coarse.run(half, shape, watched(encoders, report)), maxlen=0)
+        data = [Section(SectionKind.DATA, encoder.finish()) for encoder in encoders]
+        found.append(Encoded(parameters.pack(), [*data, *alpha]))
+        colours.append(colour)
+    stack = Stack()
+    plain = _tiles(parameters).push(stack, colours, report)
+    return found, pack(DETAILS, {"plain": plain}) + stack.seal()
+
+
+def decode(contents: Contents, parameters: Parameters, report: Report) -> Iterator[Samples]:
+    """The picture (h', w', c) after each whole data section.
+
+    Raises:
+        CorruptError: the layout or the number of sections does not fit, or a section is damaged.
+        ModelError: see `encode`.
+    """
+    coarse = len(sections(*_half(contents.header)))
+    planned = sum(kind == SectionKind.DATA for kind, _ in contents.table)
+    if planned != coarse + 1:
+        raise CorruptError(f"{planned} data sections do not fit the image's size")
+    picture = None
+    for picture in _coarse(contents, parameters, report):
+        yield with_alpha(picture, contents, complete=False)
+    payloads = contents.payloads(SectionKind.DATA)
+    if picture is not None and len(payloads) == planned:
+        yield _whole([contents], [picture], payloads[-1], parameters, report)[0]
+
+
+def decode_group(
+    files: Sequence[Contents], details: bytes, parameters: Parameters, report: Report
+) -> list[Samples]:
+    """The images of `encode_group`.
+
+    Args:
+        files: all with the same parameters.
+
+    Raises:
+        CorruptError: the details or a file are damaged.
+        ModelError: see `encode`.
+    """
+    pictures = [deque(_coarse(one, parameters, report), maxlen=1)[0] for one in files]
+    return _whole(files, pictures, details, parameters, report)
+
+
+def _coarse(contents: Contents, parameters: Parameters, report: Report) -> Iterator[Samples]:
+    """The pictures (h', w', 3) up to half the resolution."""
+    header = contents.header
+    if Mode(header.mode) not in MODES:
+        raise CorruptError(f"vdm has no {Mode(header.mode).name} images")
+    coarse = lattice(parameters, finest=1)
+    half = _half(header)
+    payloads = contents.payloads(SectionKind.DATA)[: len(sections(*half))]
+    decoders = [Decoder(payload) for payload in payloads]
+    pictures = coarse.run(None, (*half, _COLOURS), watched(decoders, report))
+    # First the decoders, so that no picture is begun for which there is none.
+    yield from (picture for _, picture in zip(decoders, pictures, strict=False))
+
+
+def _whole(
+    files: Sequence[Contents],
+    pictures: Sequence[Samples],
+    details: bytes,
+    parameters: Parameters,
+    report: Report,
+) -> list[Samples]:
+    """The images whose pictures at half the resolution are given."""
+    tiles = _tiles(parameters)
+    values, position = unpack(DETAILS, details, 0)
+    images = []
+    for one, picture in zip(files, pictures, strict=True):
+        image = np.zeros((one.header.height, one.header.width, _COLOURS), np.uint8)
+        image[::2, ::2] = picture
+        images.append(image)
+    tiles.pop(Stack(details[position:]), images, values["plain"], report)
+    return [with_alpha(image, one, complete=True) for one, image in zip(files, images, strict=True)]
+
+
+def lattice(parameters: Parameters, finest: int) -> Lattice:
+    """The loop for images that are the level `finest` of a larger image's pyramid."""
+    return Lattice(load_network(parameters.coarse, LatticeNet), _BLOCK, finest)
+
+
+def _tiles(parameters: Parameters) -> Tiles:
+    """The loop for the finest pixels."""
+    chain = BitsBack(load_network(parameters.card, VdmNet), parameters.steps)
+    return Tiles(lattice(parameters, finest=0), chain)
+
+
+def _half(header: Header) -> tuple[int, int]:
+    """The sides of an image at half the resolution."""
+    return -(-header.height // 2), -(-header.width // 2)
