@@ -35,7 +35,7 @@ class LossyOptions(Options):
         None
     )
     psnr: Annotated[float | None, Doc("least PSNR of the mmse picture in dB", 0, none="any")] = None
-    device: Annotated[str, Doc("device of the networks: cpu, cuda, ...")] = "cpu"
+    device: Annotated[str, Doc("device of the networks, such as cpu or cuda")] = "cpu"
     seed: Annotated[int, Doc("seed of the shared random numbers", 0, 2**32 - 1)] = 0
 
     def __post_init__(self) -> None:

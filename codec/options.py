@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from os import PathLike, fspath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -46,7 +47,7 @@ class Option:
         kind: type of a value: int, float or str.
         default: value if none is given; None where the help says what happens then.
         optional: None is a value.
-        several: a sequence of values is taken as well as one.
+        several: a list or tuple of values is taken as well as one.
         choices: all values, of an option with few.
         doc: see `Doc`.
     """
@@ -88,12 +89,14 @@ class Option:
         """
         if value is None and self.optional:
             return None
-        if self.several and isinstance(value, Sequence) and not isinstance(value, str):
+        if self.several and isinstance(value, list | tuple):
             return tuple(self._one(each) for each in value)
         return self._one(value)
 
     def _one(self, value: Any) -> int | float | str:
         if self.kind is str:
+            if isinstance(value, PathLike):
+                value = fspath(value)
             if isinstance(value, str) and (not self.choices or value in self.choices):
                 return value
         elif isinstance(value, self._numbers) and not isinstance(value, bool):

@@ -46,7 +46,7 @@ class Decoding(Options):
         int | None,
         Doc("network evaluations of flow and ancestral", 1, 1000, none="the codec's own"),
     ] = None
-    device: Annotated[str, Doc("device of the lossy codecs' networks: cpu, cuda, ...")] = "cpu"
+    device: Annotated[str, Doc("device of the lossy codecs' networks, such as cpu or cuda")] = "cpu"
     model: Annotated[
         str | Sequence[str] | None,
         Doc("path of a model file that is not bundled; repeatable", none="none"),

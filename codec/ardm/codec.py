@@ -63,7 +63,7 @@ class Ardm(Options):
     ] = 512
     seed: Annotated[int, Doc("seed of the random order", *_SEED)] = 0
     schedule: Annotated[
-        Schedule, Doc("samples of a network call in random order: planned, or equally many")
+        Schedule, Doc("sizes of groups in random order: planned by the model's losses, or equal")
     ] = "dynamic"
     calls: Annotated[int, Doc("network calls in random order", *_CALLS)] = 64
 
