@@ -270,20 +270,20 @@ def test_the_other_inputs_are_still_done(image: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "match"),
+    ("arguments", "match", "status"),
     [
-        (["--order", "raster"], "supported are lattice, random"),
-        (["--codec", "jpeg"], "supported are ardm, webp, png"),
-        (["--order", "random", "--calls", "2"], "4 to 1024"),
-        (["--model", "ardm-huge"], "ardm-photo"),
-        (["--model", "none.safetensors"], "cannot read the model"),
+        (["--order", "raster"], "supported are lattice, random", 2),
+        (["--codec", "jpeg"], "supported are ardm, webp, png", 2),
+        (["--order", "random", "--calls", "2"], "4 to 1024", 2),
+        (["--model", "ardm-huge"], "ardm-photo", 1),
+        (["--model", "none.safetensors"], "cannot read the model", 1),
     ],
     ids=["order", "codec", "calls", "model", "path"],
 )
 def test_wrong_options_name_the_supported_ones(
-    arguments: list[str], match: str, image: Path, tmp_path: Path
+    arguments: list[str], match: str, status: int, image: Path, tmp_path: Path
 ) -> None:
-    assert match in failed("encode", image, tmp_path / "x.nzp", *arguments)
+    assert match in failed("encode", image, tmp_path / "x.nzp", *arguments, status=status)
     assert not (tmp_path / "x.nzp").exists()
 
 
@@ -367,7 +367,9 @@ def test_an_archive_is_listed_and_extracted(archived: Path, tmp_path: Path) -> N
     passed("extract", archived, "1.png", "-o", out)
     assert names(out) == ["1.png"]
     assert "exists; --force" in failed("extract", archived, "-o", out, status=2)
-    assert "an archive, whose images" in failed("decode", archived, tmp_path / "a.png")
+    assert "the file is an archive: use `list` and `extract`" in failed(
+        "decode", archived, tmp_path / "a.png"
+    )
     passed("extract", archived, "-o", out, "-f")
     assert names(out) == ["0.png", "1.png", "2.bmp.png", "2.png.png"]
     for name, seed in (("0.png", 20), ("1.png", 21), ("2.png.png", 22), ("2.bmp.png", 30)):

@@ -310,7 +310,7 @@ def test_sizes_out_of_reach_end_at_the_highest_level(given: dict[str, Any], code
 @pytest.mark.parametrize("wished", [99, math.inf])
 def test_qualities_out_of_reach_are_refused(wished: float, codec: Codec) -> None:
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    with pytest.raises(OptionError, match=r"out of reach, \d\d\.\d\d dB are not") as error:
+    with pytest.raises(OptionError, match=r"cannot be reached: at most \d\d\.\d\d dB is") as error:
         codec.encode(image, psnr=wished)
     one_line(error)
 
@@ -391,7 +391,7 @@ def test_too_few_bytes_are_an_error(given: dict[str, Any], codec: Codec) -> None
         ({"bytes": 100.5}, "whole numbers"),
         ({"quality": "high"}, "quality is 'high'"),
         ({"effort": None}, "effort is None"),
-        ({"colour": 3}, "quality, bpp, bytes, psnr, steps, effort, reverse, seed, model"),
+        ({"colour": 3}, "quality, bpp, bytes, psnr, device, seed, steps, effort, reverse, model"),
         ({"bpp": 1, "bytes": 100}, "exclude each other"),
         ({"bpp": 1, "psnr": 30}, "exclude each other"),
         ({"bytes": 100, "psnr": 30}, "exclude each other"),
@@ -426,10 +426,12 @@ def test_models_of_other_codecs_are_refused(
     codec: Codec, lattice_model: str, tmp_path: Path
 ) -> None:
     image = smooth(4, 4)
-    with pytest.raises(ModelError, match="tiny-lattice is not made for diffc") as error:
+    with pytest.raises(
+        ModelError, match="tiny-lattice has the architecture lattice, not unet"
+    ) as error:
         codec.encode(image, model=lattice_model)
     one_line(error)
-    with pytest.raises(ModelError, match="not made for the order"):
+    with pytest.raises(ModelError, match="has the architecture unet, not lattice"):
         noisepress.encode(image, model=codec.model)
     card = registry.find(codec.model)
     network = read_network(card.path, card.architecture, card.config)
