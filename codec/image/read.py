@@ -40,6 +40,7 @@ from .raster import (
     from_array,
     from_tensor,
     mode_of,
+    own,
 )
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "JPEG2000", "AVIF", "QOI")
@@ -66,7 +67,8 @@ def as_raster(image: object) -> Raster:
         return image
     if isinstance(image, Image.Image):
         return from_pillow(image)
-    if isinstance(image, getattr(sys.modules.get("torch"), "Tensor", ())):  # leaves torch unloaded
+    tensors: Any = getattr(sys.modules.get("torch"), "Tensor", ())  # torch stays unloaded
+    if isinstance(image, tensors):
         return from_tensor(image)
     data = file_bytes(image, UnsupportedImageError)
     if data is not None:
@@ -105,7 +107,7 @@ def open_image(source: FileSource) -> Raster:
         image.load()
         if deep is None:
             return _convert(image)
-        samples = np.ascontiguousarray(deep, np.uint16)
+        samples = own(deep, np.uint16)
         return Raster(samples, mode_of(samples), **_metadata(image.info))
 
 

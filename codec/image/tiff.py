@@ -46,8 +46,9 @@ def check(image: TiffImageFile) -> None:
         return  # refused by its mode, whose name says more than the tags
     bits = {*_values(image, Tag.BitsPerSample, 1)[: mode.channels]}
     if bits not in ({1}, {2}, {4}, {8}, {16}) or (mode.channels > 1 and min(bits) < 8):
+        found = ", ".join(map(str, sorted(bits)))
         raise UnsupportedImageError(
-            f"TIFF with {sorted(bits)} bits a sample, 1, 2, 4, 8 and 16 bits are supported"
+            f"TIFF with {found} bits a sample, 1, 2, 4, 8 and 16 bits are supported"
         )
     if {*_values(image, Tag.SampleFormat, _UNSIGNED)} != {_UNSIGNED}:
         raise UnsupportedImageError("TIFF with signed or float samples, unsigned is supported")
