@@ -27,13 +27,21 @@ def noise(mode: Mode, height: int = 5, width: int = 7, **metadata: bytes) -> Ras
     return Raster(samples, mode, PALETTE if mode is Mode.PALETTE8 else b"", **metadata)
 
 
+def photograph(name: str) -> NDArray[np.uint8]:
+    """A photograph of scikit-image's: `astronaut` and `coffee` have colours, `coins` has none."""
+    image: NDArray[np.uint8] = getattr(data, name)()
+    return image
+
+
 def crop(channels: int, dtype: type[Any] = np.uint8, height: int = HEIGHT) -> Samples:
     """A part of a photograph, shape (height, WIDTH, channels); a fourth channel is of another one.
 
     The lower bytes of 16-bit samples are noise.
     """
     place = slice(90, 90 + height), slice(200, 200 + WIDTH)
-    planes = np.dstack([data.astronaut()[place], data.coins()[place]])[:, :, :channels]
+    planes = np.dstack([photograph("astronaut")[place], photograph("coins")[place]])[
+        :, :, :channels
+    ]
     if dtype is np.uint8:
         return planes
     lower = np.random.default_rng(channels).integers(0, 256, planes.shape, np.uint16)

@@ -1,7 +1,7 @@
 """Odd image files: kept exactly through encode, decode and save, or refused in one line.
 
-The first part makes its own files of photographs and says of each what must happen. The second, slow part walks
-folders of collected files where they are at hand (not part of the repository).
+The first part makes its own files, of photographs, and says of each what must happen. The second,
+slow part walks folders of collected files where they are at hand (not part of the repository).
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from image_files import HEIGHT, WIDTH, crop, pillow, saved, tiff, with_chunk
+from image_files import HEIGHT, WIDTH, crop, photograph, pillow, saved, tiff, with_chunk
 from PIL import Image
-from skimage import data as photographs
 
 import noisepress
 from noisepress.codec.image.raster import Mode, Raster, Samples
@@ -214,9 +213,9 @@ def pattern(kind: str, mode: Mode) -> Raster:
     elif kind == "drawing":
         array = np.where((row // 9 + column // 13) % 2, 250, 30 + channel) + 0 * channel
     else:
-        photograph = getattr(photographs, kind)()
-        colours = photograph if photograph.ndim == 3 else np.dstack([photograph] * 3)
-        planes = np.dstack([colours[60:130, 150:240], photographs.text()[60:130, 150:240]])
+        place = slice(60, 130), slice(150, 240)
+        colours = np.broadcast_to(np.atleast_3d(photograph(kind)[place]), (70, 90, 3))
+        planes = np.dstack([colours, photograph("text")[place]])
         array = planes[:, :, {1: [1], 2: [1, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[mode.channels]]
     return Raster(array.astype(np.uint8), mode)
 

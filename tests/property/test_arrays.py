@@ -21,15 +21,16 @@ DTYPES = ("u1", "<u2", ">u2", "?")
 @st.composite
 def views(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES) -> NDArray[Any]:
     """Images (h, w) or (h, w, c) as slices of transposed arrays, some read-only."""
-    dtype = np.dtype(draw(st.sampled_from(dtypes)))
+    dtype: np.dtype[Any] = np.dtype(draw(st.sampled_from(dtypes)))
     sides = st.integers(1, 7)
     channels = st.just(1) if dtype == np.bool_ else st.integers(1, 4)
     shape = (draw(sides), draw(sides), *draw(st.one_of(st.just(()), st.tuples(channels))))
     order = draw(st.permutations(range(len(shape))))
-    stored = draw(arrays(dtype, [shape[axis] for axis in order]))
+    stored = draw(arrays(dtype, tuple(shape[axis] for axis in order)))
     stored.flags.writeable = draw(st.booleans())
     image = stored.transpose(np.argsort(order))
-    return image[draw(SLICES), draw(SLICES)]
+    view: NDArray[Any] = image[draw(SLICES), draw(SLICES)]
+    return view
 
 
 @given(views())

@@ -10,11 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from image_files import PALETTE, noise
-from skimage import data
+from image_files import PALETTE, noise, photograph
 
 from noisepress.bitstream.errors import UnsupportedImageError
 from noisepress.codec.image.raster import Mode, Palette, Raster, from_array, from_tensor, to_array
@@ -99,7 +97,7 @@ class Subclass(np.ndarray[Any, Any]):
     """An array of another type."""
 
 
-PHOTO = data.astronaut()[:30, :40]
+PHOTO = photograph("astronaut")[:30, :40]
 
 
 @pytest.mark.parametrize(
@@ -108,12 +106,11 @@ PHOTO = data.astronaut()[:30, :40]
         PHOTO.copy(order="F"),
         PHOTO[::-1, ::-2],
         np.broadcast_to(PHOTO[:, :1], PHOTO.shape),
-        np.ma.array(PHOTO, mask=False),
+        np.ma.MaskedArray(PHOTO, False),
         PHOTO.view(Subclass),
         PHOTO.astype(">u2"),
         Wrapped(PHOTO),
         SimpleNamespace(__array_interface__=PHOTO.__array_interface__),
-        pd.DataFrame(PHOTO[:, :, 0]),
     ],
 )
 def test_whatever_numpy_takes_for_an_array(array: Any) -> None:
@@ -131,10 +128,10 @@ def test_read_only_arrays_and_memory_maps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "match"),
     [
-        (np.ma.array(PHOTO, mask=PHOTO > 9), "masked samples"),
+        (np.ma.MaskedArray(PHOTO, PHOTO > 9), "masked samples"),
         (Wrapped(TypeError("not\nhere")), "cannot make an array of Wrapped: not here"),
         (Wrapped(PHOTO / 255), "array of dtype float64"),
-        (pd.Series([1, 2]), "array of dtype int64"),
+        (Wrapped(np.arange(3)), "array of dtype int64"),
         (np.uint8(3), r"uint8 array of shape \(\)"),
         (np.frombuffer(b"file", np.uint8), r"bytes of a file are array\.tobytes\(\)"),
         (np.array([PHOTO, None], object), "array of dtype object"),

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from image_files import PALETTE, noise
-from skimage import data
+from image_files import PALETTE, noise, photograph
 
 from noisepress.bitstream.errors import UnsupportedImageError
 from noisepress.codec.image.raster import Mode, Palette, Raster, from_array, to_array
@@ -50,7 +49,7 @@ def test_other_formats_keep_samples(suffix: str, mode: Mode) -> None:
     ],
 )
 def test_photographs(suffix: str, name: str) -> None:
-    image = from_array(getattr(data, name)())
+    image = from_array(photograph(name))
     assert open_image(save_image(image, suffix)) == image
 
 
