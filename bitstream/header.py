@@ -12,7 +12,7 @@ VARINT = "varint"
 UINT32 = "u32"
 _VARINT_BYTES = 9
 
-Data = bytes | mmap
+Bytes = bytes | mmap
 """What is read: bytes, or a memory map, whose slices are bytes too."""
 
 
@@ -45,7 +45,7 @@ def write_varint(value: int) -> bytes:
     return bytes(out)
 
 
-def read_varint(data: Data, position: int) -> tuple[int, int]:
+def read_varint(data: Bytes, position: int) -> tuple[int, int]:
     """Value and next position of a LEB128 integer.
 
     Raises:
@@ -85,7 +85,7 @@ def pack(fields: Sequence[Field], values: Mapping[str, int]) -> bytes:
     return bytes(out)
 
 
-def unpack(fields: Sequence[Field], data: Data, position: int) -> tuple[dict[str, int], int]:
+def unpack(fields: Sequence[Field], data: Bytes, position: int) -> tuple[dict[str, int], int]:
     """The values of `fields` read from `position`, and the next position.
 
     Raises:

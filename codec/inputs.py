@@ -1,25 +1,55 @@
-"""What holds or names a file, as bytes: paths, open files, and objects that are bytes already."""
+"""What users hand in, as what the codecs take: images as rasters, .nzp files as bytes."""
 
 from __future__ import annotations
 
-import os
-from io import TextIOBase
+import sys
 from mmap import mmap
-from pathlib import Path
-from typing import IO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from ..bitstream.errors import NoisepressError, NotNoisepressError, one_line
-from ..bitstream.header import Data
+from ..bitstream.errors import NotNoisepressError, UnsupportedImageError
+from ..bitstream.header import Bytes
+from .image.raster import Raster, from_array, from_tensor
+from .image.read import from_pillow, open_image
+from .sources import FileSource, file_bytes
 
-FileSource: TypeAlias = (
-    str | os.PathLike[str] | os.PathLike[bytes] | bytes | bytearray | memoryview | mmap | IO[bytes]
-)
-"""A path, the bytes of a file, or a binary file that is read from where it stands."""
+Data: TypeAlias = FileSource | NDArray[np.uint8]
+"""A .nzp file: see `FileSource`; or its bytes as a uint8 array (n,)."""
 
 
-def as_data(source: object) -> Data:
+def as_raster(image: object) -> Raster:
+    """Any image that the library takes.
+
+    Args:
+        image: a Raster; `FileSource`; an array (see `from_array`) or what numpy takes for one; a
+            torch tensor (see `from_tensor`); or a Pillow image (see `from_pillow`).
+
+    Raises:
+        UnsupportedImageError: it is none of these, or one that would not be kept exactly.
+        OSError: a path or file cannot be read.
+    """
+    if isinstance(image, Raster):
+        return image
+    if isinstance(image, Image.Image):
+        return from_pillow(image)
+    tensors: Any = getattr(sys.modules.get("torch"), "Tensor", ())  # torch stays unloaded
+    if isinstance(image, tensors):
+        return from_tensor(image)
+    data = file_bytes(image, UnsupportedImageError)
+    if data is not None:
+        return open_image(data)
+    if hasattr(image, "__array__") or hasattr(image, "__array_interface__"):
+        return from_array(image)
+    raise UnsupportedImageError(
+        f"{type(image).__name__} is not an image: give a path, file bytes, a binary file, "
+        "a numpy array, a torch tensor or a Pillow image"
+    )
+
+
+def as_data(source: Data) -> Bytes:
     """The bytes of a .nzp file, whatever holds or names it.
 
     Args:
@@ -47,33 +77,4 @@ def as_data(source: object) -> Data:
             f"{type(source).__name__} is not a .nzp file: give a path, bytes, a memoryview, "
             "a uint8 array or a binary file"
         )
-    return data
-
-
-def file_bytes(source: object, refusal: type[NoisepressError]) -> bytes | None:
-    """The bytes of a `FileSource`; None for what is of another type.
-
-    Args:
-        refusal: the error for sources that cannot give bytes.
-
-    Raises:
-        refusal: a text file, a closed file, or a path that no file can have.
-        OSError: a path or file cannot be read.
-    """
-    try:
-        if isinstance(source, (bytes, bytearray, memoryview, mmap)):
-            return bytes(source)
-        if isinstance(source, (str, os.PathLike)):
-            return Path(os.fsdecode(source)).read_bytes()
-        read = getattr(source, "read", None)
-        if not callable(read):
-            return None
-        data = "" if isinstance(source, TextIOBase) else read()
-    except (AttributeError, TypeError, ValueError) as error:
-        name = type(source).__name__
-        raise refusal(f"cannot read the {name}: {one_line(error)}") from error
-    if isinstance(data, str):
-        raise refusal(f"the {type(source).__name__} is a text file: open it in binary mode")
-    if not isinstance(data, bytes):
-        raise refusal(f"the {type(source).__name__} gives {type(data).__name__} instead of bytes")
     return data

@@ -39,9 +39,8 @@ def crop(channels: int, dtype: type[Any] = np.uint8, height: int = HEIGHT) -> Sa
     The lower bytes of 16-bit samples are noise.
     """
     place = slice(90, 90 + height), slice(200, 200 + WIDTH)
-    planes = np.dstack([photograph("astronaut")[place], photograph("coins")[place]])[
-        :, :, :channels
-    ]
+    planes = np.dstack([photograph("astronaut")[place], photograph("coins")[place]])
+    planes = planes[:, :, :channels]
     if dtype is np.uint8:
         return planes
     lower = np.random.default_rng(channels).integers(0, 256, planes.shape, np.uint16)

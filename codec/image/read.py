@@ -14,7 +14,6 @@ tags are not kept: there the rows are turned upright.
 from __future__ import annotations
 
 import struct
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ...bitstream.errors import NoisepressError, UnsupportedImageError, one_line
-from ..inputs import FileSource, file_bytes
+from ..sources import FileSource, file_bytes
 from . import tiff
 from .raster import (
     MAX_PIXELS,
@@ -37,8 +36,6 @@ from .raster import (
     Raster,
     Samples,
     check_size,
-    from_array,
-    from_tensor,
     mode_of,
     own,
 )
@@ -50,35 +47,6 @@ _PILLOW_MODES = "1, L, LA, RGB, RGBA, P and 16-bit I;16"
 
 _REDUCED = ("LA", "RGB", "RGBA")
 """Pillow's modes that have 8 bits even where the file has 16."""
-
-
-def as_raster(image: object) -> Raster:
-    """Any image that the library takes.
-
-    Args:
-        image: a Raster; `FileSource`; an array (see `from_array`) or what numpy takes for one; a
-            torch tensor (see `from_tensor`); or a Pillow image (see `from_pillow`).
-
-    Raises:
-        UnsupportedImageError: it is none of these, or one that would not be kept exactly.
-        OSError: a path or file cannot be read.
-    """
-    if isinstance(image, Raster):
-        return image
-    if isinstance(image, Image.Image):
-        return from_pillow(image)
-    tensors: Any = getattr(sys.modules.get("torch"), "Tensor", ())  # torch stays unloaded
-    if isinstance(image, tensors):
-        return from_tensor(image)
-    data = file_bytes(image, UnsupportedImageError)
-    if data is not None:
-        return open_image(data)
-    if hasattr(image, "__array__") or hasattr(image, "__array_interface__"):
-        return from_array(image)
-    raise UnsupportedImageError(
-        f"{type(image).__name__} is not an image: give a path, file bytes, a binary file, "
-        "a numpy array, a torch tensor or a Pillow image"
-    )
 
 
 def open_image(source: FileSource) -> Raster:

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from noisepress.codec.image.raster import to_array
-from noisepress.codec.image.read import as_raster
+from noisepress.codec.inputs import as_raster
 
 SLICES = st.builds(slice, st.none(), st.none(), st.sampled_from([1, 2, 3, -1, -2]))
 DTYPES = ("u1", "<u2", ">u2", "?")

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from noisepress.bitstream.container import Header, Section, SectionKind, outline, read, write
 from noisepress.bitstream.errors import NotNoisepressError, UnsupportedImageError
-from noisepress.codec.image.raster import from_array
-from noisepress.codec.image.read import as_raster, open_image
-from noisepress.codec.image.write import save_image
-from noisepress.codec.inputs import as_data
+from noisepress.codec.image.raster import from_array, to_array
+from noisepress.codec.image.read import open_image
+from noisepress.codec.image.write import save_image, to_pillow
+from noisepress.codec.inputs import as_data, as_raster
 
 IMAGE = from_array(np.arange(24, dtype=np.uint8).reshape(4, 6))
 PNG = save_image(IMAGE, ".png")
@@ -114,7 +115,8 @@ def test_uint8_arrays_hold_a_files_bytes() -> None:
     array = np.frombuffer(NZP, np.uint8)
     assert as_data(array) == NZP
     assert as_data(np.repeat(array, 3)[::3]) == NZP
-    for other in (array.astype(np.int8), array[None], array.astype(np.uint16), np.uint8(1)):
+    others: Any = (array.astype(np.int8), array[None], array.astype(np.uint16), np.uint8(1))
+    for other in others:
         with pytest.raises(NotNoisepressError, match=r"is not a \.nzp file"):
             as_data(other)
 
@@ -169,7 +171,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_none_of_these_is_named(name: str) -> None:
     make, match = REFUSED[name]
-    for take, refusal in ((as_data, NotNoisepressError), (as_raster, UnsupportedImageError)):
+    takers: Any = ((as_data, NotNoisepressError), (as_raster, UnsupportedImageError))
+    for take, refusal in takers:
         with pytest.raises(refusal, match=match) as info:
             take(make())
         assert "\n" not in str(info.value)
@@ -178,6 +181,12 @@ def test_what_is_none_of_these_is_named(name: str) -> None:
 def test_files_that_are_not_open_for_reading(tmp_path: Path) -> None:
     with open(tmp_path / "new", "wb") as file, pytest.raises(NotNoisepressError, match="Buffered"):
         as_data(file)
+
+
+def test_images_of_every_kind() -> None:
+    assert as_raster(IMAGE) is IMAGE
+    for image in (IMAGE.samples, to_array(IMAGE), to_pillow(IMAGE), torch.tensor(to_array(IMAGE))):
+        assert as_raster(image) == IMAGE
 
 
 def test_open_image_takes_files_only() -> None:

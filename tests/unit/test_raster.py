@@ -16,7 +16,7 @@ from image_files import PALETTE, noise, photograph
 
 from noisepress.bitstream.errors import UnsupportedImageError
 from noisepress.codec.image.raster import Mode, Palette, Raster, from_array, from_tensor, to_array
-from noisepress.codec.image.read import as_raster
+from noisepress.codec.inputs import as_raster
 
 
 def test_rasters_are_equal_if_all_that_comes_back_is() -> None:
@@ -97,6 +97,7 @@ class Subclass(np.ndarray[Any, Any]):
     """An array of another type."""
 
 
+MASKED: Any = np.ma.MaskedArray
 PHOTO = photograph("astronaut")[:30, :40]
 
 
@@ -106,7 +107,7 @@ PHOTO = photograph("astronaut")[:30, :40]
         PHOTO.copy(order="F"),
         PHOTO[::-1, ::-2],
         np.broadcast_to(PHOTO[:, :1], PHOTO.shape),
-        np.ma.MaskedArray(PHOTO, False),
+        MASKED(PHOTO, False),
         PHOTO.view(Subclass),
         PHOTO.astype(">u2"),
         Wrapped(PHOTO),
@@ -128,7 +129,7 @@ def test_read_only_arrays_and_memory_maps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "match"),
     [
-        (np.ma.MaskedArray(PHOTO, PHOTO > 9), "masked samples"),
+        (MASKED(PHOTO, PHOTO > 9), "masked samples"),
         (Wrapped(TypeError("not\nhere")), "cannot make an array of Wrapped: not here"),
         (Wrapped(PHOTO / 255), "array of dtype float64"),
         (Wrapped(np.arange(3)), "array of dtype int64"),

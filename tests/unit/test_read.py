@@ -15,7 +15,7 @@ from PIL import Image
 
 from noisepress.bitstream.errors import UnsupportedImageError
 from noisepress.codec.image.raster import Mode, from_array, to_array
-from noisepress.codec.image.read import PixelLimit, as_raster, from_pillow, open_image
+from noisepress.codec.image.read import PixelLimit, from_pillow, open_image
 from noisepress.codec.image.write import png_chunk, save_image, to_pillow
 
 EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
@@ -25,19 +25,6 @@ def refused(data: bytes | Path, match: str) -> None:
     with pytest.raises(UnsupportedImageError, match=match) as info:
         open_image(data)
     assert "\n" not in str(info.value)
-
-
-def test_as_raster_takes_each_kind(tmp_path: Path) -> None:
-    image = noise(Mode.RGB8)
-    data = save_image(image, ".png")
-    path = tmp_path / "image.png"
-    path.write_bytes(data)
-    for source in (image, path, str(path), data, bytearray(data), image.samples, to_pillow(image)):
-        assert as_raster(source) == image
-    with pytest.raises(UnsupportedImageError, match="float is not an image"):
-        as_raster(1.0)
-    with pytest.raises(FileNotFoundError):
-        as_raster(tmp_path / "none.png")
 
 
 def test_palette_forms_of_pillow() -> None:
