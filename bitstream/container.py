@@ -27,7 +27,7 @@ from .errors import (
     UnknownIdError,
     VersionError,
 )
-from .header import UINT32, VARINT, Field, pack, read_varint, unpack, write_varint
+from .header import UINT32, VARINT, Bytes, Field, pack, read_varint, unpack, write_varint
 
 MAGIC = b"\x89NZP\r\n\x1a\n"
 VERSION = 1
@@ -163,7 +163,7 @@ def _pack_fields(header: Header, sections: Sequence[Section]) -> bytes:
     return body
 
 
-def _unpack_fields(data: bytes, position: int) -> tuple[Header, list[tuple[int, int]], int]:
+def _unpack_fields(data: Bytes, position: int) -> tuple[Header, list[tuple[int, int]], int]:
     """A header without parameters, kinds and lengths of the sections, and the place behind them."""
     values, position = unpack(COMMON, data, position)
     count, position = unpack(TABLE, data, position)
@@ -209,7 +209,7 @@ def unpack_member(data: bytes, position: int, before: bytes | None) -> tuple[byt
     return write(replace(header, parameters=before), sections), before, position
 
 
-def _read_header(data: bytes, limits: Limits) -> tuple[Header, list[tuple[int, int]], int]:
+def _read_header(data: Bytes, limits: Limits) -> tuple[Header, list[tuple[int, int]], int]:
     if not data:
         raise TruncatedError("the file is empty")
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
@@ -243,7 +243,7 @@ def _read_header(data: bytes, limits: Limits) -> tuple[Header, list[tuple[int, i
     return header, table, start
 
 
-def outline(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
+def outline(data: Bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
     """The header of a file, whatever follows it: contents without sections.
 
     Raises:
@@ -254,7 +254,7 @@ def outline(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
     return Contents(header, [], table, start)
 
 
-def section(data: bytes, contents: Contents, index: int) -> Section:
+def section(data: Bytes, contents: Contents, index: int) -> Section:
     """One section of a file, whatever the others are like.
 
     Args:
@@ -267,7 +267,7 @@ def section(data: bytes, contents: Contents, index: int) -> Section:
     return _section(data, contents, index, *contents.ends()[index : index + 2])
 
 
-def _section(data: bytes, contents: Contents, index: int, start: int, end: int) -> Section:
+def _section(data: Bytes, contents: Contents, index: int, start: int, end: int) -> Section:
     if end > len(data):
         raise TruncatedError(f"the file ends inside section {index + 1}")
     payload = data[start : end - CRC_BYTES]
@@ -277,7 +277,7 @@ def _section(data: bytes, contents: Contents, index: int, start: int, end: int) 
     return Section(contents.table[index][0], payload)
 
 
-def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
+def read(data: Bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
     """The header and the whole sections of a file, complete or cut.
 
     Raises:
@@ -300,7 +300,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
     return replace(contents, sections=sections)
 
 
-def truncate(data: bytes, max_bytes: int) -> bytes:
+def truncate(data: Bytes, max_bytes: int) -> bytes:
     """The longest prefix of at most `max_bytes` bytes that ends behind a whole section.
 
     Raises:

@@ -6,7 +6,7 @@ class NoisepressError(Exception):
 
 
 class NotNoisepressError(NoisepressError):
-    """The data does not start with the magic bytes of a .nzp file."""
+    """Not a .nzp file: other magic bytes, or an object that neither holds nor names a file."""
 
 
 class VersionError(NoisepressError):
@@ -43,3 +43,8 @@ class FieldError(NoisepressError):
 
 class OptionError(NoisepressError):
     """An encoding option has a value that is not supported."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of a library's error on one line, or the error's name if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

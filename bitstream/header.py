@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from mmap import mmap
 
 from .errors import CorruptError, FieldError, TruncatedError
 
 VARINT = "varint"
 UINT32 = "u32"
 _VARINT_BYTES = 9
+
+Bytes = bytes | mmap
+"""What is read: bytes, or a memory map, whose slices are bytes too."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def write_varint(value: int) -> bytes:
     return bytes(out)
 
 
-def read_varint(data: bytes, position: int) -> tuple[int, int]:
+def read_varint(data: Bytes, position: int) -> tuple[int, int]:
     """Value and next position of a LEB128 integer.
 
     Raises:
@@ -81,7 +85,7 @@ def pack(fields: Sequence[Field], values: Mapping[str, int]) -> bytes:
     return bytes(out)
 
 
-def unpack(fields: Sequence[Field], data: bytes, position: int) -> tuple[dict[str, int], int]:
+def unpack(fields: Sequence[Field], data: Bytes, position: int) -> tuple[dict[str, int], int]:
     """The values of `fields` read from `position`, and the next position.
 
     Raises:
