@@ -374,7 +374,7 @@ def test_models_of_other_codecs_are_refused(
 ) -> None:
     image = smooth(4, 4)
     for model in (lattice_model, unet_model, codec.decoder):
-        with pytest.raises(ModelError, match="has the architecture .*, not autoencoder") as error:
+        with pytest.raises(ModelError, match=r"has the architecture .*, not autoencoder") as error:
             codec.encode(image, model=model)
         one_line(error)
     for decoder in (lattice_model, unet_model, codec.model):

@@ -118,7 +118,7 @@ def test_unknown_and_doubled_options() -> None:
     with pytest.raises(OptionError, match=r"whole: options belong into Sample\(\.\.\.\)"):
         given(Sample, Sample(), {"whole": 3})
     with pytest.raises(OptionError, match="options are a Decoding, Sample is supported"):
-        given(Sample, Decoding(), {})  # type: ignore[type-var]
+        given(Sample, Decoding(), {})
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
