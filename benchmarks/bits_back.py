@@ -36,7 +36,7 @@ from ..codec.model_reference import load_network
 from ..codec.vdm.bits_back import MEAN_FRAC, BitsBack
 from ..codec.vdm.codec import DETAILS, Parameters, Vdm
 from ..codec.vdm.coding import lattice
-from ..codec.vdm.tiles import TILE, groups_of, tiles_of, values
+from ..codec.vdm.tiles import TILE, chain_inputs, groups_of, tiles_of
 from ..models.registry import find
 from ..models.vdm import LATENT_FRAC, UNITS, VdmNet
 from .codecs import codec_of, parse
@@ -103,9 +103,9 @@ class _Ledger(Stack):
 def loan(image: Samples, steps: int) -> Loan:
     """Of the first tile of an image (h, w, 3)."""
     chain = BitsBack(load_network(find(Vdm.model), VdmNet), steps)
-    even, pixels = values([next(tiles_of(image))])
+    even, pixels = chain_inputs([next(tiles_of(image))])
     count = pixels.numel()
-    start = words(0, n=chain.needed(count) // 32 + 1).tobytes() + b"\1"
+    start = words(0, n=chain.initial_bits(count) // 32 + 1).tobytes() + b"\1"
     ledger = _Ledger(start)
     before = ledger.bits
     chain.push(ledger, even, pixels)
@@ -126,7 +126,7 @@ def bound(images: Sequence[Samples], steps: int, plain: int) -> float:
         finest.code_block(tile, tile.copy(), 0, tally)
     chain, rng = BitsBack(load_network(parameters.card, VdmNet), steps), np.random.default_rng(0)
     groups = groups_of(tiles[plain:], _TOGETHER)
-    return tally.bits + sum(_expected(chain, *values(group), rng) for group in groups)
+    return tally.bits + sum(_expected(chain, *chain_inputs(group), rng) for group in groups)
 
 
 @torch.inference_mode()
@@ -159,7 +159,7 @@ def _noisier(y: Floats, power: float, rng: np.random.Generator) -> Floats:
 def _belief(chain: BitsBack, rung: int, even: Tensor, y: Floats | None) -> tuple[Floats, Floats]:
     """Mean and deviation of p in pixel values."""
     noisier = None if y is None else (y * 2**LATENT_FRAC).astype(np.int64)
-    mean, scale = chain.belief(rung, even, noisier)
+    mean, scale = chain.prediction(rung, even, noisier)
     return mean / 2 ** (LATENT_FRAC + MEAN_FRAC), np.exp2(scale / UNITS)
 
 

@@ -22,7 +22,7 @@ class CorruptError(NoisepressError):
 
 
 class TruncatedError(NoisepressError):
-    """The data ends before the first whole section."""
+    """The data ends inside the header, or inside a section or archive member that is needed."""
 
 
 class LimitError(NoisepressError):
@@ -30,11 +30,11 @@ class LimitError(NoisepressError):
 
 
 class ModelError(NoisepressError):
-    """The model that a file names is not there, or has another digest."""
+    """A model is missing, has another digest than the file names, or is for another codec."""
 
 
 class UnsupportedImageError(NoisepressError):
-    """The image is of a kind that the codec does not take."""
+    """The image has a sample layout or file format that is not supported."""
 
 
 class FieldError(NoisepressError):

@@ -212,7 +212,7 @@ def test_the_loss_is_the_coded_size(vdm_model: str, models: dict[str, Any]) -> N
     even = planes[..., ::2, ::2].contiguous()
     pixels = hidden_pixels(planes) - bases(even)
     chain = BitsBack(network, 24)
-    stack = Stack(words(3, n=chain.needed(pixels.numel()) // 32 + 2).tobytes() + b"\1")
+    stack = Stack(words(3, n=chain.initial_bits(pixels.numel()) // 32 + 2).tobytes() + b"\1")
     before = stack.bits
     chain.push(stack, even, pixels)
     coded = (stack.bits - before) / pixels.numel()
