@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...bitstream.coders import Coder
@@ -27,8 +26,7 @@ from ...models.lattice import (
     neighbours,
     residual,
 )
-
-Samples = NDArray[np.uint8]
+from ..image.raster import Samples
 
 FIRST_SECTION_SIDE = 32
 """The first section holds the coarse levels up to this many pixels a side."""

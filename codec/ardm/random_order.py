@@ -17,9 +17,8 @@ from ...bitstream.coders import Coder
 from ...bitstream.entropy import LOCATION_UNITS, Ints, LogisticMixture, MixtureDigit
 from ...bitstream.noise import words
 from ...models.masked import STAGES, MaskedNet
+from ..image.raster import Samples
 from .groups import GRID
-
-Samples = NDArray[np.uint8]
 
 
 class RandomOrder:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...bitstream.coders import Stack
@@ -21,10 +20,9 @@ from ...bitstream.errors import CorruptError
 from ...models.lattice import PHASES
 from ...models.vdm import PLANES, bases, from_planes, hidden_pixels, to_planes
 from ..ardm.lattice import OFFSETS, Lattice
+from ..image.raster import Samples
 from ..protocol import Report
 from .bits_back import BitsBack
-
-Samples = NDArray[np.uint8]
 
 TILE = 64
 """Side of a tile in pixels."""
