@@ -40,6 +40,6 @@ def file_bytes(source: object, refusal: type[NoisepressError]) -> bytes | None:
         raise refusal(f"cannot read the {name}: {one_line(error)}") from error
     if isinstance(data, str):
         raise refusal(f"the {type(source).__name__} is a text file: open it in binary mode")
-    if not isinstance(data, bytes):
+    if not isinstance(data, (bytes, bytearray, memoryview)):
         raise refusal(f"the {type(source).__name__} gives {type(data).__name__} instead of bytes")
-    return data
+    return bytes(data)

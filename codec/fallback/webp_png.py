@@ -247,5 +247,5 @@ def _match_channels(pixels: Samples, channels: int) -> Samples:
 
 def _in_range(samples: Samples, mode: Mode) -> Samples:
     if mode is Mode.BILEVEL and int(samples.max()) > 1:
-        raise CorruptError(f"payload of a BILEVEL image holds {int(samples.max())}, 0 and 1 are")
+        raise CorruptError(f"payload of a BILEVEL image holds {int(samples.max())} besides 0 and 1")
     return samples

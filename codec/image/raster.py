@@ -260,7 +260,7 @@ def from_array(image: object) -> Raster:
         hint = "; the bytes of a file are array.tobytes()" if array.ndim == 1 else ""
         raise UnsupportedImageError(f"{array.dtype} array of shape {array.shape}: {kinds}{hint}")
     check_size(samples.shape[1], samples.shape[0])
-    samples = own(samples, _U16 if samples.dtype.itemsize == 2 else _U8)
+    samples = plain_copy(samples, _U16 if samples.dtype.itemsize == 2 else _U8)
     return Raster(samples, Mode.BILEVEL if is_bool else mode_of(samples))
 
 
@@ -297,10 +297,10 @@ def to_array(raster: Raster) -> NDArray[Any]:
     pixels = raster.samples[:, :, 0] if raster.mode.channels == 1 else raster.samples
     if raster.mode is Mode.PALETTE8:
         pixels = Palette.unpack(raster.palette).table()[pixels]
-    return own(pixels, np.bool_ if raster.mode is Mode.BILEVEL else raster.mode.dtype)
+    return plain_copy(pixels, np.bool_ if raster.mode is Mode.BILEVEL else raster.mode.dtype)
 
 
-def own(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+def plain_copy(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """A copy that is writeable and in C order.
 
     `numpy.ascontiguousarray` hands on the negative strides of one row, which torch does not take.

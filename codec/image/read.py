@@ -37,7 +37,7 @@ from .raster import (
     Samples,
     check_size,
     mode_of,
-    own,
+    plain_copy,
 )
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "JPEG2000", "AVIF", "QOI")
@@ -75,7 +75,7 @@ def open_image(source: FileSource) -> Raster:
         image.load()
         if deep is None:
             return _convert(image)
-        samples = own(deep, np.uint16)
+        samples = plain_copy(deep, np.uint16)
         return Raster(samples, mode_of(samples), **_metadata(image.info))
 
 

@@ -67,6 +67,7 @@ HOLDERS: dict[str, Callable[[bytes], Any]] = {
     "BytesIO": io.BytesIO,
     "buffered reader": lambda data: io.BufferedReader(io.BytesIO(data)),
     "reader": Reader,
+    "reader of a bytearray": lambda data: Reader(bytearray(data)),
 }
 
 
