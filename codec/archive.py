@@ -43,7 +43,7 @@ from .protocol import Decoding, GroupCodec, Report, assemble
 from .registry import ARCHIVE, by_id
 
 INDEX = (
-    Field("group", VARINT, 1, 2**20, "images of a group, but for the last, which may have fewer"),
+    Field("group", VARINT, 1, 2**20, "images of a group, except the last, which may have fewer"),
     Field("count", VARINT, 1, 2**30, "images"),
 )
 MEMBER = (
