@@ -143,11 +143,11 @@ class Stack:
 
     def __init__(self, data: bytes = b"\0\0\0\0\1") -> None:
         if data[-1:] in (b"", b"\0"):
-            raise CorruptError("a stack never ends in a zero byte")
+            raise CorruptError("the stack is empty or ends in a zero byte")
         self._coder = constriction.stream.stack.AnsCoder(_to_words(data))
         if self.bits < _BOTTOM_BITS:
             raise CorruptError(
-                f"a stack has {self.bits} bits; supported are {_BOTTOM_BITS} or more"
+                f"the stack has {self.bits} bits; supported are {_BOTTOM_BITS} or more"
             )
 
     def push(self, symbols: Ints, model: EntropyModel) -> None:

@@ -232,10 +232,12 @@ def _read_header(data: Bytes, limits: Limits) -> tuple[Header, list[tuple[int, i
         raise TruncatedError("the file ends inside its header")
     version = data[len(MAGIC)]
     if version != VERSION:
-        raise VersionError(f"format version {version}; this release reads version {VERSION}")
+        raise VersionError(
+            f"the file has format version {version}; this release reads version {VERSION}"
+        )
     length, position = read_varint(data, len(MAGIC) + 1)
     if length > limits.header:
-        raise LimitError(f"header of {length} bytes; the limit is {limits.header} bytes")
+        raise LimitError(f"the header has {length} bytes; the limit is {limits.header} bytes")
     end = position + length
     start = end + CRC_BYTES
     if start > len(data):
@@ -249,7 +251,7 @@ def _read_header(data: Bytes, limits: Limits) -> tuple[Header, list[tuple[int, i
     header = replace(fields, parameters=data[position:end])
     if header.width * header.height > limits.pixels:
         raise LimitError(
-            f"{header.width} x {header.height} pixels; the limit is {limits.pixels} pixels"
+            f"the image has {header.width} x {header.height} pixels; the limit is {limits.pixels}"
         )
     for kind, _ in table:
         if kind < FIRST_SKIPPABLE and kind not in tuple(SectionKind):
@@ -328,5 +330,7 @@ def truncate(data: Bytes, max_bytes: int) -> bytes:
     fitting = [end for end in contents.ends()[1:] if end <= min(max_bytes, len(data))]
     if not fitting:
         first = contents.ends()[1]
-        raise TruncatedError(f"{max_bytes} bytes hold no section; the first needs {first}")
+        raise TruncatedError(
+            f"{max_bytes} bytes hold no section; at least {first} bytes are needed"
+        )
     return data[: fitting[-1]]

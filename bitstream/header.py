@@ -58,14 +58,14 @@ def read_varint(data: Bytes, position: int) -> tuple[int, int]:
     value = 0
     for index in range(_VARINT_BYTES):
         if position + index >= len(data):
-            raise TruncatedError("the file ends inside a header field")
+            raise TruncatedError("the file ends inside a field")
         byte = data[position + index]
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             if index and not byte:
-                raise CorruptError("a header field is stored in more bytes than it needs")
+                raise CorruptError("a field is stored in more bytes than it needs")
             return value, position + index + 1
-    raise CorruptError("a header field is longer than 9 bytes")
+    raise CorruptError("a field is longer than 9 bytes")
 
 
 def pack(fields: Sequence[Field], values: Mapping[str, int]) -> bytes:
@@ -129,7 +129,5 @@ def unpack_all(fields: Sequence[Field], data: bytes, codec: str) -> dict[str, in
     """
     values, position = unpack(fields, data, 0)
     if position != len(data):
-        raise CorruptError(
-            f"{codec} parameters: {len(data) - position} bytes follow the last field"
-        )
+        raise CorruptError(f"the {codec} header has bytes left over")
     return values
