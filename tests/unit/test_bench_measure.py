@@ -14,7 +14,7 @@ from PIL import Image
 from noisepress.benchmarks import measure as module
 from noisepress.benchmarks.codecs import CODECS, Codec, Pixels
 from noisepress.benchmarks.measure import measure, peak_in
-from noisepress.benchmarks.results import Value, Setting
+from noisepress.benchmarks.results import Setting, Value
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ from noisepress.benchmarks.report.tables import (
     means,
     metric_names,
 )
-from noisepress.benchmarks.results import Measurement, Value, Results, Setting
+from noisepress.benchmarks.results import Measurement, Results, Setting, Value
 
 HOSTILE = "\"><img src=x onerror=alert(1)></script><script>alert('2')</script>$\\frac{"
 
