@@ -378,11 +378,12 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from .benchmarks.bench import check_packages, run, summary
     from .benchmarks.codecs import LOSSLESS, LOSSY, parse_all
+    from .benchmarks.packages import check_packages
 
     check_packages()
-    from .benchmarks.report import write_report
+    from .benchmarks.bench import run
+    from .benchmarks.report import summary, write_report
 
     texts: list[str] = list(args.codec)
     if args.lossless:
@@ -393,7 +394,7 @@ def _bench(args: argparse.Namespace) -> int:
     images = [Path(path) for path in _expand(args.paths, IMAGES)]
     results = run(images, parse_all(texts or LOSSLESS + LOSSY), out, args.jobs)
     print(summary(results))
-    print(f"\n{write_report(results, out)}")
+    print(write_report(results, out))
     for one in results.failed():
         _complain(f"{one.image}, {one.setting.label}: {one.error}")
     return 1 if results.failed() else 0

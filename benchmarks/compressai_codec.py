@@ -1,4 +1,4 @@
-"""noisepress as a codec of CompressAI's own benchmark.
+"""noisepress as a codec of CompressAI's own benchmark; needs the extra `compressai`.
 
 from compressai.utils.bench.__main__ import collect
 from noisepress.benchmarks.compressai_codec import Ardm
@@ -14,14 +14,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from compressai.utils.bench.codecs import Codec
 from PIL import Image
 
 import noisepress
 
+from .packages import check_packages
+
+try:
+    from compressai.utils.bench.codecs import Codec
+except ImportError:
+    check_packages("compressai")
+    raise
+
 
 class Ardm(Codec):  # type: ignore[misc]
-    """The lossless codec `ardm` with its fallbacks; `quality` has no meaning for it.
+    """The lossless codec `ardm` with its fallbacks; it ignores `quality`.
 
     The PSNR of every image is infinite.
     """
@@ -38,7 +45,7 @@ class Ardm(Codec):  # type: ignore[misc]
 
     @classmethod
     def setup_args(cls, _parser: ArgumentParser) -> None:
-        """There are no arguments of our own."""
+        """There are none."""
 
     def _run_impl(
         self, in_filepath: str | Path, quality: int, *args: Any, **kwargs: Any
