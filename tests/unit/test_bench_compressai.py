@@ -1,4 +1,4 @@
-"""CompressAI's benchmark runs noisepress as one of its codecs."""
+"""CompressAI's benchmark runs noisepress as one of its codecs. Needs the extra `compressai`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compressai.utils.bench.__main__ import collect
 from PIL import Image
 
 import noisepress
-from noisepress.benchmarks.compressai_codec import Ardm
 
 
+@pytest.mark.compressai
 @pytest.mark.filterwarnings("ignore:divide by zero")
 def test_compressai_collects_real_file_sizes(tmp_path: Path) -> None:
+    collect = pytest.importorskip("compressai.utils.bench.__main__").collect
+    from noisepress.benchmarks.compressai_codec import Ardm
+
     rng = np.random.default_rng(0)
     sizes = []
     for index, shape in enumerate([(24, 40, 3), (33, 17, 3)]):

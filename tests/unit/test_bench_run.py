@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisepress.benchmarks import bench
-from noisepress.benchmarks.bench import BenchError, check_packages, run, summary
+from noisepress.benchmarks.bench import BenchError, run, summary
 from noisepress.benchmarks.codecs import CODECS, Codec
 from noisepress.benchmarks.results import Measurement, Results, Setting
 
@@ -168,13 +167,6 @@ def test_runs_that_cannot_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BenchError, match="file"):
         run([tmp_path / "a.png"], png, tmp_path / "file", 1)
-
-
-def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_packages()
-    monkeypatch.setattr(bench, "_EXTRA", ("json", "no_such_package"))
-    with pytest.raises(BenchError, match=r'no_such_package .* "noisepress\[bench\]"'):
-        check_packages()
 
 
 def test_summary() -> None:
