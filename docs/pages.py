@@ -10,7 +10,7 @@ import argparse
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -19,7 +19,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 import noisepress
-from noisepress.cli import _parser
+from noisepress import cli
 
 log = get_plugin_logger(__name__)
 
@@ -77,10 +77,15 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 def _command_line() -> Iterator[str]:
     """Markdown: a section for each command, with its help."""
     os.environ["COLUMNS"] = "80"  # argparse wraps its text to this
-    parser = _parser()
     yield "# Command line"
-    yield f"```text\n{parser.format_help()}```"
-    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    for name, command in commands.choices.items():
+    yield f"```text\n{cli._parser([]).format_help()}```"
+    for name in _commands([]):
         yield f"## {name}"
-        yield f"```text\n{command.format_help()}```"
+        yield f"```text\n{_commands([name])[name].format_help()}```"
+
+
+def _commands(words: Sequence[str]) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of all commands, with the flags that the commands among the words have."""
+    actions = cli._parser(words)._actions
+    (commands,) = (action for action in actions if isinstance(action, argparse._SubParsersAction))
+    return dict(commands.choices)
