@@ -362,8 +362,20 @@ def _truncate(args: argparse.Namespace) -> int:
     return _each([_Job(args.source, args.target)], args.force, work)
 
 
+@contextmanager
+def _extra(extra: str) -> Iterator[None]:
+    """Imports of packages that only `pip install "noisepress[EXTRA]"` brings."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f'{error.name} is missing; pip install "noisepress[{extra}]" brings it'
+        ) from error
+
+
 def _train(args: argparse.Namespace) -> int:
-    from .training.command import train
+    with _extra("train"):
+        from .training.command import train
 
     data, out = Path(args.data), Path(args.out)
     return train(args.preset, data, out, args.until, args.start, args.steps)
@@ -378,12 +390,10 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from .benchmarks.codecs import LOSSLESS, LOSSY, parse_all
-    from .benchmarks.packages import check_packages
-
-    check_packages()
-    from .benchmarks.bench import run
-    from .benchmarks.report import summary, write_report
+    with _extra("bench"):
+        from .benchmarks.bench import run
+        from .benchmarks.codecs import LOSSLESS, LOSSY, parse_all
+        from .benchmarks.report import summary, write_report
 
     texts: list[str] = list(args.codec)
     if args.lossless:

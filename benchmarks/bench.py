@@ -23,8 +23,8 @@ from tqdm import tqdm
 import noisepress
 
 from .codecs import CODECS, Codec, codec_of
+from .errors import BenchError
 from .measure import load, measure
-from .packages import BenchError
 from .results import (
     PICTURES,
     Measurement,

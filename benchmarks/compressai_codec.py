@@ -18,13 +18,14 @@ from PIL import Image
 
 import noisepress
 
-from .packages import check_packages
+from .errors import BenchError
 
 try:
     from compressai.utils.bench.codecs import Codec
-except ImportError:
-    check_packages("compressai")
-    raise
+except ModuleNotFoundError as error:
+    raise BenchError(
+        f'{error.name} is missing; pip install "noisepress[compressai]" brings it'
+    ) from error
 
 
 class Ardm(Codec):  # type: ignore[misc]

@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 import noisepress
 
 from .codecs import LOSSLESS, LOSSY, parse, parse_all
-from .packages import BenchError
+from .errors import BenchError
 from .report.markdown import (
     Columns,
     bits_per_pixel,

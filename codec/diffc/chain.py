@@ -270,7 +270,8 @@ class Chain:
         deviation = np.sqrt(variance)[:, None]
         target = None
         if image is not None:
-            shift = to_blocks(image - estimate)[0].numpy() * (step.of_x / deviation)
+            weight = (step.of_x / deviation).astype(np.float32)
+            shift = to_blocks(image - estimate)[0].numpy() * weight
             share = (step.variance / variance).astype(np.float32)
             target = Target(plan.arrange(shift), plan.spread(share))
         sample = plan.restore(self._reverse.code(target, plan, coder)) * deviation
@@ -291,7 +292,8 @@ class Chain:
         """Frequencies of the gains of a step given those of the step before, (bands, values)."""
         values = np.arange(-GAIN_REACH, GAIN_REACH + 1)
         distance = np.abs(values - self._gains[:, None])
-        return (1 + (2**12 >> np.minimum(2 * distance, 12))).astype(np.float32)
+        frequencies: Frequencies = 1 + (2**12 >> np.minimum(2 * distance, 12)).astype(np.float32)
+        return frequencies
 
     @torch.inference_mode()
     def picture(self, decoding: Decoding) -> Tensor:

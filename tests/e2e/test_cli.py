@@ -311,6 +311,31 @@ def test_training_with_an_unknown_preset_fails_in_one_line(tmp_path: Path) -> No
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("accelerate", ["train", "ardm-photo", "--data", ".", "--out"]),
+        ("tensorboard", ["train", "ardm-photo", "--data", ".", "--out"]),
+        ("ssimulacra2", ["bench", "photo.png", "--output"]),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    package: str, arguments: list[str], tmp_path: Path
+) -> None:
+    absent = f"import sys; sys.modules[{package!r}] = None; from noisepress.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", absent, *arguments, str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    extra = arguments[0]
+    assert done.stderr == (
+        f'noisepress: {package} is missing; pip install "noisepress[{extra}]" brings it\n'
+    )
+    assert names(tmp_path) == []
+
+
 def test_version_and_help() -> None:
     assert passed("--version").decode().split() == ["noisepress", noisepress.__version__]
     text = passed("--help").decode()

@@ -1,4 +1,4 @@
-"""CompressAI's benchmark runs noisepress as one of its codecs."""
+"""CompressAI's benchmark runs noisepress as one of its codecs. Needs the extra `compressai`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 import noisepress
-from noisepress.benchmarks.packages import BenchError
+from noisepress.benchmarks.errors import BenchError
 
 
+@pytest.mark.compressai
 @pytest.mark.filterwarnings("ignore:divide by zero")
 def test_compressai_collects_real_file_sizes(tmp_path: Path) -> None:
     collect = pytest.importorskip("compressai.utils.bench.__main__").collect

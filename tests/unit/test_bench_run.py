@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisepress.benchmarks import packages
 from noisepress.benchmarks.bench import run
 from noisepress.benchmarks.codecs import CODECS, Codec
-from noisepress.benchmarks.packages import BenchError, check_packages
+from noisepress.benchmarks.errors import BenchError
 from noisepress.benchmarks.results import Results, Setting
 
 FAKE = '''
@@ -169,10 +168,3 @@ def test_runs_that_cannot_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BenchError, match="file"):
         run([tmp_path / "a.png"], png, tmp_path / "file", 1)
-
-
-def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_packages()
-    monkeypatch.setitem(packages.EXTRAS, "bench", ("json", "no_such_package"))
-    with pytest.raises(BenchError, match=r'no_such_package .* "noisepress\[bench\]"'):
-        check_packages()

@@ -132,7 +132,7 @@ def test_of_equal_paths_the_lower_state_is_kept(extend: Kernel) -> None:
     assert not choices.any()
 
 
-def best_sample(target: Target, plan: Plan, state_bits: int, first: int, last: int) -> Floats:
+def best_sample(target: Target, plan: Plan, state_bits: int, first: int, last: int) -> Float32s:
     """What a trellis sends for branches of a segment, by trying all paths."""
     size = 2**state_bits
     book = normals(plan.seed, 0, reverse_channel._BOOK, n=size * LONGEST).reshape(size, LONGEST)
@@ -316,7 +316,7 @@ def test_any_bytes_are_a_sample_or_an_error(coder: ReverseCoder) -> None:
     outcomes = set()
     for _ in range(40):
         try:
-            sample = coder.code(None, plan, Decoder(rng.bytes(rng.integers(0, 30))))
+            sample = coder.code(None, plan, Decoder(rng.bytes(int(rng.integers(0, 30)))))
         except CorruptError:
             outcomes.add("error")
         else:

@@ -69,7 +69,9 @@ def crops() -> Crops:
     """Smooth noise, shape (12, 16, 16, 3)."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (12, 4, 4, 3), dtype=np.uint8)
-    return coarse.repeat(4, 1).repeat(4, 2) // 2 + rng.integers(0, 8, (12, 16, 16, 3), np.uint8)
+    smooth = coarse.repeat(4, 1).repeat(4, 2) // np.uint8(2)
+    noisy: Crops = smooth + rng.integers(0, 8, (12, 16, 16, 3), np.uint8)
+    return noisy
 
 
 @pytest.fixture
