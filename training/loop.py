@@ -148,7 +148,9 @@ class Run:
         self.share, left = divmod(recipe.batch, self.accelerator.num_processes)
         if left:
             devices = self.accelerator.num_processes
-            raise ValueError(f"{recipe.batch} crops cannot be divided evenly among {devices} devices")
+            raise ValueError(
+                f"{recipe.batch} crops cannot be divided evenly among {devices} devices"
+            )
         self.step, self.seconds = 0, 0.0
 
     @property

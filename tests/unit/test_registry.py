@@ -146,7 +146,19 @@ def card_bytes(card: object) -> bytes:
         card_bytes({"name": "x"}),
         card_bytes({"unknown": 1}),
     ],
-    ids=["empty", "short", "text", "huge", "bare", "null", "utf8", "tensors", "list", "partial", "unknown"],
+    ids=[
+        "empty",
+        "short",
+        "text",
+        "huge",
+        "bare",
+        "null",
+        "utf8",
+        "tensors",
+        "list",
+        "partial",
+        "unknown",
+    ],
 )
 def test_files_that_are_no_models_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "odd.safetensors"
