@@ -12,12 +12,12 @@ import glob
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .bitstream.atomic import write_atomically
 from .bitstream.errors import NoisepressError, OptionError
 
 if TYPE_CHECKING:
@@ -52,19 +52,8 @@ def _write(path: str, data: bytes, force: bool) -> None:
         sys.stdout.buffer.flush()
         return
     _refuse_overwrite(path, force)
-    target = Path(path)
     try:
-        handle, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(partial, 0o666 & ~umask)
-            os.replace(partial, target)
-        except BaseException:
-            os.unlink(partial)
-            raise
+        write_atomically(Path(path), data)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
 
@@ -381,6 +370,17 @@ def _train(args: argparse.Namespace) -> int:
     return train(args.preset, data, out, args.until, args.start, args.steps)
 
 
+class _ListPresets(argparse.Action):
+    """A flag that prints the presets, as --help prints the help."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        with _extra("train"):
+            from .training.presets import listing
+
+        print(listing())
+        parser.exit()
+
+
 def _demo(args: argparse.Namespace) -> int:
     from .codec.demo import run
 
@@ -559,6 +559,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
     train = add("train", _train, "Train a model, continuing from its checkpoint.")
     train.add_argument("preset", help="name of a preset, such as ardm-photo or diffc-photo")
+    train.add_argument("--list", nargs=0, action=_ListPresets, help="list of the presets")
     train.add_argument("--data", required=True, help="folder of photographs")
     train.add_argument("--out", required=True, help="folder of checkpoints and the model")
     train.add_argument("--until", type=int, help="step to stop at; a later call continues")

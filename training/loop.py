@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,14 +90,18 @@ def optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer
     ]
 
 
-def _warming_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+def _warming_average(
+    decay: float,
+) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
     """Exponential moving average for `AveragedModel`, whose decay begins at 0.1 and rises.
 
     The average soon forgets the untrained weights: the decay of TensorFlow's
     ExponentialMovingAverage with `num_updates`, (1 + step) / (10 + step), up to `decay`.
     """
 
-    def update(averages: list[Tensor], weights: list[Tensor], updates: Tensor | int) -> None:
+    def update(
+        averages: Sequence[Tensor], weights: Sequence[Tensor], updates: Tensor | int
+    ) -> None:
         kept = min(decay, int(updates) / (int(updates) + 9))  # the first update is a copy
         for average, weight in zip(averages, weights, strict=True):
             average.lerp_(weight, 1 - kept)

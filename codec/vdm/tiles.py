@@ -147,7 +147,8 @@ def groups_of(tiles: Sequence[Samples], most: int = _GROUP) -> Iterator[Sequence
 
 def _hidden(tile: Samples) -> int:
     """Number of values that a chain codes for a tile."""
-    return PLANES * -(-tile.shape[0] // 2) * -(-tile.shape[1] // 2)
+    height, width = tile.shape[:2]
+    return PLANES * -(-height // 2) * -(-width // 2)
 
 
 def _planes(samples: Samples) -> Tensor:
