@@ -148,7 +148,8 @@ def groups_of(tiles: Sequence[Samples], most: int = _GROUP) -> Iterator[Sequence
 def _hidden(tile: Samples) -> int:
     """Number of values that a chain codes for a tile."""
     height, width = tile.shape[:2]
-    return PLANES * -(-height // 2) * -(-width // 2)
+    count: int = PLANES * -(-height // 2) * -(-width // 2)
+    return count
 
 
 def _planes(samples: Samples) -> Tensor:
