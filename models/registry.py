@@ -1,29 +1,20 @@
-"""Models: bundled weights, their files, and loading by literal number and digest.
-
-A model file is safetensors with its card in the metadata (models/storage.py). Reading the card
-needs neither torch nor a network.
-"""
+"""The bundled models, and loading a model by literal number and digest."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from safetensors import SafetensorError, safe_open
+from typing import TYPE_CHECKING
 
 from ..bitstream.errors import ModelError
+from .card import Card, read_card
 
 if TYPE_CHECKING:
     from .storage import Network
 
 _WEIGHTS = Path(__file__).parent / "weights"
-CARD_KEY = "noisepress"
-"""Key of the card, as JSON, in the metadata of a model file."""
 BUNDLED = {
     1: "ardm-photo",
     2: "ardm-small",
@@ -35,49 +26,6 @@ BUNDLED = {
 """Names of the bundled models by number. Append-only: numbers are stored in files."""
 FIRST_CUSTOM = 1024
 """Numbers from here up are for models of users."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """The description in a model file.
-
-    Attributes:
-        name: such as `ardm-photo`.
-        number: literal id, stored in files.
-        digest: first 4 bytes of the SHA-256 of the model file, as an integer.
-        architecture: key of `models.storage.ARCHITECTURES`.
-        config: keyword arguments of the architecture's configuration.
-        tables: integer tables that belong to the model, such as loss curves.
-        facts: how it was trained and what it measured, for people.
-        path: the model file.
-    """
-
-    name: str
-    number: int
-    digest: int
-    architecture: str
-    config: Mapping[str, int]
-    tables: Mapping[str, Any]
-    facts: Mapping[str, Any]
-    path: Path
-
-
-def read_card(path: Path) -> Card:
-    """The card of a model file.
-
-    Raises:
-        ModelError: the file cannot be read or is not a noisepress model.
-    """
-    try:
-        digest = hashlib.sha256(path.read_bytes()).digest()[:4]
-    except OSError as error:
-        raise ModelError(f"{path}: cannot read the model: {error.strerror}") from error
-    try:
-        with safe_open(path, framework="numpy") as file:
-            card = json.loads(file.metadata()[CARD_KEY])
-        return Card(digest=int.from_bytes(digest, "little"), path=path, **card)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: not a noisepress model file, or a damaged one") from error
 
 
 @lru_cache

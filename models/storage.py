@@ -19,10 +19,10 @@ from torch import Tensor
 from ..bitstream.atomic import write_atomically
 from ..bitstream.errors import ModelError
 from .autoencoder import Autoencoder, AutoencoderConfig
+from .card import CARD_KEY
 from .exact import Exact, ExactnessError, convolutions, freeze
 from .lattice import LatticeConfig, LatticeNet
 from .masked import MaskedConfig, MaskedNet
-from .registry import CARD_KEY
 from .unet import UNet, UNetConfig
 from .vdm import VdmConfig, VdmNet
 
@@ -70,7 +70,7 @@ def write_network(
 
     Args:
         path: the file, replaced whole.
-        name, number, tables, facts: see `registry.Card`.
+        name, number, tables, facts: see `card.Card`.
 
     Raises:
         ExactnessError: a layer's sums could leave the exact range.

@@ -42,6 +42,7 @@ from noisepress.codec.pixels import image_of, shown
 from noisepress.codec.protocol import Decoding, Render
 from noisepress.models import registry, tiling
 from noisepress.models.autoencoder import Autoencoder
+from noisepress.models.card import Card
 from noisepress.models.diffusion import alpha_sigma
 from noisepress.models.storage import read_network, write_network
 from noisepress.models.unet import SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, Known, UNet
@@ -811,7 +812,7 @@ def test_a_file_holds_the_same_symbols_everywhere(
     monkeypatch.setattr(changed.hyper_synthesis, "forward", in_other_numbers)
     loaded = model_reference.load_network
 
-    def load(card: registry.Card, kind: Any, device: str = "cpu") -> Any:
+    def load(card: Card, kind: Any, device: str = "cpu") -> Any:
         return changed if kind is Autoencoder else loaded(card, kind, device)
 
     monkeypatch.setattr("noisepress.codec.hfd.coding.load_network", load)

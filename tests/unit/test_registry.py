@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from noisepress.bitstream.errors import ModelError
 from noisepress.models import registry
+from noisepress.models.card import read_card
 from noisepress.models.exact import convolutions
 from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.models.masked import MaskedConfig, MaskedNet
@@ -74,7 +75,7 @@ def test_what_is_written_is_read(network: LatticeNet | MaskedNet, tmp_path: Path
     path = tmp_path / "model.safetensors"
     facts = {"licence": "MIT"}
     write_network(network, path, name="mine", number=2000, tables={"t": [1, 2]}, facts=facts)
-    card = registry.read_card(path)
+    card = read_card(path)
     assert (card.name, card.number, card.architecture) == ("mine", 2000, network.ARCHITECTURE)
     assert (dict(card.tables), dict(card.facts)) == ({"t": [1, 2]}, facts)
     restored = registry.load(card)
@@ -93,7 +94,7 @@ def test_writing_again_gives_the_same_digest(tmp_path: Path) -> None:
         network = MaskedNet(MaskedConfig(width=4, blocks=1, components=2))
         path = tmp_path / folder / "model.safetensors"
         write_network(network, path, name="mine", number=2000, tables={}, facts={})
-        digests.append(registry.read_card(path).digest)
+        digests.append(read_card(path).digest)
     assert digests[0] == digests[1]
 
 

@@ -25,6 +25,7 @@ from noisepress.bitstream.errors import (
 from noisepress.codec import model_reference
 from noisepress.codec.vdm.codec import STEPS
 from noisepress.models import registry
+from noisepress.models.card import Card
 from noisepress.models.vdm import (
     LOG_SIGMA_MAX,
     LOG_SIGMA_MIN,
@@ -158,7 +159,7 @@ def test_a_file_decodes_alike_everywhere(
     monkeypatch.setattr(changed, "forward", in_other_numbers)
     loaded = model_reference.load_network
 
-    def load(card: registry.Card, kind: Any) -> Any:
+    def load(card: Card, kind: Any) -> Any:
         return changed if kind is VdmNet else loaded(card, kind)
 
     monkeypatch.setattr("noisepress.codec.vdm.coding.load_network", load)
