@@ -391,6 +391,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     with _extra("bench"):
+        from .benchmarks import quality  # noqa: F401  (a run imports it late)
         from .benchmarks.bench import run
         from .benchmarks.codecs import LOSSLESS, LOSSY, parse_all
         from .benchmarks.report import summary, write_report

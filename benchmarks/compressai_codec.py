@@ -24,7 +24,7 @@ try:
     from compressai.utils.bench.codecs import Codec
 except ModuleNotFoundError as error:
     raise BenchError(
-        f'{error.name} is missing; pip install "noisepress[compressai]" brings it'
+        'compressai is missing; pip install "noisepress[compressai]" brings it'
     ) from error
 
 

@@ -60,7 +60,7 @@ def measure(images: Sequence[Pixels], decoder: str, calls: int) -> Point:
     model = decoder if decoder.endswith(".safetensors") else None
     bits, psnrs, shown, true = 0, [], [], []
     for image in images:
-        data = noisepress.encode(image, "hfd", quality=QUALITY, decoder=decoder or None)
+        data = noisepress.encode(image, "hfd", quality=QUALITY, decoder=decoder or BUNDLED)
         bits += 8 * len(data)
         decoded = noisepress.decode(data, model=model, **how)
         psnrs.append(psnr(image, decoded))

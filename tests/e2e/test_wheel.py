@@ -145,7 +145,8 @@ def test_a_type_checker_sees_the_types_and_finds_mistakes(
 ) -> None:
     (tmp_path / "user.py").write_text(USER)
     (tmp_path / "mistakes.py").write_text(MISTAKES)
-    cache = pytestconfig.cache.mkdir("mypy") if pytestconfig.cache else tmp_path / "cache"
+    kept = getattr(pytestconfig, "cache", None)  # not there with -p no:cacheprovider
+    cache = kept.mkdir("mypy") if kept else tmp_path / "cache"
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={cache}"),
