@@ -61,7 +61,8 @@ class Member:
     Attributes:
         name: unique in the archive; has no slash.
         mode: sample layout, such as `RGB8`.
-        width, height: in pixels.
+        width: in pixels.
+        height: in pixels.
         group: which one holds it, from 0.
     """
 
@@ -313,7 +314,8 @@ class Archive:
 
         Args:
             index: from 0.
-            decoding, options: see `noisepress.decode`.
+            decoding: see `noisepress.decode`.
+            options: fields of `Decoding`, instead of one.
 
         Raises:
             NoisepressError: a subclass says what is wrong with the group, which it names.
@@ -328,7 +330,8 @@ class Archive:
 
         Args:
             name: of the member.
-            decoding, options: see `noisepress.decode`.
+            decoding: see `noisepress.decode`.
+            options: fields of `Decoding`, instead of one.
 
         Raises:
             OptionError: the archive has no image of that name.
