@@ -1,13 +1,15 @@
-"""The autoencoder of hfd: an image as few quantised latents, and a hyperprior that prices them.
+"""The autoencoder of hfd: an image as few quantised latents, and a hyperprior to code them.
 
 A mean-scale hyperprior (Minnen et al., arXiv 1809.02736, without its context model): an analysis
 makes latents at 1/16 of the resolution, and a second, smaller one makes hyper-latents at 1/64, from
-which the hyper-synthesis says where each latent probably lies and how far off that is. Known
-latents around it say more (models/latents.py). One set of weights serves all rates: latents are
-scaled by learned gains before they are rounded (Cui et al., arXiv 2003.02012).
+which the hyper-synthesis predicts the mean and the standard deviation of each latent. Known latents
+around it refine both (models/latents.py). One set of weights serves all rates: latents are scaled
+by learned gains before they are rounded (Cui et al., arXiv 2003.02012).
 
-The entropy coder needs what the hyper-synthesis says, so that one works in exact integers
-(models/exact.py). The other networks only make numbers to round, or pixels, and work in floats.
+The entropy coder depends on the output of the hyper-synthesis, so that network works in exact
+integers (models/exact.py). The others make numbers that are rounded, or pixels, and work in floats.
+
+`deviation` is short for standard deviation throughout. A level is a step of the rounded latents.
 """
 
 from __future__ import annotations
@@ -20,34 +22,43 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..bitstream.entropy import (
+    DEVIATION_HIGH,
+    DEVIATION_LOW,
+    DEVIATION_UNITS,
+    LOCATION_UNITS,
+)
 from .diffusion import SPAN
 from .exact import RESIDUAL_FRAC, Exact, ExactBlock, ExactConv, ExactReLU, bounded
-from .latents import LAWS, PASSES, WEIGHTS, Pass, chosen
+from .latents import NARROWINGS, PASSES, WEIGHTS, Pass, chosen
 
 CHANNELS = 3
 PATCH = 4
+"""Side of the patches of pixels that networks read and write."""
 LATENT_PIXELS = 16
-"""Sides of the pixels that a latent stands for."""
+"""Side, in pixels, of the block that a latent stands for."""
 HYPER_LATENTS = 4
-"""Sides of the latents that a hyper-latent stands for."""
+"""Side, in latents, of the block that a hyper-latent stands for."""
 MULTIPLE = LATENT_PIXELS * HYPER_LATENTS
 """Height and width of images must be multiples of this."""
 HYPER_MAX = 127
 """Largest magnitude of hyper-latents."""
 BELIEF_FRAC = 5
-DEVIATIONS = 2.0**-4, 2.0**10
-"""Least and largest deviation of a latent's law, in levels."""
+"""Fractional bits of the last layer of the hyper-synthesis."""
+DEVIATIONS = 2.0 ** (DEVIATION_LOW / DEVIATION_UNITS), 2.0 ** (DEVIATION_HIGH / DEVIATION_UNITS)
+"""Least and largest standard deviation of a latent's distribution, in levels."""
 RATE_UNITS = 16
-"""Rates between two neighbouring ones that were trained are in steps of 1/RATE_UNITS."""
+"""Steps of the rate from a trained one to the next."""
 LOWEST_WEIGHT, WEIGHT_RISE = 0.00015, 3.4
-"""What an error is worth at the lowest trained rate, see `error_weight`, and how many times as much
-at each next one."""
+"""Weight of squared errors at the lowest trained rate, see `error_weight`, and its factor from each
+rate to the next."""
 NOT_ORTHOGONAL = 2
-"""How much more an error of a latent is worth than under an orthogonal synthesis."""
+"""The worth of a latent's error relative to that under an orthogonal synthesis, see `worth`."""
 HYPER_WORTH = 20
-"""Bits that a squared error of a hyper-latent of one level costs, for it misprices latents."""
+"""Bits that a squared error of a hyper-latent of one level costs on average, through predictions of
+latents."""
 LEAST_KNOWN = 4
-"""Least log-SNR in nats of what images are decoded to, see `known_level`."""
+"""Least log-SNR in nats of decoded pictures, see `known_level`."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +125,13 @@ class Analysis(nn.Module):
         h = self.stages[0](self.enter(functional.pixel_unshuffle(x, PATCH)))
         for shrink, stage in zip(self.shrink, self.stages[1:], strict=True):
             h = stage(shrink(functional.pixel_unshuffle(h, 2)))
-        with torch.autocast(h.device.type, enabled=False):  # latents are too large for 8 bits
+        with torch.autocast(h.device.type, enabled=False):  # bfloat16 has too few bits for latents
             latents: Tensor = self.leave(h.float())
         return latents
 
 
 class Synthesis(nn.Module):
-    """Latents to images, the shapes of `Analysis` the other way."""
+    """Latents (n, latents, h / 16, w / 16) to images (n, 3, h, w) of about -SPAN to SPAN."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -149,11 +160,11 @@ class HyperAnalysis(nn.Module):
         self.stages = nn.ModuleList(_stage(width, 1) for _ in range(3))
         self.shrink = nn.ModuleList(nn.Conv2d(4 * width, width, 1) for _ in range(2))
         self.leave = nn.Conv2d(width, config.hyper, 1)
-        with torch.no_grad():  # hyper-latents that rounding takes away would never come back
+        with torch.no_grad():  # hyper-latents that always round to zero would get no gradient
             self.leave.weight.mul_(4)
 
     def forward(self, latents: Tensor) -> Tensor:
-        # Latents reach from fractions of a level to hundreds.
+        # The magnitudes of latents range from fractions of a level to hundreds.
         values = torch.asinh(latents)
         h = self.stages[0](self.enter(torch.cat([values, values.abs()], 1)))
         for shrink, stage in zip(self.shrink, self.stages[1:], strict=True):
@@ -163,7 +174,7 @@ class HyperAnalysis(nn.Module):
 
 
 class HyperSynthesis(Exact):
-    """Whole hyper-latents to what they say of each latent, in integers."""
+    """Rounded hyper-latents to a mean and a standard deviation of each latent, in integers."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -179,14 +190,14 @@ class HyperSynthesis(Exact):
             self.heads.weight.mul_(0.1)
 
     def forward(self, hyper: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and logarithm of the deviation of each latent.
+        """Mean and logarithm of the standard deviation of each latent.
 
         Args:
-            hyper: (n, hyper, h, w), integers of at most HYPER_MAX in magnitude.
+            hyper: (n, hyper, h, w), integers of magnitude at most HYPER_MAX.
 
         Returns:
-            Two of (n, latents, 4 h, 4 w): means in 1/16 of a level, and log2 of deviations before
-            latents are scaled by their gains, in 1/64 octave.
+            Integers (n, latents, 4 h, 4 w): means in 1/LOCATION_UNITS of a level, and log2 of the
+            deviations of latents before their gains, in 1/DEVIATION_UNITS.
         """
         h = self.coarse(bounded(self.enter(hyper)))
         h = bounded(functional.pixel_shuffle(self.grow[0](self.rectify[0](h)), 2))
@@ -199,14 +210,15 @@ class HyperSynthesis(Exact):
 
 
 class Autoencoder(nn.Module):
-    """All networks of the autoencoder, and its numbers.
+    """All networks and parameters of the autoencoder.
 
     Attributes:
-        gains: (rates, latents), log2 of what latents are scaled by.
-        prior_mean: (hyper,), of hyper-latents.
+        gains: (rates, latents), log2 of the gains of latents.
+        prior_mean: (hyper,), means of hyper-latents, in levels.
         prior_scale: (rates, hyper), log2 of their deviations.
         nearby: (WEIGHTS, latents), weights of known latents, see `latents.Pass`.
-        surer: (LAWS, latents), by how many octaves laws are narrower where latents are known.
+        surer: (NARROWINGS, latents), octaves by which distributions are narrower where latents
+            nearby are known.
     """
 
     ARCHITECTURE = "autoencoder"
@@ -223,7 +235,7 @@ class Autoencoder(nn.Module):
         self.prior_mean = nn.Parameter(torch.zeros(config.hyper))
         self.prior_scale = nn.Parameter(torch.zeros(config.rates, config.hyper))
         self.nearby = nn.Parameter(torch.zeros(WEIGHTS, config.latents))
-        self.surer = nn.Parameter(torch.zeros(LAWS, config.latents))
+        self.surer = nn.Parameter(torch.zeros(NARROWINGS, config.latents))
 
     @property
     def last_rate(self) -> int:
@@ -232,63 +244,75 @@ class Autoencoder(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Pixels to each side that analysis and synthesis look at, at most."""
+        """Pixels to each side that an output of analysis or synthesis depends on, at most."""
         blocks = self.config.blocks
         return PATCH * (1 + 7 * blocks) + LATENT_PIXELS
 
     def reconstruction(self, x: Tensor, rate: Tensor) -> Tensor:
-        """What images (n, 3, h, w) look like after coding at rates (n,)."""
+        """Images (n, 3, h, w) of -SPAN to SPAN as decoded after coding at rates (n,)."""
         gain = self.gain(rate)
         latents = self.analysis(x) * gain
         mean, scale = self.hyper_synthesis(self.whole(self.hyper_analysis(latents).float(), rate))
-        mean = mean / 16
+        mean = mean / LOCATION_UNITS
         known = self.known(latents - mean, self.deviation(scale, gain), self.worth(rate))
         shown: Tensor = self.synthesis((mean + known) / gain)
         return shown.float()
 
     def prior(self, rate: Tensor) -> tuple[Tensor, Tensor]:
-        """Means (hyper, 1, 1) and deviations (n, hyper, 1, 1) of hyper-latents at rates (n,)."""
+        """Means (hyper, 1, 1) and deviations (n, hyper, 1, 1) of hyper-latents at rates (n,).
+
+        In levels.
+        """
         scale = between(self.prior_scale, rate / RATE_UNITS)
         return self.prior_mean[:, None, None], torch.exp2(scale)[:, :, None, None]
 
     @torch.no_grad()
     def whole(self, hyper: Tensor, rate: Tensor) -> Tensor:
-        """What becomes of hyper-latents (n, hyper, h, w) that are coded at rates (n,)."""
+        """Hyper-latents (n, hyper, h, w) as rounded for coding at rates (n,): integers."""
         mean, deviation = self.prior(rate)
         return chosen(hyper, deviation, HYPER_WORTH, mean).clamp(-HYPER_MAX, HYPER_MAX)
 
     def deviation(self, scale: Tensor, gain: Tensor) -> Tensor:
-        """Of latents about what the hyper-latents say, in levels."""
-        return gain * torch.exp2(scale / 64)
+        """Standard deviations of latents around the predictions of the hyper-latents, in levels.
+
+        Args:
+            scale: (n, latents, h, w), see `HyperSynthesis.forward`.
+            gain: (n, latents, 1, 1), see `gain`.
+
+        Returns:
+            (n, latents, h, w).
+        """
+        return gain * torch.exp2(scale / DEVIATION_UNITS)
 
     @torch.no_grad()
     def known(self, off: Tensor, deviation: Tensor, worth: Tensor) -> Tensor:
-        """What becomes of latents that are coded.
+        """Latents as a receiver knows them after coding.
 
         Args:
-            off: (n, latents, h, w), distances from what the hyper-latents say, in levels.
-            deviation: of these.
-            worth: see `worth`.
+            off: (n, latents, h, w), distances from the predictions of the hyper-latents, in levels.
+            deviation: (n, latents, h, w), their standard deviations.
+            worth: (n, latents, 1, 1), see `worth`.
 
         Returns:
-            The same distances, as a receiver knows them.
+            (n, latents, h, w), the same distances after quantisation.
         """
         known = torch.zeros_like(off)
         for part in PASSES:
             mean = part.expected(known, self.nearby)
-            law = (part.of(deviation) * self._narrowed(part)).clamp(*DEVIATIONS)
-            whole = chosen(part.of(off) - mean, law, worth)
+            width = (part.of(deviation) * self._narrowed(part)).clamp(*DEVIATIONS)
+            whole = chosen(part.of(off) - mean, width, worth)
             part.of(known).copy_(mean + whole)
         return known
 
-    def told(self, known: Tensor) -> tuple[Tensor, Tensor]:
-        """What known latents say of those that are coded after them.
+    def refined(self, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions of latents from those that are coded before them.
 
         Args:
-            known: (n, latents, h, w), distances from what the hyper-latents say, in levels.
+            known: (n, latents, h, w), distances from the predictions of the hyper-latents, in
+                levels.
 
         Returns:
-            Two of the same shape: means of these distances, and factors of the deviations.
+            Means of these distances and factors of their standard deviations, (n, latents, h, w).
         """
         mean, factor = torch.zeros_like(known), torch.ones_like(known)
         for part in PASSES:
@@ -297,15 +321,18 @@ class Autoencoder(nn.Module):
         return mean, factor
 
     def _narrowed(self, part: Pass) -> Tensor | float:
-        """The factor of a pass's deviations, (latents, 1, 1)."""
-        return 1.0 if part.law is None else torch.exp2(-self.surer[part.law, :, None, None])
+        """Factors (latents, 1, 1) of the standard deviations of a pass."""
+        if part.narrowing is None:
+            return 1.0
+        return torch.exp2(-self.surer[part.narrowing, :, None, None])
 
     @torch.no_grad()
     def start_as_transform(self) -> None:
-        """Make a network of random weights a block transform: a DCT of 16 by 16 pixels.
+        """Initialise the network as a block transform, a DCT of 16 by 16 pixels.
 
-        Latents are the coefficients that usually hold most, the synthesis is the inverse transform,
-        and residual blocks add nothing at first. Training would need hours to come that far.
+        Latents are the coefficients that usually have the most energy, the synthesis is the inverse
+        transform, and residual blocks add nothing at first. Training from random weights needs
+        hours to become as good.
 
         Raises:
             ValueError: the network is too narrow for the pixels of a block.
@@ -320,14 +347,14 @@ class Autoencoder(nn.Module):
                     for part in module.pointwise.parameters():
                         nn.init.zeros_(part)
         waves, deviations, smooth = _transform(config.width2, 4 * config.width1)
-        _become(self.analysis.enter, torch.eye(config.width0, held))
-        _become(self.analysis.shrink[0], torch.eye(config.width1, 4 * config.width0))
-        _become(self.analysis.shrink[1], waves)
-        _become(self.analysis.leave, torch.eye(config.latents, config.width2))
-        _become(self.synthesis.enter, torch.eye(config.width2, config.latents))
-        _become(self.synthesis.grow[0], waves.T)
-        _become(self.synthesis.grow[1], torch.eye(4 * config.width0, config.width1))
-        _become(self.synthesis.leave, torch.eye(held, config.width0))
+        _set_matrix(self.analysis.enter, torch.eye(config.width0, held))
+        _set_matrix(self.analysis.shrink[0], torch.eye(config.width1, 4 * config.width0))
+        _set_matrix(self.analysis.shrink[1], waves)
+        _set_matrix(self.analysis.leave, torch.eye(config.latents, config.width2))
+        _set_matrix(self.synthesis.enter, torch.eye(config.width2, config.latents))
+        _set_matrix(self.synthesis.grow[0], waves.T)
+        _set_matrix(self.synthesis.grow[1], torch.eye(4 * config.width0, config.width1))
+        _set_matrix(self.synthesis.leave, torch.eye(held, config.width0))
         scales = deviations[: config.latents].log2()
         self.hyper_synthesis.heads.bias.copy_(torch.cat([torch.zeros_like(scales), scales]))
         means = smooth[: config.latents]
@@ -338,8 +365,9 @@ class Autoencoder(nn.Module):
     def worth(self, rate: Tensor) -> Tensor:
         """Bits that a squared error of a latent of one level is worth at rates (n,).
 
-        As if the synthesis were the orthogonal transform that it begins as, but for a factor:
-        what is left out makes places around it dearer and their errors larger.
+        As if the synthesis were the orthogonal transform that it begins as, up to a factor of
+        NOT_ORTHOGONAL: latents that are rounded to fewer bits also worsen the predictions of those
+        around them.
 
         Returns:
             (n, latents, 1, 1).
@@ -349,32 +377,32 @@ class Autoencoder(nn.Module):
         return NOT_ORTHOGONAL * of_a_pixel * weight / self.gain(rate).square()
 
     def gain(self, rate: Tensor) -> Tensor:
-        """What latents are scaled by at rates (n,) in 1/RATE_UNITS: (n, latents, 1, 1)."""
+        """Factors (n, latents, 1, 1) that scale latents to levels at rates (n,) in 1/RATE_UNITS."""
         return torch.exp2(between(self.gains, rate / RATE_UNITS))[:, :, None, None]
 
 
 def error_weight(rate: Tensor) -> Tensor:
-    """Bits per pixel that a unit of squared error, of samples of 0 to 255, is worth at a rate."""
+    """Bits per pixel that a unit of squared error is worth at rates (n,), for samples up to 255."""
     return LOWEST_WEIGHT * WEIGHT_RISE ** (rate / RATE_UNITS)
 
 
 def known_level(rate: Tensor) -> Tensor:
-    """Log-SNR in nats of what images are decoded to at a rate, for a score decoder (`unet.Known`).
+    """Log-SNRs (n,) in nats of decoded pictures at rates (n,), for a score decoder (`unet.Known`).
 
-    About that of its mean squared error; not less than LEAST_KNOWN, for the error of low rates is
-    more of what is missing than of noise.
+    About -log of their mean squared error; at least LEAST_KNOWN, because the error at low rates is
+    missing detail rather than noise.
     """
     return LEAST_KNOWN + (rate / RATE_UNITS - 1.75).clamp(min=0) / 2
 
 
 def between(rows: Tensor, at: Tensor) -> Tensor:
-    """Rows (r, c) interpolated at places (n,) of 0 to r - 1: (n, c)."""
+    """Rows (r, c), interpolated linearly at indices (n,) from 0 to r - 1: (n, c)."""
     low = at.floor().clamp(0, len(rows) - 2).long()
     return torch.lerp(rows[low], rows[low + 1], (at - low)[:, None].to(rows.dtype))
 
 
-def _become(conv: nn.Module, matrix: Tensor) -> None:
-    """Make a convolution a matrix of each pixel's channels."""
+def _set_matrix(conv: nn.Module, matrix: Tensor) -> None:
+    """Make a convolution multiply the channels of each pixel by a matrix."""
     assert isinstance(conv, nn.Conv2d) and conv.bias is not None
     middle = conv.weight.shape[2] // 2
     conv.weight.zero_()[:, :, middle, middle] = matrix
@@ -382,10 +410,14 @@ def _become(conv: nn.Module, matrix: Tensor) -> None:
 
 
 def _transform(count: int, planes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Waves of what usually holds most: (count, planes), about how much, and if they are flat.
+    """The basis functions of a block transform that usually have the most energy.
 
-    The waves are those of an orthonormal DCT of three orthonormal colour planes; a block's pixels
-    are in the order in which pixel_unshuffle puts them, in patches, twice.
+    Those of an orthonormal DCT of three orthonormal colour planes. The pixels of a block are in the
+    order of three `pixel_unshuffle`, of patches and then of pairs, twice.
+
+    Returns:
+        Basis functions (count, planes), typical standard deviations of their coefficients (count,),
+        and 1 for those of mean colours, else 0 (count,).
     """
     sides = torch.arange(LATENT_PIXELS)
     cosines = torch.cos((2 * sides + 1) * sides[:, None] * (math.pi / (2 * LATENT_PIXELS)))

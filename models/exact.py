@@ -29,17 +29,32 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 ACTIVATION_FRAC = 4
+"""Fractional bits of activations."""
 RESIDUAL_FRAC = 8
+"""Fractional bits of residual streams."""
 ACTIVATION_MAX = 255
+"""Largest activation, an unsigned 8-bit integer."""
 WEIGHT_MAX = 127
-_MATRIX_UNITS = torch.cuda.is_available() or torch.cpu._is_amx_tile_supported()
-COMPUTE = torch.bfloat16 if _MATRIX_UNITS else torch.float32
-"""Of convolutions while training. Bfloat16 holds 8-bit factors exactly; it is 4 times faster than
-float32 on matrix units, and slower without them."""
+"""Largest magnitude of a weight, a signed 8-bit integer."""
 EXACT_LIMIT = 2**24
+"""Below this float32 represents all integers, and so adds them exactly."""
 RESIDUAL_LIMIT = 2**20
-OUTPUT_LIMIT = EXACT_LIMIT - RESIDUAL_LIMIT  # leaves room to add a residual stream
+"""Largest magnitude in a residual stream."""
+OUTPUT_LIMIT = EXACT_LIMIT - RESIDUAL_LIMIT
+"""Limit of the outputs of a convolution, so that adding them to a residual stream is exact."""
 _HALF = torch.tensor(0.5)
+
+
+@cache
+def training_dtype() -> torch.dtype:
+    """Type of the factors of convolutions while training.
+
+    Bfloat16 holds 8-bit factors exactly; it is 4 times faster than float32 on the matrix units of
+    GPUs and of processors with AMX, and slower without them.
+    """
+    # A private name of torch, which may go.
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return torch.bfloat16 if torch.cuda.is_available() or amx() else torch.float32
 
 
 @cache
@@ -85,12 +100,12 @@ class _Round(torch.autograd.Function):
 class _RoundReLU(torch.autograd.Function):
     """clamp(floor(x scale + 1/2), 0, ACTIVATION_MAX) with the gradient of the clamp.
 
-    The result is of type COMPUTE.
+    The result is of type `training_dtype`.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
-        y = (x * scale).add_(0.5).floor_().clamp_(0, ACTIVATION_MAX).to(COMPUTE)
+        y = (x * scale).add_(0.5).floor_().clamp_(0, ACTIVATION_MAX).to(training_dtype())
         ctx.scale = scale
         ctx.save_for_backward(y)
         return y
@@ -184,7 +199,10 @@ class ExactConv(Exact):
         return torch.floor(torch.log2(torch.minimum(WEIGHT_MAX / largest, room / sums)))
 
     def integers(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Integer weights, integer biases, and the shift 2^-s from the sum to the output."""
+        """Weights (outputs, inputs, kernel, kernel), biases (outputs,), factors (outputs,).
+
+        Weights and biases are integers; the factors, powers of two, bring sums to the output.
+        """
         if self.frozen:
             return self.weight, self.bias, torch.exp2(-self.shift.to(self.weight.dtype))
         bits = self.scale_bits()
@@ -196,6 +214,7 @@ class ExactConv(Exact):
         return weight, bias, torch.exp2(self.frac - self.input_frac - bits)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, h, w), see the class, to (n, outputs, h, w)."""
         if self.frozen and x.dtype == torch.uint8:
             return self._of_bytes(x)
         weight, bias, scale = self.integers()
@@ -205,7 +224,8 @@ class ExactConv(Exact):
             return total.mul_(scale[:, None, None]).add_(0.5).floor_()
         if not self.quantise:
             return self._sum(x, weight, bias) * scale[:, None, None]
-        total = self._sum(x.to(COMPUTE), weight.to(COMPUTE), None)
+        dtype = training_dtype()
+        total = self._sum(x.to(dtype), weight.to(dtype), None)
         y: Tensor = _Rescale.apply(total, scale, bias * scale)
         return y
 
@@ -213,7 +233,7 @@ class ExactConv(Exact):
         return functional.conv2d(x, weight, bias, padding=self.padding, dilation=self.dilation)
 
     def _of_bytes(self, x: Tensor) -> Tensor:
-        """Of a frozen layer and unsigned 8-bit activations, by oneDNN."""
+        """The output of a frozen layer for unsigned 8-bit activations, by oneDNN."""
         units, unit = torch.ops.onednn, (1.0, 0)
         once = [1, 1], [self.padding] * 2, [self.dilation] * 2, 1
         if self._packed is None:
@@ -231,7 +251,7 @@ class ExactConv(Exact):
 
     @torch.no_grad()
     def freeze(self, name: str = "layer") -> None:
-        """Replace the float weights by the integers that they stand for.
+        """Replace the float weights by the integers that training rounds them to.
 
         Raises:
             ExactnessError: see `prove`.
@@ -259,14 +279,20 @@ class ExactConv(Exact):
                 raise ExactnessError(f"{name}: {what} may reach {worst:.0f}, the limit is {shown}")
 
     def set_integers(self, weight: Tensor, bias: Tensor, shift: Tensor) -> None:
-        """Freeze the layer with given integers; the sum is shifted right by `shift` bits."""
+        """Freeze the layer with given integers.
+
+        Args:
+            weight: (outputs, inputs, kernel, kernel), of magnitude at most WEIGHT_MAX.
+            bias: (outputs,), added to the sums.
+            shift: (outputs,), bits by which the sums are shifted right.
+        """
         self.weight = nn.Parameter(weight.float(), requires_grad=False)
         self.bias = nn.Parameter(bias.float(), requires_grad=False)
         self.shift = shift.to(torch.int8)
         self._packed = None
 
     def thaw(self) -> None:
-        """Turn the integers of a frozen layer into float weights again, to train on."""
+        """Turn the integers of a frozen layer into float weights again, to continue training."""
         bits = self.shift.float() + self.frac - self.input_frac
         scale = torch.exp2(-bits)
         self.weight = nn.Parameter(self.weight * scale[:, None, None, None])
@@ -313,9 +339,9 @@ class ExactBlock(Exact):
 
 
 def bounded(stream: Tensor) -> Tensor:
-    """A residual stream held to its range, in place, so that adding to it stays exact."""
+    """A residual stream clamped to +-RESIDUAL_LIMIT, in place, so that adding to it stays exact."""
     if stream.requires_grad:
-        return stream  # never near the limit
+        return stream  # streams stay far below the limit in training
     return stream.clamp_(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
 
 

@@ -1,8 +1,8 @@
-"""How latents become whole numbers: in which order, where each is expected, and which is chosen.
+"""Quantisation of latents: their order, their expected values, and the integers that are coded.
 
-Planes of latents are coded in passes, from a coarse lattice to the finest. The mean of what is
-known around a place, in the same plane, tells where its latent probably is; of smooth planes, such
-as blocks' mean colours, that is most of what there is to know.
+Planes of latents are coded in passes, from a coarse lattice to the finest. A latent is predicted
+from the known latents around it in the same plane, which is most accurate in smooth planes such as
+the mean colours of blocks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional
 Planes = TypeVar("Planes", Tensor, NDArray[np.int64])
 
 DIGITS = 5
-"""Base-4 digits of a latent's distance from where it is expected, counted from the least one."""
+"""Base-4 digits of a latent's rounded distance from its expected value, plus 4^DIGITS / 2."""
 FURTHEST = 4**DIGITS // 2 - 1
 """Largest magnitude of that distance."""
 _LOG2 = math.log(2)
@@ -28,35 +28,37 @@ _LOG2 = math.log(2)
 
 @dataclass(frozen=True)
 class Pass:
-    """Places that are coded together: every `stride`th row and column from the first ones on.
+    """Latents that are coded together: those of every `stride`th row and column.
 
     Attributes:
-        row, column, stride: of latents.
-        weights: rows of the weights of known latents (see `expected`) that it takes; none: no
-            latent is known.
-        law: row of how much narrower its laws are; none: they are not.
+        row, column: the first row and column.
+        stride: rows and columns from a latent to the next.
+        weights: rows of the weights of known latents (see `expected`) that predict the pass; none:
+            it is not predicted.
+        narrowing: row of `Autoencoder.surer` that narrows the distributions of the pass; None: they
+            are not narrowed.
     """
 
     row: int
     column: int
     stride: int
     weights: tuple[int, ...] = ()
-    law: int | None = None
+    narrowing: int | None = None
 
     def of(self, planes: Planes) -> Planes:
-        """A view of its places in planes (..., h, w)."""
+        """A view of the pass in planes (..., h, w)."""
         return planes[..., self.row :: self.stride, self.column :: self.stride]
 
     def expected(self, known: Tensor, weights: Tensor) -> Tensor:
-        """Where its latents are expected.
+        """Expected values of the latents of the pass.
 
-        The mean of the four known latents that are nearest: those at the corners by one weight, or
-        those to the left and the right by one and those above and below by another. Outside, there
-        is what is as far inside.
+        The weighted mean of the four nearest known latents: one weight for the four corners, or one
+        for left and right and another for above and below. Beyond the border, planes are reflected.
 
         Args:
-            known: (n, c, h, w), distances of known latents from what the hyper-latents say.
-            weights: (WEIGHTS, c).
+            known: (n, c, h, w), distances of known latents from the means that the hyper-latents
+                predict, in levels.
+            weights: (WEIGHTS, c), for each plane.
 
         Returns:
             (n, c, h / stride, w / stride). Exact for whole numbers in float64.
@@ -88,14 +90,22 @@ PASSES = (
     Pass(0, 1, 2, (4, 5), 3),
     Pass(1, 0, 2, (4, 5), 3),
 )
-WEIGHTS, LAWS = 6, 4
+"""From a lattice of every fourth row and column to the finest: (h, w) are multiples of 4."""
+WEIGHTS, NARROWINGS = 6, 4
+"""Rows of weights and of narrowings that the passes name."""
 
 
 def interval_bits(off: Tensor, deviation: Tensor) -> Tensor:
-    """Bits of values rounded to whole numbers, under normals; differentiable far out as well.
+    """Bits of the unit intervals around values under normal distributions.
+
+    Finite and differentiable far from the mean as well.
 
     Args:
-        off: values less the means.
+        off: distances of the values from the means, in levels, of any shape.
+        deviation: standard deviations in levels, of a shape that broadcasts.
+
+    Returns:
+        Bits, of the broadcast shape.
     """
     low, high = (-off.abs() + edge for edge in (-0.5, 0.5))
     above, below = (torch.special.log_ndtr(edge / deviation) for edge in (high, low))
@@ -107,15 +117,19 @@ def interval_bits(off: Tensor, deviation: Tensor) -> Tensor:
 def chosen(
     values: Tensor, deviation: Tensor, worth: Tensor | float, mean: Tensor | float = 0.0
 ) -> Tensor:
-    """The nearest whole numbers, or the next ones towards the means where those are worth more.
+    """Rate-distortion optimised quantisation under normal distributions.
 
-    Rate-distortion optimised quantisation: bits of a normal law against squared errors.
+    The nearest integer, or the next one towards the mean if that saves more bits than its larger
+    squared error is worth. All arguments broadcast.
 
     Args:
         values: in levels.
-        deviation: of the laws.
+        deviation: standard deviations in levels.
         worth: bits that a squared error of one level is worth.
-        mean: of the laws.
+        mean: means in levels.
+
+    Returns:
+        Integers of magnitude at most FURTHEST, of the shape of `values`.
     """
     nearest = values.round().clamp(-FURTHEST, FURTHEST)
     lower = nearest - (nearest - mean).sign()

@@ -21,9 +21,12 @@ from .exact import RESIDUAL_FRAC, Exact, ExactBlock, ExactConv, ExactReLU, bound
 
 PHASES = ("D", "A", "B")
 CHANNELS = 3
-CODING_ORDER = (1, 0, 2)  # green first: it tells most about the others
+CODING_ORDER = (1, 0, 2)
+"""Green first: the other channels are best predicted from it."""
 PARAMETER_FRAC = 5
+"""Fractional bits of the network's outputs."""
 SIGNED_MAX = 127
+"""Largest magnitude of signed inputs."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,12 @@ def shifted(x: Tensor, down: int, right: int) -> Tensor:
 
 
 def neighbours(phase: str, known: dict[str, Tensor]) -> list[Tensor]:
-    """The known neighbours of each pixel of a phase; the four nearest come first."""
+    """The known neighbours of each pixel of a phase: 4 or 8 of (n, 3, h, w), the nearest 4 first.
+
+    Args:
+        phase: D, A or B.
+        known: sub-lattices (n, 3, h, w) that come before the phase, by name.
+    """
     e = known["E"]
     if phase == "D":
         return [e, shifted(e, 0, 1), shifted(e, 1, 0), shifted(e, 1, 1)]
@@ -74,7 +82,7 @@ def neighbours(phase: str, known: dict[str, Tensor]) -> list[Tensor]:
 
 
 def interpolate(nearest: list[Tensor]) -> Tensor:
-    """The rounded mean of the four nearest neighbours, in integers."""
+    """The mean of the first four neighbours (n, 3, h, w), rounded to the nearest integer."""
     return torch.floor((nearest[0] + nearest[1] + nearest[2] + nearest[3] + 2) * 0.25)
 
 

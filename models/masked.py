@@ -15,10 +15,14 @@ from torch import Tensor, nn
 from .exact import RESIDUAL_FRAC, Exact, ExactBlock, ExactConv, ExactReLU
 
 STAGES = 4
+"""Base-4 digits of a sample."""
 CHANNELS = 3
 PARAMETER_FRAC = 5
+"""Fractional bits of the network's outputs."""
 _FLAG = 64
-_DILATIONS = (1, 2, 4)  # a small image is seen whole, however little of it is known
+"""A flag that is set, in the units of the network's inputs."""
+_DILATIONS = (1, 2, 4)
+"""Of successive blocks: the receptive field covers a small image, however little of it is known."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class MaskedNet(Exact):
 
         Returns:
             (n, 3, 3 components, h, w) integers with PARAMETER_FRAC fractional bits: logits,
-            locations relative to `known`, logarithmic scales.
+            locations relative to `known`, log2 of scales.
         """
         count, _, height, width = known.shape
         flags = torch.nn.functional.one_hot(stage, STAGES).to(known.dtype) * _FLAG

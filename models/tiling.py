@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .unet import CHANNELS, Known, UNet
 
 SIDE = 1024
-"""Of the part of an image that a tile contributes, in pixels."""
+"""Side of the part of an image that a tile contributes, in pixels."""
 
 
 def by_tiles(
@@ -22,18 +22,17 @@ def by_tiles(
     side: int,
     scale: float = 1,
 ) -> Tensor:
-    """A convolutional network on one large image.
+    """A convolutional network on one large image, in tiles.
 
-    Tiles overlap by the network's reach, so that an output depends on what it would depend on in
-    the whole image.
+    Tiles overlap by the network's reach, so that the result is that of the whole image.
 
     Args:
-        network: takes and gives (1, c, h, w).
+        network: maps (1, c, h, w) to (1, c', scale h, scale w).
         x: (1, c, h, w), h and w multiples of `unit`.
-        reach: how far to each side an output looks.
-        unit: what the sides of the network's inputs must be multiples of.
-        side: of the part that a tile contributes, a multiple of `unit`.
-        scale: sides of outputs in those of inputs; times `unit` it is a whole number.
+        reach: pixels to each side of an output that it depends on, at most.
+        unit: height and width of the network's inputs must be multiples of this.
+        side: side of the part that a tile contributes, in pixels, a multiple of `unit`.
+        scale: height of an output divided by that of its input; times `unit` a whole number.
 
     Returns:
         (1, c', scale h, scale w).
@@ -58,12 +57,12 @@ def by_tiles(
 
 
 def device_of(network: nn.Module) -> torch.device:
-    """Where a network's parameters are."""
+    """The device that a network's parameters are on."""
     return next(network.parameters()).device
 
 
 def on_its_device(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The network as a function of tensors anywhere, whose results are where those are."""
+    """The network as a function of tensors on any device, with results on the same device."""
     device = device_of(network)
     return lambda tile: network(tile.to(device)).to(tile.device)
 
@@ -76,12 +75,16 @@ def _part(x: Tensor, scale: float, top: int, bottom: int, left: int, right: int)
 def estimate(
     network: UNet, z: Tensor, logsnr: float, known: Known | None = None, side: int = SIDE
 ) -> Tensor:
-    """A denoiser on one large image.
+    """A denoiser's estimate of one large image, in tiles.
 
     Args:
-        z: (1, 3, h, w); h and w multiples of `UNet.MULTIPLE`.
+        z: (1, 3, h, w), the noisy image; h and w multiples of `UNet.MULTIPLE`.
+        logsnr: its log-SNR in nats.
         known: see `UNet.forward`.
         side: see `by_tiles`.
+
+    Returns:
+        (1, 3, h, w), from -SPAN to SPAN, on the device of z.
     """
     device = device_of(network)
     level = torch.full((1,), logsnr, device=device)

@@ -1,9 +1,9 @@
 """The U-Net: denoises images at any noise level, for codecs whose networks only make pixels.
 
 In the manner of simple diffusion (arXiv 2301.11093): the image enters in patches, few channels
-work at high resolution and most parameters at low resolution. There is no attention and nothing
-that looks at the whole image, so that a pixel depends on a neighbourhood of fixed size
-(`UNet.reach`) and a large image can be cut into overlapping tiles without a seam.
+work at high resolution and most parameters at low resolution. Without attention or global pooling
+the receptive field is bounded (`UNet.reach`), so that a large image can be cut into overlapping
+tiles without a seam.
 """
 
 from __future__ import annotations
@@ -21,22 +21,25 @@ from .diffusion import joined, x_from_v
 
 CHANNELS = 3
 PATCH = 2
+"""Side of the patches of pixels that the network reads and writes."""
 SCORE_LOGSNR_MIN, SCORE_LOGSNR_MAX = -0.5, 10.0
 """Log-SNRs in nats between which score decoders work.
 
-A path starts at the lower one, where the noise hides what the first picture lacks: there it may
-start with that picture in place of the image.
+Sampling starts at the lower one, where the noise hides the detail that the decoded picture lacks,
+so that it may start from that picture in place of the image.
 """
 _FREQUENCIES = 16
+"""Sines and cosines of the log-SNR that the embedding is computed from."""
 _EMBEDDING = 128
+"""Features of the embedding of the log-SNR."""
 
 
 class Known(NamedTuple):
-    """Images that are known beside the noisy ones, each with an error of its own.
+    """Decoded pictures that a denoiser is conditioned on.
 
     Attributes:
-        image: (n, 3, h, w), of -SPAN to SPAN.
-        level: (n,), -log of the mean squared error: the log-SNR in nats of noise as large.
+        image: (n, 3, h, w), from -SPAN to SPAN.
+        level: (n,), -log of their mean squared errors: the log-SNRs in nats of noise as large.
     """
 
     image: Tensor
@@ -50,8 +53,8 @@ class UNetConfig:
     Attributes:
         width0, width1, width2, width3: channels at 1/2, 1/4, 1/8 and 1/16 of the resolution.
         down: residual blocks of each resolution on the way down.
-        up: residual blocks of each resolution but the coarsest on the way up.
-        condition: channels of an image that is known beside the noisy one: 3, or 0 for none.
+        up: residual blocks of each resolution except the coarsest on the way up.
+        condition: channels of the image that the network is conditioned on: 3, or 0 for none.
     """
 
     width0: int
@@ -90,8 +93,9 @@ class Block(nn.Module):
 class UNet(nn.Module):
     """E[x | z] for images of -SPAN to SPAN at any log-SNR, or E[x | z, condition].
 
-    The network predicts v (arXiv 2202.00512). With a condition that is the v of the noisy image and
-    the condition together (`diffusion.joined`): what is known need not go through the network.
+    The network predicts v (arXiv 2202.00512). With a condition, that is the v of the noisy image
+    and the condition fused (`diffusion.joined`): detail in the condition need not pass through the
+    network.
 
     Attributes:
         MULTIPLE: height and width must be multiples of this.
@@ -139,7 +143,7 @@ class UNet(nn.Module):
         return self.MULTIPLE + sum(count * PATCH << level for level, count in enumerate(cells))
 
     def conditioned(self) -> UNet:
-        """A copy that also knows an image, whose error it takes for noise as yet."""
+        """A copy conditioned on an image, with zero weights for its channels of the input."""
         wider = UNet(replace(self.config, condition=CHANNELS))
         seen = self.enter.weight.shape[1]
         state = self.state_dict()
@@ -152,7 +156,7 @@ class UNet(nn.Module):
         """See `models.diffusion.Denoiser`; height and width multiples of MULTIPLE.
 
         Args:
-            known: what `config.condition` says that there is; None if there is nothing.
+            known: the condition; None if `config.condition` is 0.
         """
         logsnr = logsnr.to(z.dtype)
         seen = z

@@ -1,14 +1,14 @@
-"""The network of vdm: where the finest pixels of a photograph lie, given noisy values of them.
+"""The network of vdm: estimates of the finest pixels of a photograph from noisy values of them.
 
 A variational diffusion model (arXiv 2107.00630) of three of every four pixels given the fourth,
 as in a cascade (arXiv 2106.15282): the even sub-lattice is known, and the other three
-(models/lattice.py) are seen through noise. It works at the resolution of a sub-lattice, on a
-colour transform whose planes tell little about each other (`to_planes`).
+(models/lattice.py) are noisy. It works at the resolution of a sub-lattice, on a colour transform
+whose planes are nearly independent (`to_planes`).
 
 Noisy values are y = x + s e with e standard normal: the process of the paper in units of a pixel
-value, which leaves its signal-to-noise ratio as it is. The noise level is log2 of s in 1/UNITS
-octave, an integer, and values are integers in 1/2^LATENT_FRAC of a pixel value, so that sender and
-receiver compute the same estimates to the last bit.
+value, with the same signal-to-noise ratio. The noise level is log2 of s in 1/UNITS octave, an
+integer, and values are integers in 1/2^LATENT_FRAC of a pixel value, so that sender and receiver
+compute the same estimates to the last bit.
 """
 
 from __future__ import annotations
@@ -24,23 +24,28 @@ from .exact import ACTIVATION_MAX, RESIDUAL_FRAC, Exact, ExactBlock, ExactConv, 
 from .lattice import CHANNELS, PHASES, SIGNED_MAX, interpolate, neighbours, shifted, sub_lattices
 
 PLANES = CHANNELS * len(PHASES)
+"""Hidden pixel values for each known pixel."""
 UNITS = 64
 """Noise levels in an octave of s."""
 LOG_SIGMA_MIN, LOG_SIGMA_MAX = -2 * UNITS, 4 * UNITS
-"""Noise levels between which values are seen: s of 1/4 to 16."""
+"""Noise levels between which values are noisy: s from 1/4 to 16."""
 UNSEEN = LOG_SIGMA_MAX + UNITS
-"""The level at which nothing is known of the values: their prior."""
+"""The noise level for the prior, at which the network is given no values."""
 LATENT_FRAC = 7
 """Fractional bits of noisy values."""
 SPREAD = 3
-"""log2 of the deviation of pixels from their interpolation, about."""
+"""Log2 of the typical standard deviation of pixels from their interpolation."""
 ESTIMATE_FRAC = 5
-"""Fractional bits of what the network says."""
+"""Fractional bits of the network's outputs."""
 
 _KNOTS = range(LOG_SIGMA_MIN, UNSEEN + 1, UNITS)
+"""Noise levels with an embedding of their own; the others are interpolated."""
 _COARSE_FRAC = 13
+"""Fractional bits of the product of a noisy value and its coarse scale."""
 _WAVE_MAX = 64
+"""Amplitude of the Fourier features."""
 _FINE_SHIFT = 3
+"""Bits that the finer view of noisy values drops."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def to_planes(rgb: Tensor) -> Tensor:
 
 
 def from_planes(planes: Tensor) -> Tensor:
-    """The inverse of `to_planes`."""
+    """The inverse of `to_planes`: planes (n, 3, h, w) to float integers (n, 3, h, w)."""
     luminance, orange, greenness = planes.unbind(1)
     middle = luminance - torch.floor(greenness / 2)
     blue = middle - torch.floor(orange / 2)
@@ -83,7 +88,8 @@ def from_planes(planes: Tensor) -> Tensor:
 def bases(even: Tensor) -> Tensor:
     """Interpolations (n, PLANES, h, w) of the other sub-lattices from the even one (n, 3, h, w).
 
-    The mean of the four or two nearest, rounded down; in the order of `PHASES`.
+    The mean of the four nearest, rounded, or of the two nearest, rounded down; in the order of
+    `PHASES`.
     """
     right, below = shifted(even, 0, 1), shifted(even, 1, 0)
     middle = interpolate(neighbours("D", {"E": even}))
@@ -92,7 +98,7 @@ def bases(even: Tensor) -> Tensor:
 
 
 def hidden_pixels(image: Tensor) -> Tensor:
-    """The pixels that are not in the even sub-lattice: (n, PLANES, h / 2, w / 2)."""
+    """The pixels of planes (n, 3, h, w) outside the even sub-lattice, (n, PLANES, h / 2, w / 2)."""
     parts = sub_lattices(image)
     return torch.cat([parts[phase] for phase in PHASES], 1)
 
@@ -137,17 +143,17 @@ class VdmNet(Exact):
             self.heads.weight.mul_(0.1)
 
     def forward(self, even: Tensor, latent: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network makes of noisy values.
+        """Estimates from noisy values.
 
         Args:
             even: (n, 3, h, w), planes of the even sub-lattice.
             latent: (n, PLANES, h, w), noisy values less `bases(even)`, integers in
-                1/2^LATENT_FRAC; of no effect at the level UNSEEN.
+                1/2^LATENT_FRAC; without effect at the level UNSEEN.
             level: (n,), LOG_SIGMA_MIN to LOG_SIGMA_MAX, or UNSEEN.
 
         Returns:
-            Two tensors (n, PLANES, h, w) of integers in 1/2^ESTIMATE_FRAC: the pixels and their
-            errors in units that `gauge` has.
+            Integers (n, PLANES, h, w) in 1/2^ESTIMATE_FRAC: estimates of the pixels, and log2 of
+            their standard errors, in the units of `gauge`.
         """
         h = self.stem(torch.cat([_surroundings(even), *_views(even, latent, level)], 1))
         knots = torch.tensor(list(_KNOTS), device=level.device)
@@ -155,23 +161,23 @@ class VdmNet(Exact):
         embedding = tents.to(even.dtype)[:, :, None, None]
         for modulate, block in zip(self.level, self.blocks, strict=True):
             h = block(bounded(h + modulate(embedding)))
-        said: Tensor = self.heads(self.rectify(self.hidden(self.leave(h))))
-        estimate, error = said.chunk(2, 1)
+        outputs: Tensor = self.heads(self.rectify(self.hidden(self.leave(h))))
+        estimate, error = outputs.chunk(2, 1)
         return estimate, error
 
 
 def gauge(level: Tensor) -> tuple[Tensor, Tensor]:
-    """What the network's numbers mean at noise levels, as float32 (n, 1, 1, 1).
+    """The scales of the network's outputs at noise levels: c_skip and c_out of arXiv 2206.00364.
 
-    As in arXiv 2206.00364, table 1: the estimate of x less its interpolation is skip times that of
-    the noisy value plus out times the first of the network's numbers, and the second is log2 of the
-    estimate's standard error in units of out.
+    As in its table 1, the estimate of x less its interpolation is skip times the noisy value less
+    that interpolation plus out times the first output; the second output is log2 of the standard
+    error of the estimate in units of out.
 
     Args:
-        level: (n,), see `VdmNet`.
+        level: (n,), see `VdmNet.forward`.
 
     Returns:
-        skip and out.
+        skip and out, float32 (n, 1, 1, 1).
     """
     s = torch.exp2(level.double() / UNITS)[:, None, None, None]
     power = 4.0**SPREAD
@@ -182,7 +188,7 @@ def gauge(level: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _surroundings(even: Tensor) -> Tensor:
-    """The known pixels around each cell less their mean, and that mean."""
+    """The four known pixels around each cell less their mean, and that mean: (n, 15, h, w)."""
     around = neighbours("D", {"E": even})
     middle = interpolate(around)
     differences = [(plane - middle).clamp(-SIGNED_MAX, SIGNED_MAX) for plane in around]
@@ -190,10 +196,13 @@ def _surroundings(even: Tensor) -> Tensor:
 
 
 def _views(even: Tensor, latent: Tensor, level: Tensor) -> list[Tensor]:
-    """The noisy values at two resolutions, and where they lie between whole pixel values.
+    """The noisy values at two resolutions, and their phase between integer pixel values.
 
-    The last are the Fourier features of arXiv 2107.00630, appendix C, with the one frequency that
-    tells whole values apart. They fade where the noise hides them.
+    The phase is the Fourier features of arXiv 2107.00630, appendix C, with the one frequency whose
+    period is a pixel value. They fade out where the noise hides them.
+
+    Returns:
+        Four tensors (n, PLANES, h, w) of integers.
     """
     whole = 1 << LATENT_FRAC
     seen = (level < UNSEEN).to(even.dtype)[:, None, None, None]

@@ -1,4 +1,4 @@
-"""What a denoiser's codec must know of it: how large its errors are."""
+"""Tables of the errors of a denoiser, which its codec needs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ from ..models.diffusion import Denoiser, noisy, to_unit
 from .data import Crops
 
 FIRST, LAST = -13, 11
-"""Octaves of the signal-to-noise ratio that are tabulated."""
+"""Log2 of the lowest and the highest signal-to-noise ratio that are tabulated."""
 _PART = 8
+"""Crops that the denoiser gets at once."""
 
 
 @torch.no_grad()
 def error_tables(denoiser: Denoiser, crops: Crops) -> dict[str, Any]:
-    """Variances of the errors of each class of coefficients; see `codec.diffc.chain.Errors`.
+    """Variances of a denoiser's errors for each class of coefficients (`models.dct`).
 
     Args:
         crops: (n, size, size, 3), size a multiple of 16.
+
+    Returns:
+        Integers, as a model file has them: `first`, log2 of the lowest signal-to-noise ratio;
+        `errors`, a row of CLASSES for it and every next octave; `prior`, CLASSES, of the images
+        themselves. All are log2 in 1/OCTAVE.
     """
     x = to_unit(torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2))))
     generator = torch.Generator().manual_seed(0)
@@ -42,6 +48,6 @@ def error_tables(denoiser: Denoiser, crops: Crops) -> dict[str, Any]:
 
 
 def _logarithms(variances: Tensor) -> list[int]:
-    """log2 in 1/OCTAVE."""
+    """Log2 of variances (CLASSES,), in 1/OCTAVE."""
     logarithms: list[int] = (variances.clamp_min(1e-9).log2() * OCTAVE).round().int().tolist()
     return logarithms

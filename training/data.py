@@ -2,9 +2,9 @@
 
 Photographs stored as JPEG are downscaled by a random factor before cropping, so that
 compression artefacts vanish and the crops hold the statistics of clean images. Every factor
-gives as many crops, so that sharp images count as much as smooth ones. Downscaling takes away
-two things that photographs come with, which some crops get back: grain, and colour at half the
-resolution, as JPEG, video and scanners store it.
+gives as many crops, so that sharp images count as much as smooth ones. Downscaling removes two
+properties of photographs, which some crops get back: grain, and colour at half the resolution, as
+JPEG, video and scanners store it.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ _FILTERS = (
     Image.Resampling.BICUBIC,
     Image.Resampling.LANCZOS,
 )
-_GRAINY = 1 / 3  # of the rescaled photographs
+_GRAINY = 1 / 3
+"""Share of the rescaled photographs that get grain."""
 _SUBSAMPLED = 1 / 3
-_MARGIN = 8  # pixels that subsampling may cost
+"""Share of the rescaled photographs that get colour at half the resolution."""
+_MARGIN = 8
+"""Rows and columns that subsampling may remove."""
 _ENLARGERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 
@@ -47,8 +50,8 @@ class CropSpec:
         scale: range of the downscaling factor, applied to whole photographs.
         passes: how often each photograph is rescaled and cut.
         crops: how many crops one pass cuts.
-        grain: largest standard deviation of the grain, in levels.
-        subsampling: True halves the resolution of some photographs' colour.
+        grain: largest standard deviation of the grain, in units of samples from 0 to 255.
+        subsampling: True halves the resolution of the colour of some photographs.
     """
 
     size: int
@@ -77,7 +80,11 @@ def photographs(folder: Path) -> list[Path]:
 
 
 def prescale(folder: Path) -> dict[str, int]:
-    """File name to the factor by which it was already downscaled (MANIFEST.csv, default 1)."""
+    """Factors by which photographs were downscaled before, by file name, from MANIFEST.csv.
+
+    Raises:
+        KeyError: the table has no column `file` or `prescaled`.
+    """
     manifest = folder / "MANIFEST.csv"
     if not manifest.exists():
         return {}
@@ -86,11 +93,11 @@ def prescale(folder: Path) -> dict[str, int]:
 
 
 def _grain(image: Crops, deviation: float, rng: np.random.Generator) -> Crops:
-    """Add noise that is coarser than a pixel or finer, partly shared by the colours.
+    """Add noise that is coarser or finer than a pixel, partly shared by the colours.
 
     Args:
         image: (h, w, 3).
-        deviation: of the noise before it is resampled, in levels.
+        deviation: standard deviation of the noise before it is resampled, in sample values.
     """
     height, width = image.shape[:2]
     coarse = float(rng.uniform(0.7, 1.5))
@@ -131,7 +138,15 @@ def _subsample_colour(image: Crops, rng: np.random.Generator) -> Crops:
 
 
 def cut(path: Path, already: int, spec: CropSpec, seed: int) -> Iterator[Crops]:
-    """Rescale one photograph at random and yield crops of shape (size, size, 3)."""
+    """Rescale one photograph at random and yield crops of shape (size, size, 3).
+
+    Args:
+        already: factor by which it was downscaled before, see `prescale`.
+        seed: of the random numbers, with the name of the file.
+
+    Raises:
+        OSError: the file cannot be read as an image.
+    """
     rng = np.random.default_rng([seed, zlib.crc32(path.name.encode())])
     with Image.open(path) as opened:
         photo = opened.convert("RGB")
@@ -158,12 +173,13 @@ def cache(folder: Path, out: Path, spec: CropSpec, *, validation: bool, seed: in
 
     Raises:
         FileNotFoundError: no photograph is for training, or none for validation.
+        OSError: a photograph cannot be read, or the crops cannot be written.
     """
     if not out.exists():
         known = prescale(folder)
         files = [p for p in photographs(folder) if is_validation(p.name) == validation]
         if not files:
-            raise FileNotFoundError(f"{folder}: too few photographs to hold some out")
+            raise FileNotFoundError(f"{folder}: too few photographs to keep one for validation")
         crops = np.stack(
             [
                 crop

@@ -28,6 +28,8 @@ from .data import Crops, batches
 from .muon import Muon
 
 Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
+"""Maps a network, a batch (n, 3, h, w) of float integers from 0 to 255 and a generator on their
+device to bits per dimension, a scalar."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,7 @@ class Run:
 
     Args:
         network: the model; trained in place.
-        loss: maps (network, batch (n, 3, h, w) of float integers, generator) to bits per
-            dimension.
+        loss: what the run minimises.
         recipe: see `Recipe`.
         folder: receives `checkpoint.pt` and TensorBoard events.
 

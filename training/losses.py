@@ -1,6 +1,6 @@
-"""Training losses: the bits that the codecs would spend, in float and differentiable.
+"""Training losses: the bits that the codecs would write, in floats and differentiable.
 
-For lossless codecs each loss is the float twin of an integer entropy model of the bitstream.
+For lossless codecs each loss is the float counterpart of an integer entropy model of the bitstream.
 """
 
 from __future__ import annotations
@@ -12,6 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..bitstream.entropy import (
+    LOCATION_UNITS,
+    LOGIT_UNITS,
+    SCALE_HIGH,
+    SCALE_LOW,
+    SCALE_UNITS,
+)
 from ..models.autoencoder import (
     DEVIATIONS,
     HYPER_MAX,
@@ -50,16 +57,16 @@ from ..models.vdm import (
 )
 from .distill import Pair, Steps
 
-SCALE_MIN, SCALE_MAX = -48, 128
 UNIFORM_SHARE = 2.0**-12
+"""Share of the uniform distribution in a mixture, see `bitstream.entropy.LogisticMixture`."""
 _LOG2 = math.log(2)
 
 
 def _mixture_parts(parameters: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights, locations, and inverse scales in 1/16 level from (n, 3 k, ...) parameters."""
+    """Weights, locations, and inverse scales, per 1/LOCATION_UNITS, of parameters (n, 3 k, ...)."""
     logits, location, log_scale = torch.split(parameters, k, 1)
-    weights = torch.softmax(logits * (_LOG2 / 32), 1)
-    inverse = torch.exp2(-log_scale.clamp(SCALE_MIN, SCALE_MAX) / 16) / 16
+    weights = torch.softmax(logits * (_LOG2 / LOGIT_UNITS), 1)
+    inverse = torch.exp2(-log_scale.clamp(SCALE_LOW, SCALE_HIGH) / SCALE_UNITS) / LOCATION_UNITS
     return weights, location, inverse
 
 
@@ -67,9 +74,9 @@ def logistic_mixture_bits(parameters: Tensor, x: Tensor, base: Tensor, residuals
     """Bits of each pixel under a mixture of discretised logistics (arXiv 1701.05517, eq. 2).
 
     Args:
-        parameters: (n, 3 k + c, h, w): k logits in 1/32 octave, k locations in 1/16 level,
-            k logarithmic scales in 1/16 octave, and c coefficients in 1/32 of the c
-            previous channels' residuals.
+        parameters: (n, 3 k + c, h, w): k logits, k locations and k logarithms of scales in the
+            units of `bitstream.entropy`, and c coefficients in 1/32 of the c previous channels'
+            residuals.
         x: (n, h, w), pixels from 0 to 255.
         base: (n, h, w), the interpolation that locations are relative to.
         residuals: (n, c, h, w), the previous channels less their interpolations.
@@ -80,10 +87,10 @@ def logistic_mixture_bits(parameters: Tensor, x: Tensor, base: Tensor, residuals
     count = residuals.shape[1]
     k = (parameters.shape[1] - count) // 3
     weights, location, inverse = _mixture_parts(parameters[:, : 3 * k], k)
-    shift = (parameters[:, 3 * k :] * residuals).sum(1, keepdim=True) * 0.5
-    offset = ((x - base) * 16)[:, None] - location - shift
-    above = torch.sigmoid((offset + 8) * inverse)
-    below = torch.sigmoid((offset - 8) * inverse)
+    shift = (parameters[:, 3 * k :] * residuals).sum(1, keepdim=True) * (LOCATION_UNITS / 32)
+    offset = ((x - base) * LOCATION_UNITS)[:, None] - location - shift
+    above = torch.sigmoid((offset + LOCATION_UNITS / 2) * inverse)
+    below = torch.sigmoid((offset - LOCATION_UNITS / 2) * inverse)
     above = torch.where((x >= 255)[:, None], 1.0, above)
     below = torch.where((x <= 0)[:, None], 0.0, below)
     mass = (weights * (above - below)).sum(1)
@@ -91,14 +98,15 @@ def logistic_mixture_bits(parameters: Tensor, x: Tensor, base: Tensor, residuals
 
 
 LEVELS = (-9.0, 8.0)
-"""Range of the log-SNRs that denoisers learn."""
+"""Range of the log-SNRs, in nats, that denoisers learn."""
 _BIAS = 4.0
+"""Log-SNR in nats above which details count less, see `sigmoid_weight`."""
 _COARSE = 1.0
-"""Log-SNR in nats below which score decoders weigh errors alike, whatever the noise."""
+"""Log-SNR in nats below which score decoders weight squared errors alike at all levels."""
 
 
 def diffusion_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Bits per dimension of a diffusion model over `LEVELS`, see `weighted_bits`.
+    """Bits per dimension of a diffusion model over `LEVELS`, a scalar; see `weighted_bits`.
 
     Args:
         batch: (n, 3, h, w) float integers from 0 to 255.
@@ -119,9 +127,12 @@ def weighted_bits(
     noise level, stratified over the batch.
 
     Args:
-        x: (n, 3, h, w), of -SPAN to SPAN.
-        levels: the range.
-        weight: of the bits at log-SNRs (n,).
+        x: (n, 3, h, w), from -SPAN to SPAN.
+        levels: the range of log-SNRs in nats.
+        weight: maps log-SNRs (n,) to weights (n,) of the bits there.
+
+    Returns:
+        The mean over images, a scalar.
     """
     count = len(x)
     low, high = levels
@@ -134,14 +145,15 @@ def weighted_bits(
 
 
 def _faint_down(logsnr: Tensor) -> Tensor:
-    """The sigmoid weight of arXiv 2410.19324: the faintest details count less."""
+    """The sigmoid weight of arXiv 2410.19324: the finest details count less."""
     return sigmoid_weight(logsnr, _BIAS)
 
 
 def _coarse_up(logsnr: Tensor) -> Tensor:
-    """The same, but noise that hides nearly all counts more.
+    """The same, with a larger weight for levels of strong noise.
 
-    With a picture beside it errors are small in bits there, yet they settle what a draw shows.
+    Given the decoded picture, errors at these levels cost few bits, yet they determine the overall
+    look of a sample.
     """
     return _faint_down(logsnr) * (1 + torch.exp(_COARSE - logsnr))
 
@@ -227,8 +239,8 @@ def _decoded(autoencoder: str, x: Tensor, generator: torch.Generator) -> Known:
 def masked_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
     """Bits per dimension of an order-agnostic model: arXiv 2110.02037, eq. 5 over all stages.
 
-    Each image draws a stage and a fraction of known samples; the masked samples' mean cost,
-    times the number of stages, estimates the bits of one sample without bias.
+    Each image draws a stage and a fraction of known samples; the mean cost of the masked samples,
+    times the number of stages, is an unbiased estimate of the bits of a sample.
 
     Args:
         batch: (n, 3, h, w) float integers from 0 to 255.
@@ -249,11 +261,11 @@ def masked_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Te
 
 
 def masked_digit_bits(net: nn.Module, x: Tensor, mask: Tensor, stage: Tensor) -> Tensor:
-    """Bits of the present stage's digit of every sample, shape of `x`.
+    """Bits of the digit of every sample in its image's stage, (n, 3, h, w).
 
     Args:
         x: (n, 3, h, w) float integers from 0 to 255.
-        mask: (n, 3, h, w), 1 where the present digit is known.
+        mask: (n, 3, h, w), 1 where that digit is known, else 0.
         stage: (n,), 0 to STAGES - 1.
     """
     step = (4.0 ** (STAGES - 1 - stage))[:, None, None, None]
@@ -265,7 +277,8 @@ def masked_digit_bits(net: nn.Module, x: Tensor, mask: Tensor, stage: Tensor) ->
     weights, location, inverse = _mixture_parts(parameters, k)
 
     def below(edge: Tensor) -> Tensor:
-        share = torch.sigmoid((((edge - centre) * 16 - 8)[:, None] - location) * inverse)
+        offset = (edge - centre - 0.5) * LOCATION_UNITS
+        share = torch.sigmoid((offset[:, None] - location) * inverse)
         total = (weights * share).sum(1)
         total = torch.where(edge <= 0, 0.0, torch.where(edge >= 256, 1.0, total))
         return total * (1 - UNIFORM_SHARE) + UNIFORM_SHARE * edge / 256
@@ -325,9 +338,9 @@ class VdmBits:
     """The terms of vdm's bound, in bits per hidden pixel and plane (arXiv 2107.00630, eq. 4).
 
     Attributes:
-        prior: the noisiest values, less what of them is noise.
-        diffusion: the steps to cleaner values.
-        reconstruction: the pixels given the cleanest values.
+        prior: of the noisiest values, net of the bits of their noise.
+        diffusion: of the steps to cleaner values.
+        reconstruction: of the pixels given the cleanest values.
     """
 
     prior: Tensor
@@ -340,9 +353,10 @@ class VdmBits:
 
 
 def vdm_terms(net: nn.Module, batch: Tensor, generator: torch.Generator) -> VdmBits:
-    """One image of every eight, and at least one, gives the prior, one the reconstruction.
+    """The terms of vdm's bound, estimated from a batch.
 
-    The others give the diffusion term at one step each of random length: as if the whole were of
+    An eighth of the batch (at least one image) estimates the prior term, another eighth the
+    reconstruction term. The others estimate the diffusion term, each from one step of a chain of
     8 to 128 steps.
 
     Args:
@@ -366,11 +380,11 @@ def vdm_terms(net: nn.Module, batch: Tensor, generator: torch.Generator) -> VdmB
     s = torch.exp2(level / UNITS)[:, None, None, None]
     whole = 2.0**LATENT_FRAC
     latent = torch.round((x + s * noise) * whole)
-    said, width = net(even, latent, level)
+    estimate, width = net(even, latent, level)
     skip, out = gauge(level)
-    off = x - skip * latent / whole - out * said * 2.0**-ESTIMATE_FRAC
+    off = x - skip * latent / whole - out * estimate * 2.0**-ESTIMATE_FRAC
     variance = (out * torch.exp2(width * 2.0**-ESTIMATE_FRAC)).square()
-    # A step from nothing known is one from infinite noise.
+    # The step from the prior is one from infinite noise.
     cleaner = torch.where(unseen, LOG_SIGMA_MAX, level - reach / steps)
     power = torch.exp2(2 * cleaner / UNITS)[:, None, None, None]
     weight = torch.where(unseen[:, None, None, None], 1.0, 1 - power / s**2)
@@ -380,8 +394,8 @@ def vdm_terms(net: nn.Module, batch: Tensor, generator: torch.Generator) -> VdmB
     bits = nats.mean((1, 2, 3)) / math.log(2)
     deviation = variance[cleanest].sqrt()
     ends = [torch.special.ndtr((off[cleanest] + edge) / deviation) for edge in (0.5, -0.5)]
-    found = -torch.log2((ends[0] - ends[1]).clamp_min(2.0**-20))
-    return VdmBits(bits[unseen].mean(), (bits * steps)[chosen].mean(), found.mean())
+    nearest = -torch.log2((ends[0] - ends[1]).clamp_min(2.0**-20))
+    return VdmBits(bits[unseen].mean(), (bits * steps)[chosen].mean(), nearest.mean())
 
 
 def vdm_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -390,17 +404,17 @@ def vdm_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tenso
 
 
 _NOISE = 12**-0.5
-"""Deviation of the noise that stands for rounding."""
+"""Standard deviation of the uniform noise that replaces rounding."""
 
 
 @dataclass(frozen=True)
 class AutoencoderTerms:
-    """What an autoencoder costs, (n,) of each.
+    """Rate and distortion of images under an autoencoder, (n,) each.
 
     Attributes:
         hyper: bits per pixel of hyper-latents.
         latents: bits per pixel of latents.
-        error: mean squared error of samples of 0 to 255.
+        error: mean squared error of samples from 0 to 255.
     """
 
     hyper: Tensor
@@ -411,32 +425,33 @@ class AutoencoderTerms:
 def autoencoder_terms(
     net: Autoencoder, batch: Tensor, rate: Tensor, generator: torch.Generator
 ) -> AutoencoderTerms:
-    """Rates and errors of what is rounded.
+    """Rate and distortion of images with all latents rounded, as in a file.
 
-    Rounding has the gradient of the identity. Gradients of the rates by the values themselves are
-    those with noise in place of rounding (arXiv 1611.01704): where all is rounded to zero, rates
-    are flat.
+    Rounding has the gradient of the identity. Gradients of the rates with respect to the values are
+    those with noise in place of rounding (arXiv 1611.01704), because the rates of values that round
+    to zero are flat.
 
     Args:
         batch: (n, 3, h, w) float integers from 0 to 255, h and w multiples of 64.
         rate: (n,), in 1/RATE_UNITS.
+        generator: draws that noise, on the device of the batch.
     """
     x = to_unit(batch)
     gain = net.gain(rate)
     latents = net.analysis(x) * gain
     hyper = net.hyper_analysis(latents).float()
-    law = net.prior(rate)
-    whole = _become(hyper, net.whole(hyper, rate)).clamp(-HYPER_MAX, HYPER_MAX)
-    hyper_bits = _bits(hyper, whole.detach() - law[0], law, generator)
-    said = net.hyper_synthesis(whole)
-    mean, deviation = said[0] / 16, net.deviation(said[1], gain.detach())
+    mean, deviation = net.prior(rate)
+    whole = _straight_through(hyper, net.whole(hyper, rate)).clamp(-HYPER_MAX, HYPER_MAX)
+    hyper_bits = _bits(hyper, whole.detach() - mean, mean, deviation, generator)
+    mean, scale = net.hyper_synthesis(whole)
+    mean, deviation = mean / LOCATION_UNITS, net.deviation(scale, gain.detach())
     known = net.known(latents - mean, deviation, net.worth(rate))
-    told = net.told(known)
-    mean, deviation = mean + told[0], (deviation * told[1]).clamp(*DEVIATIONS)
-    symbols = known - told[0]
-    off = latents - mean
-    bits = _bits(latents, _become(latents.detach() - mean, symbols), (mean, deviation), generator)
-    shown = net.synthesis((mean + _become(off, symbols)) / gain)
+    shift, factor = net.refined(known)
+    mean, deviation = mean + shift, (deviation * factor).clamp(*DEVIATIONS)
+    symbols = known - shift
+    off = _straight_through(latents.detach() - mean, symbols)
+    bits = _bits(latents, off, mean, deviation, generator)
+    shown = net.synthesis((mean + _straight_through(latents - mean, symbols)) / gain)
     pixels = x[0, 0].numel()
     return AutoencoderTerms(
         hyper_bits.sum((1, 2, 3)) / pixels,
@@ -446,26 +461,28 @@ def autoencoder_terms(
 
 
 def _bits(
-    values: Tensor, off: Tensor, law: tuple[Tensor, Tensor], generator: torch.Generator
+    values: Tensor, off: Tensor, mean: Tensor, deviation: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Bits of rounded distances from the means of normal laws.
+    """Bits of rounded distances from the means of normal distributions, all in levels.
 
     Args:
-        values: that get the gradients of noise in place of rounding.
-        off: the distances, which give the laws theirs.
-        law: means and deviations.
+        values: the values before rounding; their gradients are those with noise in its place.
+        off: the rounded distances, through which means and deviations get their gradients.
+        mean, deviation: means and standard deviations of the distributions.
     """
-    mean, deviation = (part.detach() for part in law)
-    deviation = torch.hypot(deviation, torch.tensor(_NOISE))  # of the values with the noise
     noise = torch.rand(values.shape, generator=generator, device=values.device)
-    soft = interval_bits(values + noise - 0.5 - mean, deviation)
-    return interval_bits(off, law[1]) + soft - soft.detach()
+    wider = torch.hypot(deviation.detach(), torch.tensor(_NOISE))  # that of values with the noise
+    soft = interval_bits(values + noise - 0.5 - mean.detach(), wider)
+    return interval_bits(off, deviation) + soft - soft.detach()
 
 
 def autoencoder_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Rate and distortion of images at rates of their own, stratified over the batch.
+    """Weighted sum of rate and distortion, a scalar; each image at its own rate, stratified.
 
-    High rates, which cost more of both, count less, by the root of what an error is worth there.
+    High rates, where both are larger, count less: by the square root of the weight of an error.
+
+    Args:
+        batch: (n, 3, h, w) float integers from 0 to 255, h and w multiples of 64.
     """
     assert isinstance(net, Autoencoder)
     count = len(batch)
@@ -478,6 +495,6 @@ def autoencoder_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) 
     return (cost / (weight / LOWEST_WEIGHT).sqrt()).mean()
 
 
-def _become(values: Tensor, others: Tensor) -> Tensor:
-    """The others, with the gradient of the values."""
-    return values + (others - values).detach()
+def _straight_through(values: Tensor, rounded: Tensor) -> Tensor:
+    """The rounded values, with the gradient of the values (arXiv 1308.3432)."""
+    return values + (rounded - values).detach()

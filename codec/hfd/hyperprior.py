@@ -116,7 +116,7 @@ class Hyperprior:
         known = torch.zeros((1, *scales.shape), dtype=torch.float64)
         for part in PASSES if len(channels) else ():
             mean = torch.floor(part.expected(known, nearby) / NEARBY_UNITS + 0.5)
-            narrowed = part.of(scales) - (0 if part.law is None else surer[part.law])
+            narrowed = part.of(scales) - (0 if part.narrowing is None else surer[part.narrowing])
             narrowed = narrowed.clip(DEVIATION_LOW, DEVIATION_HIGH)
             kinds, which = np.unique(narrowed, return_inverse=True)
             symbols = None

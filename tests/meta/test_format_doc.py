@@ -144,7 +144,7 @@ def test_numbers_of_hfd() -> None:
     assert f"up to round(c / {1 / second:.0f})" in text
     for number, part in enumerate(latents.PASSES, 1):
         rows, columns = (f"{first}, {first + part.stride}, .." for first in (part.row, part.column))
-        row = "none" if part.law is None else part.law
+        row = "none" if part.narrowing is None else part.narrowing
         named = " and ".join(map(str, part.weights))
         kind = f"corners, row {named}" if len(part.weights) == 1 else f"sides, rows {named}"
         expected = f"{kind}, distance {part.stride // 2}" if part.weights else "0"

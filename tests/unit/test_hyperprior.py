@@ -193,7 +193,8 @@ def test_hyper_latents_have_distributions_of_their_channels_and_latents_of_their
             found += (model.mixture.scales[model.which, 0] / 64).tolist()
     octaves = deviations(network, 16, x).reshape(48, 4, 8)
     for found, part in zip(seen, PASSES, strict=True):
-        surer = 0 if part.law is None else network.surer[part.law, :, None, None].detach().numpy()
+        row = part.narrowing
+        surer = 0 if row is None else network.surer[row, :, None, None].detach().numpy()
         expected = (octaves[:, part.row :: part.stride, part.column :: part.stride] - surer).ravel()
         np.testing.assert_allclose(sorted(found), sorted(expected.clip(-4, 10)), atol=2.5 / 64)
 
