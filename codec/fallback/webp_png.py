@@ -26,7 +26,7 @@ from typing import Any, Final
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ...bitstream.errors import CorruptError, UnsupportedImageError
 from ..image.raster import Mode, Palette, Raster, Samples
@@ -207,6 +207,8 @@ def _codes(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
 def _corrupt(what: str) -> Iterator[None]:
     try:
         yield
+    except UnidentifiedImageError as error:
+        raise CorruptError(f"{what} payload is no {what} image") from error
     except Exception as error:  # decoders raise whatever they like
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CorruptError(f"{what} payload does not decode: {reason}") from error

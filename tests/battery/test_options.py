@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
@@ -114,16 +113,6 @@ def test_unknown_options_name_the_known_ones(kind: type[Options]) -> None:
         assert one_line(error).endswith(f"supported are {known}")
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_options_are_described_and_do_not_change(kind: type[Options]) -> None:
-    for option in described(kind):
-        assert option.doc.help and "\n" not in option.doc.help
-        assert option.supported and (option.usual or option.default is None)
-        assert (option.default is None) <= bool(option.doc.none)
-        with pytest.raises(FrozenInstanceError):
-            setattr(kind(), option.name, option.default)
-
-
 @pytest.mark.parametrize("kind", OPTIONS.values(), ids=OPTIONS)
 def test_models_and_devices_that_there_are_not_are_errors(kind: type[Options]) -> None:
     image = picture(4, 4)
@@ -157,7 +146,7 @@ def test_what_is_no_codec_names_the_codecs(codec: Any) -> None:
         with pytest.raises(OptionError) as error:
             call()
         text = one_line(error)
-        assert isinstance(codec, Decoding) or all(name in text for name in OPTIONS)
+        assert not isinstance(codec, str) or all(name in text for name in OPTIONS)
 
 
 @pytest.mark.parametrize("name", [name for name in OPTIONS if name in ("diffc", "hfd")])

@@ -1,4 +1,4 @@
-"""Bad files of `findings/`, each of which is refused by the error that its manifest names."""
+"""Bad files of `findings/`, each of which is refused by the error whose beginning its manifest has."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ def test_is_refused_as_ever(name: str) -> None:
     data = (FOLDER / name).read_bytes()
     found = outcomes(data, [str(path) for path in GOLDEN.glob("*.safetensors")])
     call = "Archive" if name.startswith("archive") else "decode"
-    assert found[call] == MANIFEST[name]["error"]
+    assert found[call].startswith(MANIFEST[name]["error"])

@@ -25,6 +25,6 @@ def test_damaged_files(name: str, rounds: int) -> None:
     contents = read(data)
     refused = 0
     for _ in range(rounds):
-        assert all(outcomes(mutate(data, rng), models).values()) or rounds
+        outcomes(mutate(data, rng), models)
         refused += any(outcomes(mutate_contents(contents, rng), models).values())
     assert refused > 0
