@@ -23,13 +23,13 @@ def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> Pixels
     return image
 
 
-def smooth(height: int, width: int, channels: int = 3, seed: int = 0) -> Pixels:
-    """Slopes of shade with faint noise, shape (height, width, channels)."""
+def smooth(height: int, width: int, channels: int = 3, seed: int = 0, noise: float = 1.5) -> Pixels:
+    """Slopes of shade with noise of a standard deviation, shape (height, width, channels)."""
     rng = np.random.default_rng(seed)
     row, column = np.mgrid[:height, :width][..., None] / 32
     (down, along), base = rng.normal(0, 40, (2, channels)), rng.uniform(80, 180, channels)
     shade = base + down * np.sin(row) + along * np.cos(column)
-    image: Pixels = (shade + rng.normal(0, 1.5, shade.shape)).clip(0, 255).astype(np.uint8)
+    image: Pixels = (shade + rng.normal(0, noise, shade.shape)).clip(0, 255).astype(np.uint8)
     return image
 
 

@@ -1,30 +1,21 @@
 """How the first files of `findings/` were made: golden files with one thing wrong each.
 
-Run by hand: `python tests/fuzz/make_findings.py` writes the files that are not there and prints
-their lines for `manifest.json`. A file that a fuzzer found goes into the folder as it is.
+Run by hand: `PYTHONPATH=tests python tests/fuzz/make_findings.py` writes the files that are not
+there and prints their lines for `manifest.json`. What a fuzzer finds goes into the folder as it is.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from fuzz.damage import outcomes
+
+from noisepress.bitstream.container import Header, Section, read, write
+
 TESTS = Path(__file__).parents[1]
-sys.path.insert(0, str(TESTS))
-
-from fuzz.damage import outcomes  # noqa: E402
-
-from noisepress.bitstream.container import (  # noqa: E402
-    Header,
-    Section,
-    SectionKind,
-    read,
-    write,
-)
-
 GOLDEN, FOLDER = TESTS / "golden" / "codec", TESTS / "fuzz" / "findings"
 Change = Callable[[Header, list[Section]], tuple[Header, list[Section]]]
 
@@ -72,14 +63,22 @@ FINDINGS: dict[str, tuple[str, str, Change]] = {
     "ardm_check": ("lattice_grey", "the checksum of other samples", header(check=1)),
     "ardm_empty": ("lattice_grey", "a section without a byte", section(0, lambda p: b"")),
     "ardm_ones": ("lattice_grey", "a section of ones", section(0, lambda p: b"\xff" * 200)),
-    "ardm_cut": ("lattice_blocks", "a payload cut in half", section(-1, lambda p: p[: len(p) // 2])),
+    "ardm_cut": (
+        "lattice_blocks",
+        "a payload cut in half",
+        section(-1, lambda p: p[: len(p) // 2]),
+    ),
     "random_calls": ("random_equal", "fewer calls than stages", parameter(-1, 3)),
     "random_schedule": ("random_equal", "a schedule that there is not", parameter(-2, 2)),
     "random_grey": ("random_equal", "a grey image in random order", header(mode=1)),
     "vdm_steps": ("vdm_small", "a chain without a step", parameter(-2, 0, 0)),
     "vdm_coarse": ("vdm_small", "a coarse model that is not there", parameter(6, 0x91)),
     "vdm_no_stack": ("vdm_small", "details without a stack", section(-2, lambda p: p[:1])),
-    "vdm_plain": ("vdm_small", "more plain tiles than tiles", section(-2, lambda p: b"\x7f" + p[1:])),
+    "vdm_plain": (
+        "vdm_small",
+        "more plain tiles than tiles",
+        section(-2, lambda p: b"\x7f" + p[1:]),
+    ),
     "vdm_sections": ("vdm_small", "no section of details", sections(lambda s: s[1:])),
     "diffc_states": ("diffc_rgb", "a trellis without states", parameter(7, 0)),
     "diffc_reverse": ("diffc_rgb", "a coder that there is not", parameter(6, 2)),
@@ -125,7 +124,11 @@ FINDINGS: dict[str, tuple[str, str, Change]] = {
         section(0, lambda p: p.replace(b"b.png", b"a.png")),
     ),
     "archive_group": ("vdm_archive", "a group that ends early", section(1, lambda p: p[:40])),
-    "archive_member": ("vdm_archive", "a member of no layout", section(1, lambda p: b"\5\77" + p[2:])),
+    "archive_member": (
+        "vdm_archive",
+        "a member of no layout",
+        section(1, lambda p: b"\5\77" + p[2:]),
+    ),
 }
 
 

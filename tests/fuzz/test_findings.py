@@ -1,4 +1,4 @@
-"""Bad files of `findings/`, each of which is refused by the error whose beginning its manifest has."""
+"""Bad files of `findings/`: each is refused by the error that begins as its manifest says."""
 
 from __future__ import annotations
 
