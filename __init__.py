@@ -1,11 +1,12 @@
 """noisepress: image compression with diffusion models.
 
->>> import numpy as np
->>> import noisepress
->>> image = np.zeros((4, 4), np.uint8)
->>> data = noisepress.encode(image)
->>> bool((noisepress.decode(data) == image).all())
-True
+Examples:
+    >>> import numpy as np
+    >>> import noisepress
+    >>> image = np.zeros((4, 4), np.uint8)
+    >>> data = noisepress.encode(image)
+    >>> bool((noisepress.decode(data) == image).all())
+    True
 """
 
 from __future__ import annotations
@@ -143,12 +144,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name], __name__), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # which would have type checkers accept any misspelt name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_HOME[name], __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -12,12 +12,12 @@ import glob
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .bitstream.atomic import write_atomically
 from .bitstream.errors import NoisepressError, OptionError
 
 if TYPE_CHECKING:
@@ -52,19 +52,8 @@ def _write(path: str, data: bytes, force: bool) -> None:
         sys.stdout.buffer.flush()
         return
     _refuse_overwrite(path, force)
-    target = Path(path)
     try:
-        handle, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(partial, 0o666 & ~umask)
-            os.replace(partial, target)
-        except BaseException:
-            os.unlink(partial)
-            raise
+        write_atomically(Path(path), data)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
 
@@ -362,11 +351,34 @@ def _truncate(args: argparse.Namespace) -> int:
     return _each([_Job(args.source, args.target)], args.force, work)
 
 
+@contextmanager
+def _extra(extra: str) -> Iterator[None]:
+    """Imports of packages that only `pip install "noisepress[EXTRA]"` brings."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f'{error.name} is missing; pip install "noisepress[{extra}]" brings it'
+        ) from error
+
+
 def _train(args: argparse.Namespace) -> int:
-    from .training.command import train
+    with _extra("train"):
+        from .training.command import train
 
     data, out = Path(args.data), Path(args.out)
     return train(args.preset, data, out, args.until, args.start, args.steps)
+
+
+class _ListPresets(argparse.Action):
+    """A flag that prints the presets, as --help prints the help."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        with _extra("train"):
+            from .training.presets import listing
+
+        print(listing())
+        parser.exit()
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -378,11 +390,11 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from .benchmarks.bench import check_packages, run, summary
-    from .benchmarks.codecs import LOSSLESS, LOSSY, parse_all
-
-    check_packages()
-    from .benchmarks.report import write_report
+    with _extra("bench"):
+        from .benchmarks import quality  # noqa: F401  (a run imports it late)
+        from .benchmarks.bench import run
+        from .benchmarks.codecs import LOSSLESS, LOSSY, parse_all
+        from .benchmarks.report import summary, write_report
 
     texts: list[str] = list(args.codec)
     if args.lossless:
@@ -393,7 +405,7 @@ def _bench(args: argparse.Namespace) -> int:
     images = [Path(path) for path in _expand(args.paths, IMAGES)]
     results = run(images, parse_all(texts or LOSSLESS + LOSSY), out, args.jobs)
     print(summary(results))
-    print(f"\n{write_report(results, out)}")
+    print(write_report(results, out))
     for one in results.failed():
         _complain(f"{one.image}, {one.setting.label}: {one.error}")
     return 1 if results.failed() else 0
@@ -409,7 +421,7 @@ def _positive(text: str) -> int:
 def _shared(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help=what)
     parser.add_argument("-o", "--output", help="output file, or folder for several inputs")
-    parser.add_argument("-f", "--force", action="store_true", help="overwrite files")
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
 
 
 def _encoding(parser: argparse.ArgumentParser) -> None:
@@ -511,45 +523,49 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     pack.add_argument("-o", "--output", required=True, metavar="OUT.nzp", help="the archive")
     pack.add_argument("-f", "--force", action="store_true", help="overwrite OUT.nzp")
     pack.add_argument(
-        "--group", type=int, default=32, help="images that are read together, default 32"
+        "--group",
+        type=int,
+        default=32,
+        help="images of a group, which are read together (default 32)",
     )
     if "archive" in words:
         _encoding(pack)
 
     listing = add("list", _list, "List the images of an archive.")
-    listing.add_argument("archive", metavar="ARCHIVE.nzp")
+    listing.add_argument("archive", metavar="ARCHIVE.nzp", help="file that `archive` made")
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
 
     unpack = add("extract", _extract, "Decode images of an archive.")
-    unpack.add_argument("archive", metavar="ARCHIVE.nzp")
-    unpack.add_argument("names", nargs="*", metavar="NAME", help="default: all images")
-    unpack.add_argument("-o", "--output", default=".", help="folder, default the present one")
-    unpack.add_argument("-f", "--force", action="store_true", help="overwrite files")
+    unpack.add_argument("archive", metavar="ARCHIVE.nzp", help="file that `archive` made")
+    unpack.add_argument("names", nargs="*", metavar="NAME", help="names of images (default: all)")
+    unpack.add_argument(
+        "-o", "--output", default=".", help="folder for the images (default: the current one)"
+    )
+    unpack.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
     if "extract" in words:
         _decoding(unpack)
 
     info = add("info", _info, "Say what .nzp files hold, without decoding them.")
-    info.add_argument("paths", nargs="+", metavar="FILE")
+    info.add_argument("paths", nargs="+", metavar="FILE", help="files, folders and patterns")
     info.add_argument("--json", action="store_true", help="one JSON object a line")
 
     models = add("models", _models, "List the bundled models.")
     models.add_argument("--json", action="store_true", help="one JSON object a line")
 
     cut = add("truncate", _truncate, "Shorten a file to its first whole sections.")
-    cut.add_argument("source", metavar="IN")
-    cut.add_argument("target", metavar="OUT")
+    cut.add_argument("source", metavar="IN", help="file to shorten; '-' is stdin")
+    cut.add_argument("target", metavar="OUT", help="shortened file; '-' is stdout")
     cut.add_argument("--bytes", type=int, required=True, help="largest size of OUT")
     cut.add_argument("-f", "--force", action="store_true", help="overwrite OUT")
 
     train = add("train", _train, "Train a model, continuing from its checkpoint.")
-    train.add_argument(
-        "preset", help="such as ardm-photo or diffc-photo; an unknown one is answered with all"
-    )
+    train.add_argument("preset", help="name of a preset, such as ardm-photo or diffc-photo")
+    train.add_argument("--list", nargs=0, action=_ListPresets, help="list of the presets")
     train.add_argument("--data", required=True, help="folder of photographs")
     train.add_argument("--out", required=True, help="folder of checkpoints and the model")
-    train.add_argument("--until", type=int, help="stop at this step, to be continued")
+    train.add_argument("--until", type=int, help="step to stop at; a later call continues")
     train.add_argument("--start", help="model whose weights a new run begins with")
-    train.add_argument("--steps", type=int, help="steps in all (default: the preset's)")
+    train.add_argument("--steps", type=int, help="optimiser steps in all (default: the preset's)")
 
     demo = add("demo", _demo, "Encode and decode a bundled photograph.")
     demo.add_argument("-o", "--output", help="folder that receives the files")
@@ -562,13 +578,16 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="SPEC",
-        help="such as ardm, jpeg:quality=10/50/90 or avif:quality=50,speed=6; repeatable",
+        help="codec and options, such as jpeg:quality=10/50/90 or avif:speed=6; repeatable",
     )
     kind = bench.add_mutually_exclusive_group()
     kind.add_argument("--lossless", action="store_true", help="all lossless codecs")
     kind.add_argument("--lossy", action="store_true", help="all lossy codecs over many qualities")
     bench.add_argument(
-        "--jobs", type=_positive, default=1, help="processes, default 1; more disturb the times"
+        "--jobs",
+        type=_positive,
+        default=1,
+        help="processes (default 1); more than one disturb the times",
     )
     return parser
 

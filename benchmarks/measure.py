@@ -1,9 +1,8 @@
-"""One image through one codec: file size, times, memory, and what came back."""
+"""One image through one codec: file size, times, memory, and quality."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import time
 from contextlib import suppress
@@ -13,8 +12,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .codecs import Codec, Pixels, codec_of
-from .results import Measurement, Option, Setting, coded_path, decoded_path, original_path
+from noisepress import Options
+
+from .codecs import Codec, Pixels, codec_of, encode_pillow
+from .results import (
+    Measurement,
+    Setting,
+    coded_path,
+    decoded_path,
+    original_path,
+    write_whole,
+)
 
 _CLEAR = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -28,38 +36,37 @@ def load(path: Path) -> Pixels:
 
 
 def peak_in(status: str) -> float | None:
-    """The largest resident memory in MiB by Linux's /proc/PID/status; None if it is not told."""
+    """The peak resident memory in MiB in the text of Linux's /proc/PID/status, if it has one."""
     found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
     return int(found[1]) / 1024 if found else None
 
 
-def measure(image: Path, setting: Setting, pictures: Path | None) -> Measurement:
-    """Encode and decode an image, and say how it went.
+def measure(image: Path, setting: Setting, pictures: Path) -> Measurement:
+    """Encode and decode an image.
 
-    The codec first runs on a small picture, so that no time holds the loading of libraries and
-    models.
+    The codec first runs on a small picture, so that no time includes loading libraries and models.
 
     Args:
         image: any file that Pillow reads; see `load`.
         pictures: folder for `STEM/original.png`, the decoded pictures of lossy codecs and the
-            files of ours; None keeps none of them.
+            .nzp files.
 
     Returns:
-        A result, or whatever was raised as its `error`.
+        A result; or one whose `error` is the exception that was raised.
     """
     try:
         return _measure(image, setting, pictures)
-    except Exception as error:  # a codec of others may raise anything, and the run goes on
+    except Exception as error:  # a peer may raise anything, and the run continues
         text = " ".join(f"{type(error).__name__}: {error}".split())
         return Measurement(image.name, setting, error=text)
 
 
-def _measure(image: Path, setting: Setting, pictures: Path | None) -> Measurement:
+def _measure(image: Path, setting: Setting, pictures: Path) -> Measurement:
     codec = codec_of(setting)
     options = codec.complete(setting.options)
     pixels = load(image)
     with suppress(Exception):
-        _warm(codec.name, tuple(options.items()))
+        _warm(codec, options)
     known = _reset_peak()
     watch = [_now()]
     data = codec.encode(pixels, options)
@@ -73,14 +80,20 @@ def _measure(image: Path, setting: Setting, pictures: Path | None) -> Measuremen
         )
     lossless = np.array_equal(decoded, pixels)
     if codec.lossless and not lossless:
-        raise ValueError("the decoded pixels differ, and the codec is said to be lossless")
+        raise ValueError("the decoded pixels differ, but the codec is declared lossless")
     quality: dict[str, float] = {}
     if not lossless:
         from .quality import compare
 
         quality = compare(pixels, decoded)
-    if pictures is not None:
-        _keep(image, setting, pictures, codec, pixels, data, decoded)
+    original = original_path(pictures, image)
+    original.parent.mkdir(parents=True, exist_ok=True)
+    if not (original.exists() and np.array_equal(load(original), pixels)):
+        _write_picture(original, pixels)
+    if codec.ours:
+        write_whole(coded_path(pictures, image, setting), data)
+    if not codec.lossless:
+        _write_picture(decoded_path(pictures, image, setting), decoded)
     (start, start_cpu), (middle, middle_cpu), (end, end_cpu) = watch
     return Measurement(
         image=image.name,
@@ -100,10 +113,9 @@ def _measure(image: Path, setting: Setting, pictures: Path | None) -> Measuremen
 
 
 @lru_cache
-def _warm(name: str, options: tuple[tuple[str, Option], ...]) -> None:
-    codec = codec_of(Setting(name))
+def _warm(codec: Codec, options: Options) -> None:
     ramp = np.arange(64 * 64 * 3, dtype=np.uint32).reshape(64, 64, 3) % 251
-    codec.decode(codec.encode(ramp.astype(np.uint8), dict(options)))
+    codec.decode(codec.encode(ramp.astype(np.uint8), options))
 
 
 def _now() -> tuple[float, float]:
@@ -112,7 +124,7 @@ def _now() -> tuple[float, float]:
 
 
 def _reset_peak() -> bool:
-    """Forget the largest memory so far; False where the system cannot."""
+    """Reset the peak memory to the present; False where the system cannot."""
     try:
         _CLEAR.write_text(_RESET_PEAK)
     except OSError:
@@ -120,27 +132,5 @@ def _reset_peak() -> bool:
     return True
 
 
-def _keep(
-    image: Path,
-    setting: Setting,
-    pictures: Path,
-    codec: Codec,
-    pixels: Pixels,
-    data: bytes,
-    decoded: Pixels,
-) -> None:
-    original = original_path(pictures, image)
-    original.parent.mkdir(parents=True, exist_ok=True)
-    if not (original.exists() and np.array_equal(load(original), pixels)):
-        _write_picture(original, pixels)
-    if codec.ours:
-        coded_path(pictures, image, setting).write_bytes(data)
-    if not codec.lossless:
-        _write_picture(decoded_path(pictures, image, setting), decoded)
-
-
 def _write_picture(path: Path, pixels: Pixels) -> None:
-    """Whole or not at all: other processes may write the same original."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    Image.fromarray(pixels).save(partial, "PNG")
-    os.replace(partial, path)
+    write_whole(path, encode_pillow(pixels, Options(), kind="PNG"))

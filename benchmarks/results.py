@@ -1,18 +1,23 @@
-"""What a benchmark run measured: the one record that tables, plots and the report read."""
+"""What a benchmark run measured, and where a run keeps its files."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-Option = int | float | str | bool
+Value = int | float | str | bool
+"""Of an option."""
 
 PICTURES = "pictures"
 """Folder of a run that holds the pictures of its images."""
+
+PSNR, MS_SSIM, SSIMULACRA2 = "psnr", "ms-ssim", "ssimulacra2"
+"""The names of the quality metrics in a `Measurement`."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +26,11 @@ class Setting:
 
     Attributes:
         codec: name, such as `ardm` or `jpeg`; see benchmarks/codecs.py.
-        options: of the codec; empty for its defaults.
+        options: of the codec; those left out have their defaults.
     """
 
     codec: str
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -34,7 +39,7 @@ class Setting:
 
     @property
     def slug(self) -> str:
-        """The label as a file name: lower case, only a-z, 0-9 and =.-"""
+        """The label as a file name: of a-z, 0-9 and =.- only."""
         return re.sub("[^a-z0-9=.-]+", "-", self.label.lower())
 
 
@@ -49,8 +54,8 @@ class Measurement:
         digest: SHA-256 of the coded file, hexadecimal.
         encode_s, decode_s: wall time in seconds.
         encode_cpu_s, decode_cpu_s: processor time of all threads in seconds.
-        peak_mib: largest memory of the process while it coded, in MiB; None where the system
-            does not tell.
+        peak_mib: peak memory of the process while it coded, in MiB; None where the system
+            does not report it.
         lossless: the decoded pixels equal the original's.
         quality: name of a metric to its value; empty when lossless.
         error: why there is no result; empty when there is one.
@@ -78,7 +83,7 @@ class Measurement:
 
     @property
     def bits_per_subpixel(self) -> float:
-        """Of the whole file; each pixel has three, as every codec is given RGB."""
+        """Of the whole file; a pixel has three sub-pixels, as every codec is given RGB."""
         return self.bits_per_pixel / 3
 
     @classmethod
@@ -87,8 +92,15 @@ class Measurement:
         return cls(**{**entry, "setting": Setting(**entry["setting"])})
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, even if several processes write it at once."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
 def original_path(pictures: Path, image: Path) -> Path:
-    """Where an image goes as it was measured."""
+    """Where the image goes that was given to the codecs."""
     return pictures / image.stem / "original.png"
 
 
@@ -109,8 +121,8 @@ class Results:
     Attributes:
         machine: what it ran on.
         measurements: in the order of settings, then images.
-        frechet: label of a setting to the Fréchet distance of its decoded crops from the
-            originals; lossy settings only.
+        frechet: label of a lossy setting to the Fréchet distance between the features of its
+            decoded crops and of the originals'.
     """
 
     machine: Mapping[str, str | int]
@@ -135,7 +147,7 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        write_whole(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
     @classmethod
     def read(cls, path: Path) -> Results:

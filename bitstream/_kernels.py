@@ -1,4 +1,4 @@
-"""Numba kernels of the bitstream: pure functions on typed arrays, integers where bits depend."""
+"""Numba kernels: functions on typed arrays, in integers wherever a file's bits depend on them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ Int32s = NDArray[np.int32]
 Float32s = NDArray[np.float32]
 UInt32s = NDArray[np.uint32]
 
-# Fixed-point layout of the tables of mixtures (see entropy.py).
+# Fixed-point layout of the tables of mixtures (entropy.py; docs/format.md, "Logistic mixtures").
 ARGUMENT_FRAC = 24
+"""Fractional bits of arguments of the distribution function, in scales of the component."""
 STEP_FRAC = 18
+"""log2 of the spacing of its table in those units: 2^-6 scales."""
 RANGE = 16
+"""The table goes from -RANGE to RANGE scales."""
 CDF_FRAC = 28
+"""Fractional bits of its values."""
 FREQUENCY_BITS = 20
+"""The frequencies of a digit have a sum below 2^20 + 4."""
 
 
 @njit(cache=True, error_model="numpy")
@@ -35,13 +40,20 @@ def mixture_frequencies(
     edges: Int64s,
     out: Float32s,
 ) -> None:
-    """Frequencies of the next base-4 digit of each sample given its leading digits.
+    """Frequencies of the next base-4 digit of n symbols given the digits before it.
 
-    prefixes (n,): smallest value with the known digits; step: 4^digits left after this one;
-    size: number of levels; logits, locations, scales (n, k); floor_shift: a share of 2^-floor_shift
-    is uniform; edges (n, 5) receives the
-    cumulative weights below the digits, times 2^CDF_FRAC, and with `follows` holds those of
-    the digit before on entry; out (n, 4) receives integers.
+    Args:
+        prefixes: (n,), smallest symbols that begin with the digits known so far.
+        step: number of symbols for each value of the digit, a power of four.
+        size: number of symbols.
+        logits, locations: (n, k), see `entropy.LogisticMixture`.
+        scales: (n, k), indices into `inverse_table`.
+        weight_table, inverse_table, cdf_table: see `entropy._Tables`.
+        floor_shift: a share of 2^-floor_shift of the probability is uniform.
+        follows: True if `edges` holds the values of the digit before on entry.
+        edges: (n, 5), receives the cumulative weights below the digit's four values and above
+            the last, times 2^CDF_FRAC.
+        out: (n, 4), receives the frequencies, integers of at least 1.
     """
     components = logits.shape[1]
     weights = np.empty(components, np.int64)
@@ -87,10 +99,13 @@ def mixture_frequencies(
 
 @njit(cache=True)
 def philox(key: UInt32s, counter: UInt32s, first: np.uint64, out: UInt32s) -> None:
-    """Philox 4x32-10 blocks first, first + 1, ... (Salmon et al., SC 2011), 4 words each.
+    """Philox 4x32-10 (Salmon et al., SC 2011), blocks first, first + 1, ... of 4 words each.
 
-    key (2,); counter (2,) fills the upper half of the block counter, `first` (unsigned, 64
-    bits) starts the lower half; out (4 n,).
+    Args:
+        key: (2,), the seed, low half first.
+        counter: (2,), upper half of the 128-bit counter.
+        first: number of the first block, the lower half of the counter.
+        out: (4 n,), receives n blocks.
     """
     low_mask = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
@@ -119,29 +134,38 @@ def philox(key: UInt32s, counter: UInt32s, first: np.uint64, out: UInt32s) -> No
 
 @njit(cache=True)
 def extend_paths(
-    gains: Float32s, cost: Float32s, spare: Float32s, choices: NDArray[np.uint8]
+    gains: Float32s, best: Float32s, spare: Float32s, choices: NDArray[np.uint8]
 ) -> None:
-    """Steps of the Viterbi algorithm on a shift register that takes one bit a branch.
+    """The forward pass of the Viterbi algorithm on a shift register that takes one bit a branch.
 
-    gains (n, s): of every state at each branch; cost (s,): best sum of each state so far, on
-    exit behind the last branch; spare (s,); choices (n, s / 2): for each pair of states that
-    share their predecessors, 1 where the path came from the upper one.
+    Args:
+        gains: (n, s), what each state adds to a path's sum at each branch.
+        best: (s,), largest sum of a path to each state; on exit that after the last branch.
+        spare: (s,), working memory.
+        choices: (n, s / 2), receives for each pair of states with the same two predecessors 1 where
+            the best path comes from the higher one, else 0.
     """
-    half = cost.size // 2
+    half = best.size // 2
     for j in range(gains.shape[0]):
         for p in range(half):
-            low, high = cost[p], cost[p + half]
+            low, high = best[p], best[p + half]
             upper = high > low
-            best = high if upper else low
+            larger = high if upper else low
             choices[j, p] = upper
-            spare[2 * p] = best + gains[j, 2 * p]
-            spare[2 * p + 1] = best + gains[j, 2 * p + 1]
-        cost[:] = spare
+            spare[2 * p] = larger + gains[j, 2 * p]
+            spare[2 * p + 1] = larger + gains[j, 2 * p + 1]
+        best[:] = spare
 
 
 @njit(cache=True)
 def trace_path(choices: NDArray[np.uint8], last: int, states: Int64s) -> None:
-    """The states of the best path that ends in `last`; choices (n, s / 2); states (n + 1,)."""
+    """The backward pass of the Viterbi algorithm: the best path that ends in a state.
+
+    Args:
+        choices: (n, s / 2), from `extend_paths`.
+        last: the final state.
+        states: (n + 1,), receives the path's states, the first one first.
+    """
     half = choices.shape[1]
     state = np.int64(last)
     for j in range(choices.shape[0], 0, -1):

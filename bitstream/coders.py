@@ -1,8 +1,8 @@
-"""Coders: one loop over `code` encodes, decodes, or counts bits.
+"""Coders: the same calls of `code` encode, decode, or count bits.
 
-Entropy coding is constriction's: a range coder (`Encoder`, `Decoder`) for streams that are
-written and read in the same order, and an asymmetric numeral system (`Stack`) for bits-back
-coding, last in first out.
+Entropy coding is done by constriction: a range coder (`Encoder`, `Decoder`) for streams that are
+read in the order in which they were written, and an asymmetric numeral system (`Stack`), which is
+last in, first out, for bits-back coding.
 """
 
 from __future__ import annotations
@@ -20,14 +20,27 @@ _FAMILY = constriction.stream.model.Categorical(perfect=False)
 _WORD_BYTES = 4
 _WHOLE = 2**24
 _BOTTOM_BITS = 32
-"""Least number of valid bits of a stack: its state then is at least 2^32."""
+"""Smallest number of valid bits of a stack: its state is then at least 2^32."""
 
 
 class Coder(Protocol):
-    """Codes arrays of symbols; given symbols when encoding, None when decoding."""
+    """Encodes or decodes arrays of symbols; which of the two depends on the class."""
 
     def code(self, symbols: Ints | None, model: EntropyModel) -> Ints:
-        """The symbols, shape (n,), after they were written, read or counted."""
+        """Write, read or count symbols.
+
+        Args:
+            symbols: (n,) int32 for coders that write or count, None for those that read.
+            model: the distributions of the n symbols.
+
+        Returns:
+            The symbols, (n,) int32.
+
+        Raises:
+            CorruptError: data that a decoder reads is damaged.
+            ValueError: symbols are given to a decoder, missing for an encoder, or outside the
+                model's range.
+        """
         ...
 
 
@@ -42,7 +55,7 @@ def _to_words(data: bytes) -> NDArray[np.uint32]:
 
 
 class Encoder:
-    """Writes symbols to a range-coded stream."""
+    """A `Coder` that writes a range-coded stream."""
 
     def __init__(self) -> None:
         self._coder = constriction.stream.queue.RangeEncoder()
@@ -59,12 +72,12 @@ class Encoder:
         return digits
 
     def finish(self) -> bytes:
-        """The stream so far."""
+        """The stream so far, as bytes."""
         return _to_bytes(self._coder.get_compressed())
 
 
 class Decoder:
-    """Reads symbols from the bytes that an `Encoder` wrote."""
+    """A `Coder` that reads the bytes that an `Encoder` wrote."""
 
     def __init__(self, data: bytes) -> None:
         self._coder = constriction.stream.queue.RangeDecoder(_to_words(data))
@@ -85,10 +98,10 @@ class Decoder:
 
 
 class Tally:
-    """Counts the information content of symbols and writes nothing.
+    """A `Coder` that adds up the information content of symbols and writes nothing.
 
     Attributes:
-        bits: so far.
+        bits: sum of -log2 of the probabilities with which the other coders code the symbols.
     """
 
     def __init__(self) -> None:
@@ -106,7 +119,7 @@ class Tally:
         scale = np.float32(_WHOLE - last - 1) / sums[:, -1]
         end = np.take_along_axis(sums, digits[:, None], 1)[:, 0]
         start = end - np.take_along_axis(frequencies, digits[:, None], 1)[:, 0]
-        # As the coders have it (see `Frequencies`): each symbol gets one unit of 2^-24 on top.
+        # The same probabilities as in the coders, see `Frequencies`.
         left = np.trunc(start * scale) + digits
         right = np.where(digits == last, _WHOLE, np.trunc(end * scale) + digits + 1)
         self.bits -= float(np.log2((right - left) / _WHOLE).sum())
@@ -114,30 +127,35 @@ class Tally:
 
 
 class Stack:
-    """Last-in first-out entropy coding, for bits-back: asymmetric numeral systems.
+    """Last-in, first-out entropy coding by an asymmetric numeral system, for bits-back coding.
 
-    The state never falls below 2^32: it starts there, a push never lowers it, and it is an
-    error to pop it down further. So the five bytes of an empty stack, or the first 32 bits of
-    the bytes that it started from, are a floor that is never popped. Above the floor every
-    pop takes real bits and a push of the popped symbols with the same model undoes it.
+    The state never falls below 2^32: it starts there, a push never lowers it, and a pop that would
+    is an error. So 32 bits at the bottom, those of an empty stack or of the bytes that it started
+    from, cannot be popped. Above them, pushing the popped symbols with the same model undoes a pop.
 
     Args:
-        data: bytes from `seal`, or any others that are useful bits to pop.
+        data: bytes from `seal`, or any others that serve as initial bits.
 
     Raises:
-        CorruptError: `data` has fewer than 32 valid bits (those below its highest set bit) or
-            ends in a zero byte, so no stack was sealed to it.
+        CorruptError: `data` is no stack: it has fewer than 32 valid bits (those below its highest
+            set bit) or ends in a zero byte.
     """
 
     def __init__(self, data: bytes = b"\0\0\0\0\1") -> None:
         if data[-1:] in (b"", b"\0"):
-            raise CorruptError("a stack never ends in a zero byte")
+            raise CorruptError("the stack is empty or ends in a zero byte")
         self._coder = constriction.stream.stack.AnsCoder(_to_words(data))
         if self.bits < _BOTTOM_BITS:
-            raise CorruptError(f"a stack of {self.bits} bits; the least is {_BOTTOM_BITS} bits")
+            raise CorruptError(
+                f"the stack has {self.bits} bits; supported are {_BOTTOM_BITS} or more"
+            )
 
     def push(self, symbols: Ints, model: EntropyModel) -> None:
-        """Put symbols, shape (n,), on top."""
+        """Put symbols, (n,) int32, on top.
+
+        Raises:
+            ValueError: a symbol is outside the model's range.
+        """
         decisions: list[tuple[Ints, Frequencies]] = []
 
         def collect(digits: Ints | None, frequencies: Frequencies) -> Ints:
@@ -151,19 +169,19 @@ class Stack:
                 self._coder.encode_reverse(digits, _FAMILY, frequencies)
 
     def pop(self, model: EntropyModel) -> Ints:
-        """Take the symbols that a `push` with the same model put on top.
+        """Remove the symbols, (n,) int32, that a `push` with the same model put on top.
 
         Raises:
-            CorruptError: the stack holds fewer bits than the model needs; it is then of no
-                further use.
+            CorruptError: the stack holds fewer bits than the symbols need; it cannot be used
+                any more.
         """
 
         def take(digits: Ints | None, frequencies: Frequencies) -> Ints:
             if not len(frequencies):
                 return np.zeros(0, np.int32)
             popped: Ints = self._coder.decode(_FAMILY, frequencies)
-            # With no words left to refill it, a state below 2^32 can only fall, so looking
-            # once behind the last symbol finds an underflow at any of them.
+            # With no words left to refill it, a state below 2^32 never rises again, so one check
+            # after the last symbol finds an underflow at any of them.
             if self.bits < _BOTTOM_BITS:
                 raise CorruptError("the stack holds fewer bits than the symbols need")
             return popped
@@ -172,9 +190,9 @@ class Stack:
 
     @property
     def bits(self) -> int:
-        """Valid bits on the stack, the 32 that cannot be popped included."""
+        """Number of valid bits on the stack, including the 32 that cannot be popped."""
         return int(self._coder.num_valid_bits())
 
     def seal(self) -> bytes:
-        """All that is on the stack, as bytes."""
+        """The contents of the stack, as bytes."""
         return _to_bytes(self._coder.get_compressed())

@@ -5,10 +5,10 @@
     table    count (varint), then kind (varint) and length (varint) of each section
     payload  bytes crc32 (4 bytes)
 
-The header's checksum protects the table, so a reader can tell a file that was cut from one
-that was damaged. A payload's checksum starts from the header's, so that a section moved from
-another file is noticed. Data sections are ordered by importance: a file cut anywhere still
-holds the whole sections before the cut.
+The section table is in the header, so that a reader can tell a truncated file from a damaged one.
+A payload's checksum continues the header's, so that a section copied from another file is noticed.
+Data sections are ordered by importance: a file that was cut anywhere still holds the complete
+sections before the cut.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ from .errors import (
     UnknownIdError,
     VersionError,
 )
-from .header import UINT32, VARINT, Field, pack, read_varint, unpack, write_varint
+from .header import UINT32, VARINT, Bytes, Field, pack, read_varint, unpack, write_varint
 
 MAGIC = b"\x89NZP\r\n\x1a\n"
 VERSION = 1
 MAX_SIDE = 2**24
+"""Largest width and height, in pixels."""
 
 
 class SectionKind(IntEnum):
-    """Section kinds; readers skip kinds from 64 up that they do not know."""
+    """Section kinds; readers skip unknown kinds of `FIRST_SKIPPABLE` and above."""
 
     DATA = 0
     ALPHA = 1
@@ -62,11 +63,12 @@ ENTRY = (
     Field("length", VARINT, 0, 2**40, "bytes of the payload, without its checksum"),
 )
 CRC_BYTES = 4
+"""Bytes of a checksum."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a reader accepts before it allocates anything.
+    """The largest files that a reader accepts; checked before any memory is allocated.
 
     Attributes:
         pixels: width times height.
@@ -82,7 +84,12 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Section:
-    """A kind and its payload; kinds unknown to this release are plain integers."""
+    """A section.
+
+    Attributes:
+        kind: a `SectionKind`, or a plain integer for a kind that this release does not know.
+        payload: bytes without their checksum.
+    """
 
     kind: int
     payload: bytes
@@ -90,12 +97,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Header:
-    """Common fields, and the codec's own as uninterpreted bytes.
+    """The fields that all codecs have, and the codec's own as uninterpreted bytes.
 
     Attributes:
-        codec, mode: literal ids.
-        width, height: of the image in pixels.
-        check: CRC-32 of the decoded samples.
+        codec, mode: ids of the codec and the sample layout.
+        width, height: size of the image in pixels.
+        check: CRC-32 of the decoded samples, row by row; 0 if they depend on the machine.
         parameters: the codec's own fields, packed.
     """
 
@@ -109,12 +116,12 @@ class Header:
 
 @dataclass(frozen=True)
 class Contents:
-    """What `read` finds.
+    """A file, complete or truncated, with its checksums verified.
 
     Attributes:
         header: see `Header`.
-        sections: the whole sections, in file order.
-        table: kind and length of every section that the complete file has.
+        sections: the complete sections, in file order.
+        table: kind of every section of the complete file, and bytes of its payload.
         start: file offset of the first payload.
     """
 
@@ -125,15 +132,15 @@ class Contents:
 
     @property
     def truncated(self) -> bool:
-        """True if the file was cut before the end of its last section."""
+        """True if the file ends before the end of its last section."""
         return len(self.sections) < len(self.table)
 
     def payloads(self, kind: int) -> list[bytes]:
-        """The payloads of one kind, in file order."""
+        """The payloads of the sections of one kind, in file order."""
         return [section.payload for section in self.sections if section.kind == kind]
 
     def ends(self) -> list[int]:
-        """File offsets at which a cut leaves whole sections only, the header's end first."""
+        """File offsets of the ends of the header and of each section, in this order."""
         lengths = (length + CRC_BYTES for _, length in self.table)
         return list(accumulate(lengths, initial=self.start))
 
@@ -155,7 +162,7 @@ def write(header: Header, sections: Sequence[Section]) -> bytes:
 
 
 def _pack_fields(header: Header, sections: Sequence[Section]) -> bytes:
-    """Everything of a header but the codec's parameters."""
+    """The common fields and the section table: a header without the codec's parameters."""
     body = pack(COMMON, {f.name: getattr(header, f.name) for f in COMMON})
     body += pack(TABLE, {"count": len(sections)})
     for section in sections:
@@ -163,8 +170,8 @@ def _pack_fields(header: Header, sections: Sequence[Section]) -> bytes:
     return body
 
 
-def _unpack_fields(data: bytes, position: int) -> tuple[Header, list[tuple[int, int]], int]:
-    """A header without parameters, kinds and lengths of the sections, and the place behind them."""
+def _unpack_fields(data: Bytes, position: int) -> tuple[Header, list[tuple[int, int]], int]:
+    """A header without parameters, the section table, and the position after both."""
     values, position = unpack(COMMON, data, position)
     count, position = unpack(TABLE, data, position)
     table: list[tuple[int, int]] = []
@@ -175,11 +182,12 @@ def _unpack_fields(data: bytes, position: int) -> tuple[Header, list[tuple[int, 
 
 
 def pack_member(contents: Contents, before: bytes | None) -> bytes:
-    """A file without what the archive around it has as well: magic bytes, version and checksums.
+    """A file as a member of an archive: without magic bytes, version and checksums.
 
     Args:
-        contents: of the whole file.
-        before: parameters of the member before; they are not stored again if they are the same.
+        contents: the complete file.
+        before: parameters of the previous member, None for the first; equal ones are not stored
+            again.
     """
     own = contents.header.parameters
     parameters = write_varint(0) if own == before else write_varint(len(own) + 1) + own
@@ -188,28 +196,34 @@ def pack_member(contents: Contents, before: bytes | None) -> bytes:
 
 
 def unpack_member(data: bytes, position: int, before: bytes | None) -> tuple[bytes, bytes, int]:
-    """The file at a place, its parameters, and the place behind it; see `pack_member`.
+    """Read an archive member that starts at a position; the inverse of `pack_member`.
+
+    Args:
+        before: parameters of the previous member, None for the first.
+
+    Returns:
+        The complete file, its parameters, and the position after the member.
 
     Raises:
-        CorruptError: a field is wrong.
-        TruncatedError: the data end before the file does.
+        CorruptError: a field is wrong, or the first member has no parameters.
+        TruncatedError: the data ends inside the member.
     """
     header, table, position = _unpack_fields(data, position)
     length, position = read_varint(data, position)
     if length:
         before, position = data[position : position + length - 1], position + length - 1
     if before is None:
-        raise CorruptError("the first member has no parameters")
+        raise CorruptError("the group's first member has no parameters")
     sections = []
     for kind, length in table:
         sections.append(Section(kind, data[position : position + length]))
         position += length
     if position > len(data):
-        raise TruncatedError("the data end inside a member")
+        raise TruncatedError("the group ends inside a member")
     return write(replace(header, parameters=before), sections), before, position
 
 
-def _read_header(data: bytes, limits: Limits) -> tuple[Header, list[tuple[int, int]], int]:
+def _read_header(data: Bytes, limits: Limits) -> tuple[Header, list[tuple[int, int]], int]:
     if not data:
         raise TruncatedError("the file is empty")
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
@@ -218,10 +232,12 @@ def _read_header(data: bytes, limits: Limits) -> tuple[Header, list[tuple[int, i
         raise TruncatedError("the file ends inside its header")
     version = data[len(MAGIC)]
     if version != VERSION:
-        raise VersionError(f"format version {version}; this release reads version {VERSION}")
+        raise VersionError(
+            f"the file has format version {version}; this release reads version {VERSION}"
+        )
     length, position = read_varint(data, len(MAGIC) + 1)
     if length > limits.header:
-        raise LimitError(f"header of {length} bytes; the limit is {limits.header} bytes")
+        raise LimitError(f"the header has {length} bytes; the limit is {limits.header} bytes")
     end = position + length
     start = end + CRC_BYTES
     if start > len(data):
@@ -235,7 +251,7 @@ def _read_header(data: bytes, limits: Limits) -> tuple[Header, list[tuple[int, i
     header = replace(fields, parameters=data[position:end])
     if header.width * header.height > limits.pixels:
         raise LimitError(
-            f"{header.width} x {header.height} pixels; the limit is {limits.pixels} pixels"
+            f"the image has {header.width} x {header.height} pixels; the limit is {limits.pixels}"
         )
     for kind, _ in table:
         if kind < FIRST_SKIPPABLE and kind not in tuple(SectionKind):
@@ -243,8 +259,8 @@ def _read_header(data: bytes, limits: Limits) -> tuple[Header, list[tuple[int, i
     return header, table, start
 
 
-def outline(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
-    """The header of a file, whatever follows it: contents without sections.
+def outline(data: Bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
+    """The header of a file, whatever follows it, as `Contents` without sections.
 
     Raises:
         NotNoisepressError, VersionError, TruncatedError, CorruptError, LimitError, UnknownIdError:
@@ -254,20 +270,22 @@ def outline(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
     return Contents(header, [], table, start)
 
 
-def section(data: bytes, contents: Contents, index: int) -> Section:
-    """One section of a file, whatever the others are like.
+def section(data: Bytes, contents: Contents, index: int) -> Section:
+    """Read one section; the others may be damaged or missing.
 
     Args:
-        contents: of `outline`.
+        data: the file.
+        contents: from `outline`.
+        index: place of the section in the table, from 0.
 
     Raises:
-        TruncatedError: the file ends inside it.
-        CorruptError: its checksum is wrong.
+        TruncatedError: the file ends before the section does.
+        CorruptError: the section's checksum is wrong.
     """
     return _section(data, contents, index, *contents.ends()[index : index + 2])
 
 
-def _section(data: bytes, contents: Contents, index: int, start: int, end: int) -> Section:
+def _section(data: Bytes, contents: Contents, index: int, start: int, end: int) -> Section:
     if end > len(data):
         raise TruncatedError(f"the file ends inside section {index + 1}")
     payload = data[start : end - CRC_BYTES]
@@ -277,16 +295,16 @@ def _section(data: bytes, contents: Contents, index: int, start: int, end: int) 
     return Section(contents.table[index][0], payload)
 
 
-def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
-    """The header and the whole sections of a file, complete or cut.
+def read(data: Bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
+    """The header and the complete sections of a file, which may be truncated.
 
     Raises:
-        NotNoisepressError: wrong magic bytes.
-        VersionError: another format version.
+        NotNoisepressError: the file does not start with the magic bytes.
+        VersionError: the file has another format version.
         TruncatedError: the file ends inside its header.
         CorruptError: a checksum or a field is wrong, or bytes follow the last section.
         LimitError: the file exceeds `limits`.
-        UnknownIdError: a section that must be understood has an unknown kind.
+        UnknownIdError: a section that cannot be skipped has an unknown kind.
     """
     contents = outline(data, limits)
     ends = contents.ends()
@@ -300,15 +318,19 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
     return replace(contents, sections=sections)
 
 
-def truncate(data: bytes, max_bytes: int) -> bytes:
-    """The longest prefix of at most `max_bytes` bytes that ends behind a whole section.
+def truncate(data: Bytes, max_bytes: int) -> bytes:
+    """The longest beginning of a file, of at most `max_bytes` bytes, that ends with a section.
 
     Raises:
-        TruncatedError: not even the first section fits.
+        TruncatedError: the header and the first section have more than `max_bytes` bytes, or the
+            file ends before them.
+        NotNoisepressError, VersionError, CorruptError, LimitError, UnknownIdError: see `read`.
     """
     contents = read(data)
     fitting = [end for end in contents.ends()[1:] if end <= min(max_bytes, len(data))]
     if not fitting:
         first = contents.ends()[1]
-        raise TruncatedError(f"{max_bytes} bytes hold no section; the first needs {first}")
+        raise TruncatedError(
+            f"{max_bytes} bytes hold no section; at least {first} bytes are needed"
+        )
     return data[: fitting[-1]]

@@ -8,7 +8,6 @@ symbols wherever the integers are the same.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _kernels
+from .tables import check_tables
 
 Ints = NDArray[np.int32]
 Frequencies = NDArray[np.float32]
@@ -29,20 +29,39 @@ frequencies before i, and ends where i + 1 starts, the last one at 2^24.
 """
 
 Step = Callable[[Ints | None, Frequencies], Ints]
-"""Codes one decision for each of n symbols: digits in when encoding, digits out always."""
+"""Codes one digit of each of n symbols.
+
+Takes the digits (n,) when encoding, None when decoding, and their frequencies (n, m); returns the
+digits (n,) in both cases.
+"""
 
 
 class EntropyModel(Protocol):
-    """A distribution for each of n symbols."""
+    """The distributions of n symbols, which may all differ."""
 
     def run(self, symbols: Ints | None, step: Step) -> Ints:
-        """Code n symbols through `step`; None asks for the symbols that `step` decodes."""
+        """Code n symbols by calls of `step`.
+
+        Args:
+            symbols: (n,) int32 to encode; None to decode.
+            step: a coder's; called once for each digit position.
+
+        Returns:
+            The symbols, (n,) int32.
+
+        Raises:
+            ValueError: a symbol is outside the model's range.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Categorical:
-    """Symbols 0 to m - 1 with the given frequencies, shape (n, m)."""
+    """Symbols 0 to m - 1 with given frequencies.
+
+    Attributes:
+        frequencies: (n, m), a row for each symbol; see `Frequencies`.
+    """
 
     frequencies: Frequencies
 
@@ -53,7 +72,12 @@ class Categorical:
 
 @dataclass(frozen=True)
 class Uniform:
-    """`count` symbols of `digits` base-4 digits, all values equally likely."""
+    """Symbols whose values are all equally likely.
+
+    Attributes:
+        count: number of symbols, n.
+        digits: base-4 digits of a symbol, which is below 4^digits.
+    """
 
     count: int
     digits: int
@@ -68,11 +92,13 @@ LOGIT_UNITS = 32
 LOCATION_UNITS = 16
 """Locations are in 1/16 of a level."""
 SCALE_UNITS = 16
-"""Logarithmic scales of logistics are in 1/16 octave: 16 more doubles the scale."""
+"""Logarithms of the scales of logistics are in 1/16 octave: 16 more doubles the scale."""
 SCALE_LOW, SCALE_HIGH = -48, 128
+"""Range of logarithmic scales, in 1/SCALE_UNITS octave: scales of 1/8 to 256 levels."""
 DEVIATION_UNITS = 64
 """Logarithms of standard deviations are in 1/64 octave."""
 DEVIATION_LOW, DEVIATION_HIGH = -4 * DEVIATION_UNITS, 10 * DEVIATION_UNITS
+"""Range of those, in 1/DEVIATION_UNITS octave: deviations of 1/16 to 1024 levels."""
 
 _LOGISTIC_CRC, _NORMAL_CRC = 0x4DDF4413, 0xCEA80C54
 _INVERSE_FRAC = 20
@@ -80,14 +106,14 @@ _INVERSE_FRAC = 20
 
 @dataclass(frozen=True)
 class _Tables:
-    """Integer tables of mixtures, the same on every machine or an error.
+    """Integer tables of mixtures (docs/format.md, "Logistic mixtures" and "Normal mixtures").
 
     Attributes:
-        weight: by logit, downwards from the largest.
-        inverse: of scales, by scale - low.
-        cdf: of the components.
-        low, high: range of scales.
-        floor_shift: a share of 2^-floor_shift is uniform.
+        weight: (w,), weight of a component by how far its logit is below the largest.
+        inverse: (high - low + 1,), reciprocals of scales, by logarithmic scale - low.
+        cdf: cumulative distribution function of a component of scale 1 at zero.
+        low, high: range of logarithmic scales.
+        floor_shift: a share of 2^-floor_shift of the probability is uniform.
     """
 
     weight: NDArray[np.int64]
@@ -96,19 +122,6 @@ class _Tables:
     low: int
     high: int
     floor_shift: int
-
-    def check(self, wanted: int) -> _Tables:
-        """The tables themselves.
-
-        Raises:
-            RuntimeError: they have another checksum.
-        """
-        crc = 0
-        for part in (self.weight, self.inverse, self.cdf):
-            crc = zlib.crc32(part.astype("<i8").tobytes(), crc)
-        if crc != wanted:
-            raise RuntimeError("this machine's exp and erf give other tables than the format has")
-        return self
 
 
 def _weights() -> NDArray[np.int64]:
@@ -132,8 +145,9 @@ def _arguments() -> NDArray[np.float64]:
 def _logistic_tables() -> _Tables:
     cdf = np.rint(2.0**_kernels.CDF_FRAC / (1 + np.exp(-_arguments()))).astype(np.int64)
     inverse = _inverses(SCALE_LOW, SCALE_HIGH, SCALE_UNITS)
-    found = _Tables(_weights(), inverse, cdf, SCALE_LOW, SCALE_HIGH, floor_shift=12)
-    return found.check(_LOGISTIC_CRC)
+    tables = _Tables(_weights(), inverse, cdf, SCALE_LOW, SCALE_HIGH, floor_shift=12)
+    check_tables("entropy", _LOGISTIC_CRC, tables.weight, inverse, cdf)
+    return tables
 
 
 @cache
@@ -141,10 +155,11 @@ def _normal_tables() -> _Tables:
     below = [math.erfc(-at / math.sqrt(2)) / 2 for at in _arguments()]
     cdf = np.rint(2.0**_kernels.CDF_FRAC * np.array(below)).astype(np.int64)
     inverse = _inverses(DEVIATION_LOW, DEVIATION_HIGH, DEVIATION_UNITS)
-    found = _Tables(
+    tables = _Tables(
         _weights(), inverse, cdf, DEVIATION_LOW, DEVIATION_HIGH, floor_shift=_kernels.CDF_FRAC
     )
-    return found.check(_NORMAL_CRC)
+    check_tables("entropy", _NORMAL_CRC, tables.weight, inverse, cdf)
+    return tables
 
 
 @dataclass(frozen=True)
@@ -180,15 +195,15 @@ class _Mixture:
         """Frequencies (n, 4) of the next digit.
 
         Args:
-            prefixes: (n,), the smallest symbols that have the digits coded so far.
-            size: how many symbols share one value of the next digit.
+            prefixes: (n,) int32, the smallest symbols that begin with the digits coded so far.
+            size: number of symbols for each value of the next digit, a power of four.
         """
         return self._rows(prefixes, size, np.empty((len(prefixes), 5), np.int64), follows=False)
 
     def _rows(
         self, prefixes: Ints, size: int, edges: NDArray[np.int64], *, follows: bool
     ) -> Frequencies:
-        """Frequencies; with `follows`, `edges` holds what the digit before left there."""
+        """Frequencies (n, 4); with `follows`, `edges` (n, 5) is from the digit before."""
         tables = type(self)._tables()
         out = np.empty((len(prefixes), 4), np.float32)
         _kernels.mixture_frequencies(
@@ -228,8 +243,8 @@ class LogisticMixture(_Mixture):
 class GaussianMixture(_Mixture):
     """Integer mixtures of discretised normal distributions on 0 to 4^digits - 1.
 
-    The mass beyond either end belongs to the last level there. There is no uniform share: a level
-    far out costs up to 20 bits a digit.
+    The probability beyond either end belongs to the last level there. There is no uniform share: a
+    level far from all means costs up to 20 bits a digit.
 
     Attributes:
         logits: (n, k), in 1/LOGIT_UNITS octave.
@@ -243,7 +258,12 @@ class GaussianMixture(_Mixture):
 
     @classmethod
     def single(cls, locations: Ints, scales: Ints, digits: int) -> GaussianMixture:
-        """Of one component: locations and scales (n,)."""
+        """Mixtures of one component: single normal distributions.
+
+        Args:
+            locations, scales: (n,) int32, see the class.
+            digits: base-4 digits of a symbol.
+        """
         flat = np.zeros((len(locations), 1), np.int32)
         return cls(flat, locations[:, None], scales[:, None], digits)
 
@@ -253,8 +273,8 @@ class Repeated:
     """Symbols that share a few distributions.
 
     Attributes:
-        mixture: m distributions.
-        which: (n,), of each symbol, 0 to m - 1.
+        mixture: the m distributions.
+        which: (n,), index of each symbol's distribution, 0 to m - 1.
     """
 
     mixture: LogisticMixture | GaussianMixture
@@ -264,13 +284,13 @@ class Repeated:
         kinds = len(self.mixture.logits)
 
         def frequencies(prefixes: Ints, size: int) -> Frequencies:
-            """Of every prefix once for each distribution, and then for each symbol."""
+            """Computed for every prefix and distribution, then looked up for each symbol."""
             starts = np.arange(0, 4**self.mixture.digits, 4 * size, dtype=np.int32)
             rows = np.stack(
                 [self.mixture.frequencies(np.full(kinds, start), size) for start in starts]
             )
-            found: Frequencies = rows[prefixes // (4 * size), self.which]
-            return found
+            selected: Frequencies = rows[prefixes // (4 * size), self.which]
+            return selected
 
         return _by_digits(symbols, len(self.which), self.mixture.digits, frequencies, step)
 
@@ -280,9 +300,9 @@ class MixtureDigit:
     """One base-4 digit of symbols with a mixture distribution.
 
     Attributes:
-        mixture: of the whole symbols.
-        prefixes: (n,), the smallest symbols that have the digits known so far.
-        left: digits after this one.
+        mixture: distributions of the whole symbols.
+        prefixes: (n,), the smallest symbols that begin with the digits known so far.
+        left: number of digits after this one.
     """
 
     mixture: LogisticMixture
@@ -294,10 +314,10 @@ class MixtureDigit:
 
 
 def _check_range(symbols: Ints | None, count: int) -> None:
-    """Refuse what could not be decoded.
+    """Refuse symbols that could not be decoded.
 
     Raises:
-        ValueError: a symbol is not one of 0 to count - 1.
+        ValueError: a symbol is outside 0 to count - 1.
     """
     if symbols is not None and np.any((symbols < 0) | (symbols >= count)):
         raise ValueError(f"symbols outside 0 to {count - 1}")
@@ -310,7 +330,11 @@ def _by_digits(
     frequencies: Callable[[Ints, int], Frequencies],
     step: Step,
 ) -> Ints:
-    """Code symbols digit by digit; `frequencies` sees the prefix and the size of a digit's step."""
+    """Code symbols digit by digit, the most significant first.
+
+    Args:
+        frequencies: from the prefixes (n,) and the number of symbols for each value of the digit.
+    """
     _check_range(symbols, 4**digits)
     prefixes = np.zeros(count, np.int32)
     for left in reversed(range(digits)):

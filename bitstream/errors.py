@@ -6,7 +6,7 @@ class NoisepressError(Exception):
 
 
 class NotNoisepressError(NoisepressError):
-    """The data does not start with the magic bytes of a .nzp file."""
+    """Not a .nzp file: other magic bytes, or an object that neither holds nor names a file."""
 
 
 class VersionError(NoisepressError):
@@ -22,7 +22,7 @@ class CorruptError(NoisepressError):
 
 
 class TruncatedError(NoisepressError):
-    """The data ends before the first whole section."""
+    """The data ends inside the header, or inside a section or archive member that is needed."""
 
 
 class LimitError(NoisepressError):
@@ -30,11 +30,11 @@ class LimitError(NoisepressError):
 
 
 class ModelError(NoisepressError):
-    """The model that a file names is not there, or has another digest."""
+    """A model is missing, has another digest than the file names, or is for another codec."""
 
 
 class UnsupportedImageError(NoisepressError):
-    """The image is of a kind that the codec does not take."""
+    """The image has a sample layout or file format that is not supported."""
 
 
 class FieldError(NoisepressError):
@@ -43,3 +43,8 @@ class FieldError(NoisepressError):
 
 class OptionError(NoisepressError):
     """An encoding option has a value that is not supported."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of a library's error on one line, or the error's name if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,9 +1,10 @@
-"""Header fields: one table packs, unpacks, describes and documents them."""
+"""Header fields: one table serves to pack, unpack, check and document them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from mmap import mmap
 
 from .errors import CorruptError, FieldError, TruncatedError
 
@@ -11,17 +12,20 @@ VARINT = "varint"
 UINT32 = "u32"
 _VARINT_BYTES = 9
 
+Bytes = bytes | mmap
+"""What is read: bytes, or a memory map, whose slices are bytes too."""
+
 
 @dataclass(frozen=True)
 class Field:
     """One unsigned integer of a header.
 
     Attributes:
-        name: key in the value mapping.
-        kind: VARINT (LEB128: 7 bits a byte, low bits first, high bit on all but the last) or
-            UINT32 (4 bytes, little endian).
+        name: key of its value in the mappings of `pack` and `unpack`.
+        kind: VARINT (LEB128: 7 bits a byte, low bits first, the high bit set in all but the last
+            byte) or UINT32 (4 bytes, little endian).
         low, high: smallest and largest value, inclusive.
-        doc: one line for `docs/format.md`.
+        doc: its meaning in one line, as in `docs/format.md`.
     """
 
     name: str
@@ -41,24 +45,27 @@ def write_varint(value: int) -> bytes:
     return bytes(out)
 
 
-def read_varint(data: bytes, position: int) -> tuple[int, int]:
-    """Value and next position of a LEB128 integer.
+def read_varint(data: Bytes, position: int) -> tuple[int, int]:
+    """Read a LEB128 integer that starts at a position.
+
+    Returns:
+        Its value and the position after it.
 
     Raises:
-        TruncatedError: the data ends inside it.
+        TruncatedError: the data ends inside the integer.
         CorruptError: it is longer than 9 bytes or padded with zeros.
     """
     value = 0
     for index in range(_VARINT_BYTES):
         if position + index >= len(data):
-            raise TruncatedError("the file ends inside a number")
+            raise TruncatedError("the file ends inside a field")
         byte = data[position + index]
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             if index and not byte:
-                raise CorruptError("a number is stored in more bytes than it needs")
+                raise CorruptError("a field is stored in more bytes than it needs")
             return value, position + index + 1
-    raise CorruptError("a number is longer than 9 bytes")
+    raise CorruptError("a field is longer than 9 bytes")
 
 
 def pack(fields: Sequence[Field], values: Mapping[str, int]) -> bytes:
@@ -81,12 +88,15 @@ def pack(fields: Sequence[Field], values: Mapping[str, int]) -> bytes:
     return bytes(out)
 
 
-def unpack(fields: Sequence[Field], data: bytes, position: int) -> tuple[dict[str, int], int]:
-    """The values of `fields` read from `position`, and the next position.
+def unpack(fields: Sequence[Field], data: Bytes, position: int) -> tuple[dict[str, int], int]:
+    """Read fields that start at a position.
+
+    Returns:
+        Their values by name, and the position after the last.
 
     Raises:
-        TruncatedError, CorruptError: see `read_varint`; CorruptError also for a value outside
-            its range.
+        TruncatedError: the data ends inside a field.
+        CorruptError: a value is outside its range, or stored in too many bytes.
     """
     values: dict[str, int] = {}
     for field in fields:
@@ -106,10 +116,16 @@ def unpack(fields: Sequence[Field], data: bytes, position: int) -> tuple[dict[st
 
 
 def unpack_all(fields: Sequence[Field], data: bytes, codec: str) -> dict[str, int]:
-    """The values of `fields`, which are all that a codec's header bytes hold.
+    """The values of `fields`, which together make up a codec's parameters.
+
+    Args:
+        data: the codec's parameters.
+        codec: its name, for error messages.
 
     Raises:
-        TruncatedError, CorruptError: see `unpack`; CorruptError also for bytes left over.
+        TruncatedError: the data ends inside a field.
+        CorruptError: a value is outside its range or stored in too many bytes, or bytes follow the
+            last field.
     """
     values, position = unpack(fields, data, 0)
     if position != len(data):

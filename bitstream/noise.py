@@ -1,4 +1,4 @@
-"""Random numbers that sender and receiver share: the same on every machine, for ever.
+"""Random numbers that sender and receiver share: the same on every machine and in every release.
 
 Words come from the counter-based generator Philox 4x32-10 (Salmon et al., "Parallel random
 numbers: as easy as 1, 2, 3", SC 2011), normals from the words through a fixed table. Streams
@@ -7,7 +7,6 @@ with other seeds or counters are independent, and each can be asked for in any o
 
 from __future__ import annotations
 
-import zlib
 from functools import cache
 from statistics import NormalDist
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _kernels
+from .tables import check_tables
 
 UInt32s = NDArray[np.uint32]
 Float32s = NDArray[np.float32]
@@ -27,15 +27,15 @@ _TABLE_CRC = 0x2BE1242E
 
 
 def words(seed: int, *counter: int, n: int) -> UInt32s:
-    """Uniform random words, shape (n,).
+    """Uniform random words, (n,) uint32.
 
-    A longer stream begins with the shorter ones of the same seed and counter.
+    A shorter stream begins a longer one with the same seed and counter.
 
     Args:
         seed: 0 to 2^64 - 1; the key, low half first.
         counter: up to two numbers from 0 to 2^32 - 1 that name the stream; missing ones are 0.
             They are the upper half of Philox's counter, block numbers the lower half.
-        n: how many, not negative.
+        n: number of words, 0 or more.
 
     Raises:
         ValueError: a number is outside its range.
@@ -57,10 +57,10 @@ def words(seed: int, *counter: int, n: int) -> UInt32s:
 
 @cache
 def _normal_table() -> Float32s:
-    """Midpoints of 2^16 equally likely slices of the standard normal, shape (2^16,).
+    """Quantiles of the standard normal distribution at 2^16 equally spaced points, (2^16,).
 
-    Entry i is the quantile of (i + 1/2) / 2^16, rounded to a multiple of 2^-20, so that float32
-    holds it exactly. The mean is 0, the variance 0.99998, the largest 4.3249.
+    Entry i is the quantile of (i + 1/2) / 2^16, rounded to a multiple of 2^-20, which float32
+    holds exactly. Their mean is 0, their variance 0.99998, the largest is 4.3249.
     """
     quantile = NormalDist().inv_cdf
     half = _TABLE_SIZE // 2
@@ -68,19 +68,22 @@ def _normal_table() -> Float32s:
         round(quantile((index + 0.5) / _TABLE_SIZE) * 2**_TABLE_FRAC)
         for index in range(half, _TABLE_SIZE)
     ]
-    steps = np.array([-step for step in reversed(upper)] + upper, "<i4")
-    if zlib.crc32(steps.tobytes()) != _TABLE_CRC:
-        raise RuntimeError("this machine's log gives other normals than the format asks for")
+    steps = np.array([-step for step in reversed(upper)] + upper, np.int32)
+    check_tables("noise", _TABLE_CRC, steps)
     table: Float32s = (steps / 2**_TABLE_FRAC).astype(np.float32)
     table.setflags(write=False)
     return table
 
 
 def normals(seed: int, *counter: int, n: int) -> Float32s:
-    """Standard normal random numbers, shape (n,), from -4.3249 to 4.3249.
+    """Standard normal random numbers, (n,) float32, from -4.3249 to 4.3249.
 
-    Numbers 2 i and 2 i + 1 are made of the low and the high 16 bits of word i of `words` with
-    the same seed and counter; a longer stream begins with the shorter ones.
+    Numbers 2 i and 2 i + 1 are the table entries that the low and the high 16 bits of word i of
+    `words` with the same seed and counter select. A shorter stream begins a longer one.
+
+    Args:
+        seed, counter: see `words`.
+        n: number of values, 0 or more.
 
     Raises:
         ValueError: a number is outside its range, as for `words`.

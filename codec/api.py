@@ -37,7 +37,8 @@ class FileInfo:
     Attributes:
         codec: which coder won: `ardm`, `vdm`, `webp` or `png`; or `diffc` or `hfd`.
         mode: sample layout, such as `RGB8`.
-        width, height: in pixels.
+        width: in pixels.
+        height: in pixels.
         size: bytes of the data at hand.
         bits_per_sample: 8 size / (width height channels); of the whole file.
         truncated: the file was cut.
@@ -345,7 +346,10 @@ def decode_progressive(
     """The picture after each section, from the coarsest to the best.
 
     Args:
-        data, decoding, limits, options: see `decode`.
+        data: see `decode`.
+        decoding: see `decode`.
+        limits: see `decode`.
+        options: see `decode`.
 
     Yields:
         Arrays as `decode` returns them, of growing size or quality.
@@ -363,7 +367,8 @@ def inspect(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     """What a file says of itself; loads neither torch nor a model.
 
     Args:
-        data, limits: see `decode`.
+        data: see `decode`.
+        limits: see `decode`.
 
     Raises:
         NoisepressError, OSError: see `decode`.
@@ -411,7 +416,9 @@ def verify(
     """Check that a file is complete and decodes, and that it holds `image` if one is given.
 
     Args:
-        data, decoding, options: see `decode`.
+        data: see `decode`.
+        decoding: see `decode`.
+        options: see `decode`.
         image: see `encode`.
 
     Raises:

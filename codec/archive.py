@@ -52,7 +52,7 @@ from .protocol import Decoding, GroupCodec, Report, assemble
 from .registry import ARCHIVE, by_id
 
 INDEX = (
-    Field("group", VARINT, 1, 2**20, "images of a group, but for the last, which may have fewer"),
+    Field("group", VARINT, 1, 2**20, "images of a group; the last group may have fewer"),
     Field("count", VARINT, 1, 2**30, "images"),
 )
 MEMBER = (
@@ -70,7 +70,8 @@ class Member:
     Attributes:
         name: unique in the archive; has no slash.
         mode: sample layout, such as `RGB8`.
-        width, height: in pixels.
+        width: in pixels.
+        height: in pixels.
         group: which one holds it, from 0.
     """
 
@@ -324,7 +325,8 @@ class Archive:
 
         Args:
             index: from 0.
-            decoding, options: see `noisepress.decode`.
+            decoding: see `noisepress.decode`.
+            options: fields of `Decoding`, instead of one.
 
         Raises:
             NoisepressError: a subclass says what is wrong with the group, which it names.
@@ -339,7 +341,8 @@ class Archive:
 
         Args:
             name: of the member.
-            decoding, options: see `noisepress.decode`.
+            decoding: see `noisepress.decode`.
+            options: fields of `Decoding`, instead of one.
 
         Raises:
             OptionError: the archive has no image of that name.

@@ -1,13 +1,80 @@
-"""What stands for a file's bytes."""
+"""What users hand in, as what the codecs take: images as rasters, .nzp files as bytes."""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from mmap import mmap
+from typing import Any, TypeAlias
 
-from .image.read import as_raster as as_raster
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-Data = Any
+from ..bitstream.errors import NotNoisepressError, UnsupportedImageError
+from ..bitstream.header import Bytes
+from .image.raster import Raster, from_array, from_tensor
+from .image.read import from_pillow, open_image
+from .sources import FileSource, file_bytes
+
+Data: TypeAlias = FileSource | NDArray[np.uint8]
+"""A .nzp file: see `FileSource`; or its bytes as a uint8 array (n,)."""
 
 
-def as_data(data: Data) -> bytes:
-    return bytes(data)
+def as_raster(image: object) -> Raster:
+    """Any image that the library takes.
+
+    Args:
+        image: a Raster; `FileSource`; an array (see `from_array`) or what numpy takes for one; a
+            torch tensor (see `from_tensor`); or a Pillow image (see `from_pillow`).
+
+    Raises:
+        UnsupportedImageError: it is none of these, or one that would not be kept exactly.
+        OSError: a path or file cannot be read.
+    """
+    if isinstance(image, Raster):
+        return image
+    if isinstance(image, Image.Image):
+        return from_pillow(image)
+    tensors: Any = getattr(sys.modules.get("torch"), "Tensor", ())  # torch stays unloaded
+    if isinstance(image, tensors):
+        return from_tensor(image)
+    data = file_bytes(image, UnsupportedImageError)
+    if data is not None:
+        return open_image(data)
+    if hasattr(image, "__array__") or hasattr(image, "__array_interface__"):
+        return from_array(image)
+    raise UnsupportedImageError(
+        f"{type(image).__name__} is not an image: give a path, file bytes, a binary file, "
+        "a numpy array, a torch tensor or a Pillow image"
+    )
+
+
+def as_data(source: Data) -> Bytes:
+    """The bytes of a .nzp file, whatever holds or names it.
+
+    Args:
+        source: `FileSource`, or a uint8 array (n,).
+
+    Returns:
+        bytes; a memory map as it is, so that what is not looked at is not read.
+
+    Raises:
+        NotNoisepressError: the source is of another type, a text file, or closed.
+        OSError: a path or file cannot be read.
+    """
+    if isinstance(source, mmap):
+        return source
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 1:
+            raise NotNoisepressError(
+                f"{source.dtype} array of shape {source.shape} is not a .nzp file: "
+                "uint8 of shape (n,) is supported"
+            )
+        return source.tobytes()
+    data = file_bytes(source, NotNoisepressError)
+    if data is None:
+        raise NotNoisepressError(
+            f"{type(source).__name__} is not a .nzp file: give a path, bytes, a memoryview, "
+            "a uint8 array or a binary file"
+        )
+    return data

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..bitstream.errors import ModelError
 from ..bitstream.header import UINT32, VARINT, Field
 from ..models import registry
+from ..models.card import Card
 
 if TYPE_CHECKING:
     from ..models.storage import Network
@@ -23,9 +24,7 @@ def _names(field: str) -> tuple[str, str]:
     return field, "digest" if field == "model" else f"{field} digest"
 
 
-def recorded_model(
-    values: Mapping[str, int], models: Sequence[str], field: str = "model"
-) -> registry.Card:
+def recorded_model(values: Mapping[str, int], models: Sequence[str], field: str = "model") -> Card:
     """The model that header fields name.
 
     Args:
@@ -43,7 +42,7 @@ def recorded_model(
 NetworkT = TypeVar("NetworkT", bound="Network")
 
 
-def load_network(card: registry.Card, kind: type[NetworkT], device: str = "cpu") -> NetworkT:
+def load_network(card: Card, kind: type[NetworkT], device: str = "cpu") -> NetworkT:
     """The network of a model, its floating-point parts on a device.
 
     Raises:
@@ -58,7 +57,7 @@ def load_network(card: registry.Card, kind: type[NetworkT], device: str = "cpu")
     return network
 
 
-def record(card: registry.Card, field: str = "model") -> dict[str, int]:
+def record(card: Card, field: str = "model") -> dict[str, int]:
     """The header fields that name a model."""
     return dict(zip(_names(field), (card.number, card.digest), strict=True))
 

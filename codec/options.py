@@ -66,7 +66,7 @@ class Option:
         if self.choices:
             return ", ".join(self.choices)
         if self.kind is str:
-            return "a text, or several" if self.several else "a text"
+            return "texts, or lists of them" if self.several else "texts"
         kind = "whole numbers" if self.kind is int else "numbers"
         if self.doc.high == math.inf:
             return f"{kind} from {self.doc.low:g}"

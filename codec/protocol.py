@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from ..bitstream.container import Contents, Header, Section, write
@@ -116,6 +117,30 @@ class Codec(Protocol):
             CorruptError, TruncatedError: a field is wrong, or bytes are missing or left over.
         """
         ...
+
+
+class NetworkCodec:
+    """Base of codecs with networks: `coding.py` of the codec's folder does the work.
+
+    That module loads torch, and so is imported when it is first needed. It has the functions
+    `encode` and `decode` of `Codec`.
+    """
+
+    @classmethod
+    def coding(cls) -> Any:
+        """The module `coding` beside that of the class."""
+        return import_module(".coding", cls.__module__.rpartition(".")[0])
+
+    def encode(self, raster: Raster, options: Any, report: Report, size: Size) -> Encoded | None:
+        """See `Codec.encode`."""
+        encoded: Encoded | None = self.coding().encode(raster, options, report, size)
+        return encoded
+
+    def decode(
+        self, contents: Contents, decoding: Decoding, report: Report, *, previews: bool
+    ) -> Iterator[Samples]:
+        """See `Codec.decode`."""
+        yield from self.coding().decode(contents, decoding, report, previews=previews)
 
 
 @runtime_checkable

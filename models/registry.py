@@ -1,30 +1,20 @@
-"""Models: bundled weights, their files, and loading by literal number and digest.
-
-A model file is safetensors with its card in the metadata (models/storage.py). Reading the card
-needs neither torch nor the weights.
-"""
+"""The bundled models, and loading a model by literal number and digest."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..bitstream.errors import ModelError
+from .card import Card, read_card
 
 if TYPE_CHECKING:
     from .storage import Network
 
 _WEIGHTS = Path(__file__).parent / "weights"
-_CARD = "noisepress"
-_LENGTH_BYTES = 8
-_CARD_LIMIT = 2**20
-
-# Append-only: numbers are stored in files. Numbers from FIRST_CUSTOM up are for others' models.
 BUNDLED = {
     1: "ardm-photo",
     2: "ardm-small",
@@ -33,59 +23,18 @@ BUNDLED = {
     5: "hfd-photo",
     6: "hfd-photo-decoder",
 }
+"""Names of the bundled models by number. Append-only: numbers are stored in files."""
 FIRST_CUSTOM = 1024
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a model file says of itself.
-
-    Attributes:
-        name: such as `ardm-photo`.
-        number: literal id, stored in files.
-        digest: first 4 bytes of the SHA-256 of the model file, as an integer.
-        architecture: key of `ARCHITECTURES`.
-        config: keyword arguments of the architecture's configuration.
-        tables: integer tables that belong to the model, such as loss curves.
-        facts: how it was trained and what it measured, for people.
-        path: the model file.
-    """
-
-    name: str
-    number: int
-    digest: int
-    architecture: str
-    config: Mapping[str, int]
-    tables: Mapping[str, Any]
-    facts: Mapping[str, Any]
-    path: Path
-
-
-def read_card(path: Path) -> Card:
-    """The card of a model file.
-
-    Raises:
-        ModelError: the file cannot be read or is not a noisepress model.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot read the model: {error.strerror}") from error
-    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-    try:
-        if length > _CARD_LIMIT:
-            raise ValueError("oversized safetensors header")
-        header = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
-        card = json.loads(header["__metadata__"][_CARD])
-        digest = int.from_bytes(hashlib.sha256(data).digest()[:4], "little")
-        return Card(digest=digest, path=path, **card)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: not a noisepress model file") from error
+"""Numbers from here up are for models of users."""
 
 
 @lru_cache
 def bundled() -> tuple[Card, ...]:
-    """The cards of all models in the package, by number."""
+    """The cards of all models in the package, by number.
+
+    Raises:
+        ModelError: one of the package's model files is missing or damaged.
+    """
     cards = [read_card(_WEIGHTS / f"{name}.safetensors") for name in BUNDLED.values()]
     return tuple(sorted(cards, key=lambda card: card.number))
 
@@ -109,10 +58,11 @@ def resolve(number: int, digest: int, extra: Sequence[Card] = ()) -> Card:
     """The model that a file names.
 
     Args:
-        extra: models of the caller's, looked at before the bundled ones.
+        number, digest: see `Card`.
+        extra: models of the user, looked at before the bundled ones.
 
     Raises:
-        ModelError: it is not there, or its digest differs.
+        ModelError: no model has the number, or the one that has it has another digest.
     """
     candidates = [*extra, *bundled()]
     for card in candidates:
@@ -128,10 +78,11 @@ def resolve(number: int, digest: int, extra: Sequence[Card] = ()) -> Card:
 
 
 def load(card: Card, device: str = "cpu") -> Network:
-    """The network of a card. Networks are cached by path, digest and device.
+    """The network of a card. The eight last used networks are kept in memory.
 
     Args:
-        device: of the parts that compute in floats; integer-exact ones stay on the processor.
+        device: torch device of the parts that compute in floats; integer-exact ones stay on the
+            processor.
 
     Raises:
         ModelError: the file is damaged, or there is no such device.

@@ -1,13 +1,13 @@
 """Samplers: from a noisy image towards the image, by calls of a denoiser at rising log-SNRs.
 
 All share one signature: a denoiser, noisy images z (n, 3, h, w) at the first level, and rising
-log-SNRs in nats; they return z at the last level. At a last level of math.inf, where there is no
-noise left, that is the image on the scale of -SPAN to SPAN: the estimate at the level before.
+log-SNRs in nats; they return z at the last level. At a last level of math.inf, where no noise is
+left, that is the image, from -SPAN to SPAN: the estimate at the level before.
 
-The deterministic ones solve the probability-flow ODE. It says d(z / sigma) = x d(alpha / sigma),
-x being the denoiser's estimate (DDIM, arXiv 2010.02502, eq. 14, in terms of the image instead of
-the noise), so that a step with a constant estimate is exact however long it is: see `step`.
-The samplers differ in what they put for the estimate.
+The deterministic ones solve the probability-flow ODE, d(z / sigma) = x d(alpha / sigma), where x is
+the denoiser's estimate (DDIM, arXiv 2010.02502, eq. 14, in terms of the image, not the noise).
+A step with a constant estimate is therefore exact however long it is, see `step`. The samplers
+differ in the estimate that they use.
 """
 
 from __future__ import annotations
@@ -23,18 +23,22 @@ from .diffusion import Denoiser, noise_from_x, noisy, posterior
 
 
 def step(z: Tensor, x: Tensor, noisier: Tensor, cleaner: Tensor) -> Tensor:
-    """z at the next level if the estimate stayed the same on the way; at math.inf, the estimate.
+    """z at the next level if the estimate is constant on the way; at math.inf, the estimate.
 
     Args:
-        z, x: (n, 3, h, w).
-        noisier, cleaner: (n,), log-SNRs.
+        z: (n, 3, h, w), noisy images at the first level.
+        x: (n, 3, h, w), estimates of the images.
+        noisier, cleaner: (n,), log-SNRs in nats.
+
+    Returns:
+        (n, 3, h, w).
     """
     return noisy(x, noise_from_x(z, x, noisier), cleaner)
 
 
 @torch.no_grad()
 def ddim(denoiser: Denoiser, z: Tensor, levels: Sequence[float]) -> Tensor:
-    """First order, one call a step: the estimate at its start (arXiv 2010.02502, eq. 12, eta 0).
+    """First order, one call per step: the estimate at its start (arXiv 2010.02502, eq. 12, eta 0).
 
     Args:
         z: (n, 3, h, w), at the first level.
@@ -52,16 +56,16 @@ def ddim(denoiser: Denoiser, z: Tensor, levels: Sequence[float]) -> Tensor:
 def ancestral(
     denoiser: Denoiser, z: Tensor, levels: Sequence[float], noise: Callable[[int], Tensor]
 ) -> Tensor:
-    """A random draw of every next z from q(z_s | z_t, x), x being the estimate.
+    """Draw every next z from q(z_s | z_t, x), x being the estimate at the start of the step.
 
     arXiv 2006.11239, algorithm 2, with the variance of q (section 3.2).
 
     Args:
         z: (n, 3, h, w), at the first level.
         levels: rising log-SNRs; the last may be math.inf.
-        noise: normal numbers of z's shape for the step of an index, which ends at
-            levels[index + 1]; standard ones draw from q, larger ones from a wider law. Not called
-            for a step to math.inf.
+        noise: gives normal noise (n, 3, h, w) for the step of an index, which ends at
+            levels[index + 1]. Standard normal noise draws from q, noise of a larger variance from a
+            wider distribution. Not called for a step to math.inf.
 
     Returns:
         (n, 3, h, w), at the last level.
@@ -78,37 +82,12 @@ def ancestral(
 
 
 @torch.no_grad()
-def heun(denoiser: Denoiser, z: Tensor, levels: Sequence[float]) -> Tensor:
-    """Second order, two calls a step: the mean of the estimates at its start and its end.
-
-    The end is first reached as `ddim` would. This is Heun's method as in arXiv 2206.00364,
-    algorithm 1, but with the trapezoidal rule over the estimates of the image, in alpha / sigma,
-    instead of those of the noise, in sigma / alpha: long steps from almost pure noise stay stable.
-    As there, a step to math.inf is of first order.
-
-    Args:
-        z: (n, 3, h, w), at the first level.
-        levels: rising log-SNRs; the last may be math.inf.
-
-    Returns:
-        (n, 3, h, w), at the last level.
-    """
-    for noisier, cleaner in pairwise(levels):
-        estimate = denoiser(z, _level(z, noisier))
-        if cleaner < math.inf:
-            ahead = step(z, estimate, _level(z, noisier), _level(z, cleaner))
-            estimate = (estimate + denoiser(ahead, _level(z, cleaner))) / 2
-        z = step(z, estimate, _level(z, noisier), _level(z, cleaner))
-    return z
-
-
-@torch.no_grad()
 def dpm_solver(denoiser: Denoiser, z: Tensor, levels: Sequence[float]) -> Tensor:
-    """Second order, one call a step: the estimate extrapolated to the middle of the step.
+    """Second order, one call per step: the estimate, extrapolated to the middle of the step.
 
-    DPM-Solver++(2M), arXiv 2211.01095, algorithm 2: a line in the log-SNR through the estimates at
-    the start of this step and of the one before. The first step, and one to math.inf, are of first
-    order.
+    DPM-Solver++(2M), arXiv 2211.01095, algorithm 2: extrapolated linearly in the log-SNR from the
+    estimates at the start of this step and of the one before. The first step, and one to math.inf,
+    are of first order.
 
     Args:
         z: (n, 3, h, w), at the first level.

@@ -6,18 +6,20 @@ Integer-exact convolutions are stored as the integers that they compute with, al
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from ..bitstream.atomic import write_atomically
 from ..bitstream.errors import ModelError
 from .autoencoder import Autoencoder, AutoencoderConfig
+from .card import CARD_KEY
 from .exact import Exact, ExactnessError, convolutions, freeze
 from .lattice import LatticeConfig, LatticeNet
 from .masked import MaskedConfig, MaskedNet
@@ -26,7 +28,17 @@ from .vdm import VdmConfig, VdmNet
 
 Network = Autoencoder | LatticeNet | MaskedNet | UNet | VdmNet
 
+ARCHITECTURES: Mapping[str, tuple[Callable[[Any], Network], Callable[..., Any]]] = {
+    "autoencoder": (Autoencoder, AutoencoderConfig),
+    "lattice": (LatticeNet, LatticeConfig),
+    "masked": (MaskedNet, MaskedConfig),
+    "unet": (UNet, UNetConfig),
+    "vdm": (VdmNet, VdmConfig),
+}
+"""Network and configuration by the name of the architecture, which is stored in model files."""
+
 _TYPES = {"weight": torch.int8, "bias": torch.int32, "shift": torch.int8}
+"""The tensors of an integer-exact convolution in a model file."""
 
 
 def build(architecture: str, config: Mapping[str, int]) -> Network:
@@ -35,21 +47,14 @@ def build(architecture: str, config: Mapping[str, int]) -> Network:
     Raises:
         ModelError: the architecture is unknown, or the configuration is not one of its own.
     """
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ModelError(f"unknown architecture {architecture!r}; known are {known}")
+    network, configuration = ARCHITECTURES[architecture]
     try:
-        if architecture == "lattice":
-            return LatticeNet(LatticeConfig(**config))
-        if architecture == "masked":
-            return MaskedNet(MaskedConfig(**config))
-        if architecture == "unet":
-            return UNet(UNetConfig(**config))
-        if architecture == "vdm":
-            return VdmNet(VdmConfig(**config))
-        if architecture == "autoencoder":
-            return Autoencoder(AutoencoderConfig(**config))
+        return network(configuration(**config))
     except (TypeError, RuntimeError) as error:
         raise ModelError(f"unsuitable {architecture} configuration {dict(config)}") from error
-    known = "autoencoder, lattice, masked, unet, vdm"
-    raise ModelError(f"unknown architecture {architecture!r}; known are {known}")
 
 
 def write_network(
@@ -61,10 +66,15 @@ def write_network(
     tables: Mapping[str, Any],
     facts: Mapping[str, Any],
 ) -> None:
-    """Write a trained network with its card; integer-exact layers are frozen before.
+    """Write a trained network with its card; integer-exact layers are frozen first.
+
+    Args:
+        path: the file, replaced whole.
+        name, number, tables, facts: see `card.Card`.
 
     Raises:
         ExactnessError: a layer's sums could leave the exact range.
+        OSError: the file cannot be written.
     """
     tensors = _integers(network) | _halves(network)
     card = {
@@ -76,8 +86,7 @@ def write_network(
         "facts": facts,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={"noisepress": json.dumps(card)})
-    path.chmod(0o644)
+    write_atomically(path, save(tensors, metadata={CARD_KEY: json.dumps(card)}))
 
 
 def _integers(network: Network) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..models.registry import Card, bundled
+from ..models.card import Card
+from ..models.registry import bundled
 
 CARDS = Path(__file__).resolve().parents[1] / "models" / "cards"
 _TABLE = re.compile(r"^\| \| \|\n(?:\|.*\|\n)+", re.MULTILINE)

@@ -1,10 +1,11 @@
-"""`noisepress train`: crops, run, export."""
+"""`noisepress train`: cut the crops, run the loop, export the model."""
 
 from __future__ import annotations
 
 import math
 import platform
 from collections import deque
+from copy import deepcopy
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -22,17 +23,21 @@ from ..models.storage import Network, read_network, write_network
 from ..models.unet import UNet
 from .calibration import error_tables
 from .data import Crops, cache
+from .distill import Pair
 from .loop import Run
-from .losses import StudentLoss, masked_digit_bits
-from .presets import PRESETS, Preset
+from .losses import DistillationLoss, masked_digit_bits
+from .presets import PRESETS, Preset, Trainable
 
 CURVE_POINTS = 256
+"""Fractions of known samples, evenly spaced, at which loss curves are tabulated."""
 CURVE_UNITS = 2**16
+"""Units of loss curves in a bit."""
 CALIBRATION_CROPS = 256
+"""Validation crops from which a denoiser's error tables are measured."""
 
 
 class TrainingError(NoisepressError):
-    """A run cannot start: unknown preset, or no data."""
+    """A run cannot start: unknown preset or model, or no data."""
 
 
 def train(
@@ -43,17 +48,17 @@ def train(
     start: str | None = None,
     steps: int | None = None,
 ) -> int:
-    """Train a preset on a folder of photographs, continuing from `out`'s checkpoint.
+    """Train a preset on a folder of photographs, continuing from the checkpoint in `out`.
 
     Args:
         name: key of `PRESETS`.
         data: folder of photographs.
-        out: receives the crop cache, checkpoints, TensorBoard events and, after the last
+        out: receives the cached crops, checkpoints, TensorBoard events and, after the last
             step, the model file.
         until: stop at this step; a later call continues.
         start: a model, by name or path, whose weights a new run begins with; see
             `Recipe.continued`.
-        steps: optimiser steps in all; the preset's by default.
+        steps: optimiser steps in all; None: those of the preset.
 
     Returns:
         Exit status 0.
@@ -69,8 +74,9 @@ def train(
     torch.set_flush_denormal(True)  # the fading momentum of idle weights is slow otherwise
     torch.manual_seed(0)
     network = preset.network()
-    if begins := start or preset.start:
-        network = fitting(thawed(begins), network)
+    origin = start or preset.start
+    if origin:
+        network = fitting(thawed(origin), network)
     recipe = preset.recipe if start is None else preset.recipe.continued()
     run = Run(network, preset.loss, replace(recipe, steps=steps or recipe.steps), out)
     few = replace(preset.crops, crops=max(1, preset.crops.crops // 4))
@@ -83,12 +89,12 @@ def train(
     run.resume()
     deque(run.train(training, validation, until), maxlen=0)
     if run.step >= run.recipe.steps:
-        export(preset, run, validation, out / f"{name}.safetensors", begins)
+        export(name, preset, run, validation, origin)
     return 0
 
 
 def thawed(name: str) -> Network:
-    """The network of a model, ready to train on.
+    """A network with the weights of a model, ready to train on.
 
     Raises:
         TrainingError: there is no such model.
@@ -103,51 +109,76 @@ def thawed(name: str) -> Network:
     return network.train()
 
 
-def fitting(trained: Network, wanted: Network) -> Network:
-    """A trained network, widened if the wanted one sees another image as well."""
-    sighted = isinstance(wanted, UNet) and wanted.config.condition
-    if sighted and isinstance(trained, UNet) and not trained.config.condition:
+def fitting(trained: Network, wanted: Trainable) -> Trainable:
+    """A trained network in the form that a preset trains.
+
+    A denoiser is widened if the preset's is conditioned on an image; both networks of a `Pair`
+    begin with the same weights. The size is that of the trained network.
+
+    Raises:
+        TrainingError: the two have different architectures.
+    """
+    if isinstance(wanted, Pair):
+        student = fitting(trained, wanted.student)
+        assert isinstance(student, UNet)
+        return Pair(student, deepcopy(student))
+    if trained.ARCHITECTURE != wanted.ARCHITECTURE:
+        raise TrainingError(
+            f"a model of architecture {trained.ARCHITECTURE} cannot start a preset"
+            f" of architecture {wanted.ARCHITECTURE}"
+        )
+    conditioned = isinstance(wanted, UNet) and wanted.config.condition
+    if conditioned and isinstance(trained, UNet) and not trained.config.condition:
         return trained.conditioned()
     return trained
 
 
 def export(
-    preset: Preset, run: Run, validation: Crops, path: Path, start: str | None = None
+    name: str, preset: Preset, run: Run, validation: Crops, origin: str | None = None
 ) -> None:
-    """Freeze the averaged network and write it with its card.
+    """Freeze the averaged network and write it, with its card, into the folder of the run.
 
     Args:
-        start: the model that the run began with, see `train`.
+        name: name of the model and, with the suffix .safetensors, of the file.
+        preset: what the run trained.
+        validation: crops (n, size, size, 3).
+        origin: the model that the run began with; None: random weights.
+
+    Raises:
+        ExactnessError: a layer's sums could leave the exact range.
+        OSError: the file cannot be written.
     """
+    averaged = run.average.module
     measured = {"validation bits per dimension": round(run.validation(validation), 4)}
-    if any(convolutions(run.network)):
-        set_quantise(run.network, False)
+    if any(convolutions(averaged)):
+        set_quantise(averaged, False)
         measured["the same without rounding"] = round(run.validation(validation), 4)
-        set_quantise(run.network, True)
+        set_quantise(averaged, True)
     if not run.main:
         return
-    network = run.averaged().cpu()
+    network = (averaged.student if isinstance(averaged, Pair) else averaged).cpu()
     assert isinstance(network, Network)
     tables: dict[str, Any] = {}
     if isinstance(network, MaskedNet):
         tables["curves"] = loss_curves(network, validation)
     if isinstance(network, UNet) and not network.config.condition:
         tables = error_tables(network, validation[:CALIBRATION_CROPS])
-    if isinstance(preset.loss, StudentLoss):
+    if isinstance(preset.loss, DistillationLoss):
         tables["levels"] = [
             round(level * OCTAVE / math.log(2)) for level in preset.loss.steps.student[:-1]
         ]
     numbers = {bundled: number for number, bundled in BUNDLED.items()}
     crops = preset.crops
+    start = find(origin) if origin else None
     write_network(
         network,
-        path,
-        name=preset.model_id,
-        number=numbers.get(preset.model_id, FIRST_CUSTOM),
+        run.folder / f"{name}.safetensors",
+        name=name,
+        number=numbers.get(name, FIRST_CUSTOM),
         tables=tables,
         facts={
             "trained": f"{run.step} steps of {preset.recipe.batch} crops of {crops.size} pixels",
-            "began with": "random weights" if start is None else origin(start),
+            "began with": f"{start.name} {start.digest:08x}" if start else "random weights",
             "hours": round(run.seconds / 3600, 2),
             "hardware": hardware(run),
             "date": date.today().isoformat(),
@@ -155,19 +186,13 @@ def export(
             "parameters": sum(p.numel() for p in network.parameters()),
             "data": f"photographs downscaled by {crops.scale[0]} to {crops.scale[1]}",
             "licence": "MIT",
-            "command": f"noisepress train {preset.model_id} --data PHOTOS --out RUN",
+            "command": f"noisepress train {name} --data PHOTOS --out RUN",
         },
     )
 
 
-def origin(start: str) -> str:
-    """A model that a run began with, in words."""
-    card = find(start)
-    return f"{card.name} {card.digest:08x}"
-
-
 def hardware(run: Run) -> str:
-    """The devices of a run, in words."""
+    """The devices of a run, as text for its card."""
     state = run.accelerator
     if state.device.type == "cuda":
         return f"{state.num_processes} x {torch.cuda.get_device_name(state.device)}"

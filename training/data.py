@@ -20,7 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from ..bitstream.atomic import atomic_writer
+
 Crops = NDArray[np.uint8]
+"""Crops (n, size, size, 3) of 0 to 255, or one of them (size, size, 3)."""
 
 _FILTERS = (
     Image.Resampling.BOX,
@@ -170,9 +173,8 @@ def cache(folder: Path, out: Path, spec: CropSpec, *, validation: bool, seed: in
         )
         np.random.default_rng(seed).shuffle(crops)
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_suffix(".partial.npy")
-        np.save(partial, crops)
-        partial.replace(out)
+        with atomic_writer(out) as file:
+            np.save(file, crops)
     cached: Crops = np.load(out, mmap_mode="r")
     return cached
 

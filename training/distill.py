@@ -1,13 +1,14 @@
 """Distillation: losses that teach a denoiser to sample in fewer steps than its teacher.
 
-All take the denoisers, the teacher's last, clean images, the steps, and a generator, and return a
+All take the denoisers, the teacher last, clean images, the steps, and a generator, and return a
 scalar. Each image draws one step, stratified over the batch. The teacher gets no gradient. Errors
 of the image are weighted by 1 / sigma^2, the SNR + 1, which makes them errors of v (arXiv
 2202.00512, section 4).
 
-`progressive_loss` and `consistency_loss` make students for `models.samplers.ddim`: the same noise
-is to give the teacher's image. `moment_loss` makes one for `models.samplers.ancestral`: the images
-are to be distributed as the teacher's. Either samples at the levels `Steps.student`.
+`progressive_loss` and `consistency_loss` make students for `models.samplers.ddim`, which map each
+noise to the image that the teacher makes of it. `moment_loss` makes one for
+`models.samplers.ancestral`, whose images are distributed as the teacher's. Either samples at the
+levels `Steps.student`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from ..models.diffusion import Denoiser, alpha_sigma, noisy, posterior
 from ..models.samplers import step
+from ..models.unet import UNet
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,12 @@ class Steps:
     """The steps of a teacher's sampler, and the longer ones of its student's.
 
     Attributes:
-        levels: rising log-SNRs in nats, from one of the teacher's steps to the next; the last may
-            be math.inf, the image, and the first -math.inf if the denoisers take that.
-        stride: steps of the teacher that one of the student's replaces, at least 2.
+        levels: rising log-SNRs in nats between which the teacher steps; the last may be math.inf,
+            the image, and the first -math.inf if the denoisers take that.
+        stride: steps of the teacher that one step of the student replaces, at least 2.
 
     Raises:
-        ValueError: the levels do not rise, or do not make whole steps of the student.
+        ValueError: the levels do not rise, or their steps do not divide by the stride.
     """
 
     levels: tuple[float, ...]
@@ -42,7 +44,7 @@ class Steps:
     def __post_init__(self) -> None:
         count = len(self.levels) - 1
         if self.stride < 2 or count < 1 or count % self.stride:
-            raise ValueError(f"{count} steps do not make whole ones of {self.stride}")
+            raise ValueError(f"{count} steps are not a whole number of steps of {self.stride}")
         if not all(noisier < cleaner for noisier, cleaner in pairwise(self.levels)):
             raise ValueError(f"levels must rise, unlike {self.levels}")
 
@@ -58,11 +60,14 @@ def progressive_loss(
     """Squared error of v to the estimate that lands where `stride` steps of the teacher do.
 
     Progressive distillation (arXiv 2202.00512, algorithm 2), where the stride is 2. The student is
-    asked at the levels of its own steps only, and so can be the teacher of the next student.
+    called at the levels of its own steps only, and so can be the teacher of the next student.
 
     Args:
         x: (n, 3, h, w), images of -SPAN to SPAN.
-        generator: of the steps and the noise, on the device of the images.
+        generator: draws the steps and the noise, on the device of the images.
+
+    Returns:
+        The mean over images and samples, a scalar.
     """
     levels = _levels(steps, x)
     first = steps.stride * _draws(len(steps.student) - 1, x, generator)
@@ -82,13 +87,17 @@ def consistency_loss(
 ) -> Tensor:
     """Squared error of v to the estimate that lands where the student does a teacher's step later.
 
-    Multistep consistency distillation (arXiv 2403.06807, algorithm 1), with the error squared and
-    with DDIM for aDDIM, which gives Gaussian images too much variance. The segments are the
-    student's steps; it is asked at all finite levels, and goes from each to its segment's end.
+    Multistep consistency distillation (arXiv 2403.06807, algorithm 1), with the error squared, and
+    with DDIM in place of aDDIM, which gives Gaussian images too much variance. The segments are the
+    student's steps; it is called at all finite levels, and goes from each to the end of its
+    segment.
 
     Args:
         x: (n, 3, h, w), images of -SPAN to SPAN.
-        generator: of the steps and the noise, on the device of the images.
+        generator: draws the steps and the noise, on the device of the images.
+
+    Returns:
+        The mean over images and samples, a scalar.
     """
     levels = _levels(steps, x)
     place = _draws(len(levels) - 1, x, generator)
@@ -97,10 +106,10 @@ def consistency_loss(
     z = _noised(x, start, generator)
     with torch.no_grad():
         reached = step(z, teacher(z, start), start, after)
-        # Where the segment ends there is no step left, and maybe no noise to ask the student about.
+        # At the end of a segment no step is left; if that is the image, there is no finite level.
         arrived = after == end
-        asked = torch.where(arrived, start, after)
-        onward = step(reached, student(reached, asked), asked, end)
+        level = torch.where(arrived, start, after)
+        onward = step(reached, student(reached, level), level, end)
         reached = torch.where(arrived[:, None, None, None], reached, onward)
         target = _estimate(z, reached, start, end)
     return _error(student(z, start), target, start)
@@ -113,7 +122,7 @@ class Pair(nn.Module):
         student, auxiliary: denoisers; at first, both are copies of the teacher.
     """
 
-    def __init__(self, student: nn.Module, auxiliary: nn.Module) -> None:
+    def __init__(self, student: UNet, auxiliary: UNet) -> None:
         super().__init__()
         self.student, self.auxiliary = student, auxiliary
 
@@ -126,29 +135,31 @@ def moment_loss(
     steps: Steps,
     generator: torch.Generator,
 ) -> Tensor:
-    """What teaches an auxiliary denoiser the student's images, and the student their moments.
+    """Moment matching: an auxiliary denoiser learns the student's images, the student its moments.
 
-    Moment matching (arXiv 2406.04103, algorithm 2), both of its updates at once. The student's
-    images, made at the start of one of its steps, become noisy by q(z_s | z_t, x), s being any
-    finite level of the step. The auxiliary denoiser learns to find them in that, and not to leave
-    the teacher. The student gets, as gradient of its images, by how much auxiliary and teacher
-    differ: its part of the loss is half the square of that. No gradient of one part reaches the
-    network of the other.
+    arXiv 2406.04103, algorithm 2, both of its updates at once. The student's images, estimated at
+    the start of one of its steps, become noisy by q(z_s | z_t, x), s being any finite level of the
+    step. The auxiliary denoiser learns to estimate them from that, without leaving the teacher.
+    The gradient of the student's images is the difference of auxiliary and teacher: its part of the
+    loss is half the square of that. No gradient of one part reaches the network of the other.
 
     Args:
-        student: asked at the levels of its own steps only.
-        auxiliary: asked at all finite levels but the first, as the teacher is.
+        student: called at the levels of its own steps only.
+        auxiliary: called at all finite levels except the first, as the teacher is.
         x: (n, 3, h, w), images of -SPAN to SPAN.
-        generator: of the steps and the noise, on the device of the images.
+        generator: draws the steps and the noise, on the device of the images.
+
+    Returns:
+        The sum of both losses, means over images and samples, a scalar.
     """
-    known = _posteriors(steps, x)
+    posteriors = _posteriors(steps, x)
     levels = _levels(steps, x)
-    place = _draws(len(known), x, generator)
+    place = _draws(len(posteriors), x, generator)
     start, level = levels[place // steps.stride * steps.stride], levels[place + 1]
     z = _noised(x, start, generator)
     made = student(z, start)
     with torch.no_grad():
-        of_z, of_x, deviation = known[place].T[:, :, None, None, None]
+        of_z, of_x, deviation = posteriors[place].T[:, :, None, None, None]
         z = of_z * z + of_x * made + deviation * _normal(x, generator)
         taught = teacher(z, level)
     found = auxiliary(z, level)
@@ -161,9 +172,9 @@ def _levels(steps: Steps, x: Tensor) -> Tensor:
 
 
 def _posteriors(steps: Steps, x: Tensor) -> Tensor:
-    """Of the way from a student's step's start to each finite level within or at its end, (m, 3).
+    """Posteriors from the start of a student's step to each finite level up to its end, (m, 3).
 
-    That is `of_z`, `of_x` and the deviation of `models.diffusion.Posterior`.
+    `of_z`, `of_x` and the standard deviation of `models.diffusion.Posterior`.
     """
     rows: list[tuple[float, float, float]] = []
     for place, level in enumerate(steps.levels[1:]):
@@ -178,7 +189,7 @@ def _draws(choices: int, x: Tensor, generator: torch.Generator) -> Tensor:
     count = len(x)
     jitter = torch.rand(count, generator=generator, device=x.device)
     place = (torch.arange(count, device=x.device) + jitter) / count
-    return (choices * place).long().clamp(max=choices - 1)  # the sum may have been rounded up
+    return (choices * place).long().clamp(max=choices - 1)  # the sum may be rounded up
 
 
 def _normal(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -197,7 +208,7 @@ def _error(estimate: Tensor, target: Tensor, logsnr: Tensor) -> Tensor:
 
 
 def _estimate(z: Tensor, reached: Tensor, noisier: Tensor, cleaner: Tensor) -> Tensor:
-    """The x of the `step` that reaches a given z (arXiv 2403.06807, eq. 5)."""
+    """The estimate x with which `step` reaches a given z (arXiv 2403.06807, eq. 5)."""
     (alpha, sigma), (alpha_after, sigma_after) = alpha_sigma(noisier), alpha_sigma(cleaner)
     of_z = sigma_after / sigma
     return (reached - of_z * z) / (alpha_after - of_z * alpha)

@@ -1,15 +1,15 @@
-"""The training loop: one for all models.
+"""The training loop, the same for all models.
 
-Warm-up, constant rate, linear decay; gradient clipping; an exponential moving average of the
-weights; checkpoints from which a run continues exactly; scalars for TensorBoard; several
-devices through accelerate.
+A learning rate that rises, stays and falls; gradient clipping; an exponential moving average of the
+weights; checkpoints from which a run continues exactly; scalars for TensorBoard; several devices
+through accelerate.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from ..bitstream.atomic import atomic_writer
 from .data import Crops, batches
 from .muon import Muon
 
@@ -29,20 +32,20 @@ Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run does, apart from its model, loss and data.
+    """How a model is optimised.
 
     Attributes:
         steps: optimiser steps in all.
-        batch: crops of one step, shared out among the devices.
+        batch: crops in one step, divided evenly among the devices.
         rate: peak learning rate of Adam, for biases and output layers.
         matrix_rate: peak learning rate of Muon, for hidden convolutions.
-        warmup, decay: fractions of `steps` at the start and the end with a rising and a
-            falling rate.
+        warmup, decay: fractions of `steps` at the start, where the learning rate rises, and at the
+            end, where it falls.
         clip: largest norm of the gradient.
         average: decay of the moving average of the weights.
         validate: steps between validations and checkpoints.
-        gentle: beginnings of the names of weights that learn at a share of the rates, and the
-            share, for parts that begin as about what they should be. The first that fits counts.
+        gentle: learning-rate multipliers for weights whose names begin with a prefix, for parts
+            that are initialised close to a solution. The first prefix that fits counts.
     """
 
     steps: int
@@ -57,18 +60,18 @@ class Recipe:
     gentle: tuple[tuple[str, float], ...] = ()
 
     def continued(self) -> Recipe:
-        """For weights that are trained already: lower rates, falling from the start."""
+        """For weights that are trained already: half the learning rates, falling from the start."""
         return replace(self, rate=self.rate / 2, matrix_rate=self.matrix_rate / 2, decay=1.0)
 
     def rate_at(self, step: int) -> float:
-        """Fraction of the peak learning rate at a step."""
+        """Fraction of the peak learning rate at a step, 0 to `steps`."""
         rising = (step + 1) / max(1.0, self.warmup * self.steps)
         falling = (self.steps - step) / max(1.0, self.decay * self.steps)
         return min(1.0, rising, falling)
 
 
 def optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the hidden convolutions, Adam for everything else."""
+    """Muon for the hidden convolutions, Adam for everything else, at their peak learning rates."""
     matrices: dict[float, list[nn.Parameter]] = {}
     others: dict[float, list[nn.Parameter]] = {}
     for name, weight in network.named_parameters():
@@ -79,12 +82,31 @@ def optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer
         (matrices if hidden else others).setdefault(share, []).append(weight)
 
     def groups(weights: dict[float, list[nn.Parameter]], rate: float) -> list[dict[str, Any]]:
-        return [{"params": some, "lr": share * rate} for share, some in weights.items()]
+        return [{"params": group, "lr": share * rate} for share, group in weights.items()]
 
     return [
         Muon(groups(matrices, recipe.matrix_rate), recipe.matrix_rate),
         torch.optim.Adam(groups(others, recipe.rate), recipe.rate, betas=(0.9, 0.98)),
     ]
+
+
+def _warming_average(
+    decay: float,
+) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Exponential moving average for `AveragedModel`, whose decay begins at 0.1 and rises.
+
+    The average soon forgets the untrained weights: the decay of TensorFlow's
+    ExponentialMovingAverage with `num_updates`, (1 + step) / (10 + step), up to `decay`.
+    """
+
+    def update(
+        averages: Sequence[Tensor], weights: Sequence[Tensor], updates: Tensor | int
+    ) -> None:
+        kept = min(decay, int(updates) / (int(updates) + 9))  # the first update is a copy
+        for average, weight in zip(averages, weights, strict=True):
+            average.lerp_(weight, 1 - kept)
+
+    return update
 
 
 class _Objective(nn.Module):
@@ -107,6 +129,12 @@ class Run:
             dimension.
         recipe: see `Recipe`.
         folder: receives `checkpoint.pt` and TensorBoard events.
+
+    Attributes:
+        average: the network with averaged weights, which validates and is exported, as `module`.
+
+    Raises:
+        ValueError: the batch cannot be divided evenly among the devices.
     """
 
     def __init__(self, network: nn.Module, loss: Loss, recipe: Recipe, folder: Path) -> None:
@@ -115,54 +143,68 @@ class Run:
         torch.manual_seed(0)
         network = network.to(memory_format=torch.channels_last)
         self.network: nn.Module = network.to(self.accelerator.device)
-        self.optimisers = [
-            self.accelerator.prepare(one) for one in optimisers(self.network, recipe)
-        ]
+        plain = optimisers(self.network, recipe)
+        self.schedules = [LambdaLR(optimiser, recipe.rate_at) for optimiser in plain]
+        self.optimisers = [self.accelerator.prepare(optimiser) for optimiser in plain]
         self.objective: nn.Module = self.accelerator.prepare(_Objective(self.network, loss))
-        self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
+        self.average = AveragedModel(self.network, multi_avg_fn=_warming_average(recipe.average))
+        self.average.update_parameters(self.network)
         self.share, left = divmod(recipe.batch, self.accelerator.num_processes)
         if left:
-            raise ValueError(f"{recipe.batch} crops do not share out among the devices")
+            devices = self.accelerator.num_processes
+            raise ValueError(
+                f"{recipe.batch} crops cannot be divided evenly among {devices} devices"
+            )
         self.step, self.seconds = 0, 0.0
 
     @property
     def checkpoint(self) -> Path:
+        """The file that the run continues from."""
         return self.folder / "checkpoint.pt"
 
     def save(self) -> None:
-        """Write everything needed to continue, atomically."""
+        """Write everything needed to continue, atomically.
+
+        Raises:
+            OSError: the checkpoint cannot be written.
+        """
         state: dict[str, Any] = {
             "step": self.step,
             "seconds": self.seconds,
             "network": self.network.state_dict(),
-            "average": self.average,
-            "optimisers": [one.state_dict() for one in self.optimisers],
+            "average": self.average.module.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
         }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        with atomic_writer(self.checkpoint) as file:
+            torch.save(state, file)
 
     def resume(self) -> None:
-        """Continue from the checkpoint of the folder, if there is one."""
+        """Continue from the checkpoint of the folder, if there is one.
+
+        Raises:
+            RuntimeError: the checkpoint is of another network.
+        """
         if not self.checkpoint.exists():
             return
         state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         self.step, self.seconds = state["step"], state["seconds"]
         self.network.load_state_dict(state["network"])
-        device = self.accelerator.device
-        self.average = {name: value.to(device) for name, value in state["average"].items()}
-        for one, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            one.load_state_dict(saved)
+        self.average.module.load_state_dict(state["network"] | state["average"])
+        self.average.n_averaged.fill_(1 + self.step)
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        # Checkpoints of earlier versions have no schedules, and averages of parameters only.
+        of_the_step = [{"last_epoch": self.step, "lr_lambdas": []}] * len(self.schedules)
+        for schedule, saved in zip(
+            self.schedules, state.get("schedules", of_the_step), strict=True
+        ):
+            schedule.load_state_dict(saved)
 
     @property
     def main(self) -> bool:
         """True in the process that reports and writes."""
         return bool(self.accelerator.is_main_process)
-
-    def averaged(self) -> nn.Module:
-        """The network with its averaged weights swapped in."""
-        self.network.load_state_dict(self.average, strict=False)
-        return self.network
 
     def _batch(self, crops: Crops) -> Tensor:
         batch = torch.from_numpy(np.array(crops)).to(self.accelerator.device).float()
@@ -170,42 +212,40 @@ class Run:
 
     @torch.no_grad()
     def validation(self, crops: Crops) -> float:
-        """Mean loss of the averaged weights over all validation crops."""
-        raw = {name: p.detach().clone() for name, p in self.network.named_parameters()}
-        network = self.averaged()
+        """Mean loss of the averaged weights over validation crops (n, size, size, 3)."""
         generator = torch.Generator(self.accelerator.device).manual_seed(0)
         parts = np.array_split(crops, max(1, len(crops) // self.share))
         losses = [
-            self.loss(network, self._batch(part.transpose(0, 3, 1, 2)), generator)
+            self.loss(self.average.module, self._batch(part.transpose(0, 3, 1, 2)), generator)
             for part in parts[self.accelerator.process_index :: self.accelerator.num_processes]
         ]
-        mine = torch.stack([torch.stack(losses).sum(), torch.tensor(len(losses)).to(losses[0])])
-        total, count = self.accelerator.reduce(mine, "sum").tolist()
-        self.network.load_state_dict(raw, strict=False)
+        sums = torch.stack([torch.stack(losses).sum(), torch.tensor(len(losses)).to(losses[0])])
+        total, count = self.accelerator.reduce(sums, "sum").tolist()
         return float(total / count)
 
     def _update(self, batch: Tensor, generator: torch.Generator) -> float:
-        for one in self.optimisers:
-            for group in one.param_groups:
-                group.setdefault("peak", group["lr"])
-                group["lr"] = group["peak"] * self.recipe.rate_at(self.step)
-            one.zero_grad()
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
         loss: Tensor = self.objective(batch, generator)
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-        for one in self.optimisers:
-            one.step()
-        decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, p in self.network.named_parameters():
-                self.average[name].lerp_(p, 1 - decay)
+        for optimiser, schedule in zip(self.optimisers, self.schedules, strict=True):
+            optimiser.step()
+            schedule.step()
+        self.average.update_parameters(self.network)
         return loss.item()
 
     def train(self, train: Crops, validate: Crops, until: int | None = None) -> Iterator[float]:
-        """Train to the last step, yielding each validation loss.
+        """Train to the last step, yielding each validation loss in bits per dimension.
 
-        With `until`, stop at the first validation at or after that step.
         A run that stopped and resumed takes the same batches as one that did not.
+
+        Args:
+            train, validate: crops (n, size, size, 3).
+            until: stop at the first validation at or after this step; None: at the last step.
+
+        Raises:
+            OSError: the checkpoint cannot be written.
         """
         every = self.recipe.validate
         stop = min(-(-(until or self.recipe.steps) // every) * every, self.recipe.steps)

@@ -48,7 +48,7 @@ from ..models.vdm import (
     hidden_pixels,
     to_planes,
 )
-from .distill import Steps, consistency_loss
+from .distill import Pair, Steps
 
 SCALE_MIN, SCALE_MAX = -48, 128
 UNIFORM_SHARE = 2.0**-12
@@ -148,51 +148,75 @@ def _coarse_up(logsnr: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ScoreLoss:
-    """The loss of a score decoder: `weighted_bits` of images given what they are coded to.
+    """The loss of a score decoder: `weighted_bits` of images conditioned on their decoded pictures.
 
     Attributes:
-        autoencoder: model that codes them, by name or path; low rates are drawn more often.
+        autoencoder: model that codes the images, by name or path; low rates are drawn more often.
     """
 
     autoencoder: str
 
     def __call__(self, net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Bits per dimension, a scalar.
+
+        Args:
+            batch: (n, 3, h, w) float integers from 0 to 255, h and w multiples of 64.
+
+        Raises:
+            ModelError: there is no such autoencoder.
+        """
         x = to_unit(batch)
-        known = _known(self.autoencoder, x, generator)
+        known = _decoded(self.autoencoder, x, generator)
         levels = SCORE_LOGSNR_MIN - 0.5, SCORE_LOGSNR_MAX
-        return weighted_bits(_given(net, known), x, levels, _coarse_up, generator)
+        return weighted_bits(_conditioned(net, known), x, levels, _coarse_up, generator)
+
+
+Method = Callable[..., Tensor]
+"""`progressive_loss`, `consistency_loss` or, for networks that are a `Pair`, `moment_loss`."""
 
 
 @dataclass(frozen=True)
-class StudentLoss:
-    """The loss of a score decoder of few calls: `distill.consistency_loss`.
+class DistillationLoss:
+    """The loss of a score decoder that samples in few calls.
 
     Attributes:
         autoencoder: see `ScoreLoss`.
         teacher: the score decoder that it learns from, by name or path.
-        steps: of teacher and student.
+        steps: those of teacher and student.
+        method: how it learns.
     """
 
     autoencoder: str
     teacher: str
     steps: Steps
+    method: Method
 
     def __call__(self, net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Squared error, a scalar.
+
+        Args:
+            batch: (n, 3, h, w) float integers from 0 to 255, h and w multiples of 64.
+
+        Raises:
+            ModelError: there is no such autoencoder or teacher.
+        """
         x = to_unit(batch)
-        known = _known(self.autoencoder, x, generator)
+        known = _decoded(self.autoencoder, x, generator)
         teacher = load(find(self.teacher)).to(x.device)
-        denoisers = _given(net, known), _given(teacher, known)
-        return consistency_loss(*denoisers, x, self.steps, generator)
+        learners = (net.student, net.auxiliary) if isinstance(net, Pair) else (net,)
+        denoisers = [_conditioned(network, known) for network in (*learners, teacher)]
+        loss: Tensor = self.method(*denoisers, x, self.steps, generator)
+        return loss
 
 
-def _given(net: nn.Module, known: Known) -> Denoiser:
-    """A denoiser of images given others."""
+def _conditioned(net: nn.Module, known: Known) -> Denoiser:
+    """A denoiser of images whose decoded pictures are known."""
     return lambda z, logsnr: net(z, logsnr, known)
 
 
 @torch.no_grad()
-def _known(autoencoder: str, x: Tensor, generator: torch.Generator) -> Known:
-    """Images (n, 3, h, w) of -SPAN to SPAN after an autoencoder, at random rates."""
+def _decoded(autoencoder: str, x: Tensor, generator: torch.Generator) -> Known:
+    """Images (n, 3, h, w) of -SPAN to SPAN after coding by an autoencoder, at random rates."""
     coder = load(find(autoencoder)).to(x.device)
     assert isinstance(coder, Autoencoder)
     place = torch.rand(len(x), generator=generator, device=x.device).square()

@@ -1,15 +1,16 @@
-"""What a run becomes: a table, files for other tools, plots, and one page to read."""
+"""The report of a run: tables, files for other programs, plots, and one page to read."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ..results import Results
+from .files import write_compressai, write_csv
+from .markdown import summary
 from .page import write_page
 from .plots import write_plots
-from .tables import write_compressai, write_csv
 
-__all__ = ["write_report"]
+__all__ = ["summary", "write_report"]
 
 
 def write_report(results: Results, out: Path) -> Path:

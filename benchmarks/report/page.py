@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from itertools import accumulate, combinations
+from itertools import accumulate, combinations, islice
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -16,6 +16,7 @@ from PIL import Image
 import noisepress
 
 from ..results import (
+    MS_SSIM,
     PICTURES,
     Measurement,
     Results,
@@ -41,7 +42,7 @@ from .tables import (
 VIEWER_IMAGES = 3
 CROP = 512
 RATES = (0.15, 0.3, 0.6, 1.2)
-"""Bits per pixel that the viewer shows of every codec, as near as its settings come."""
+"""Bits per pixel: the viewer shows the settings of each codec that come nearest to these."""
 
 STRIPS = 2
 STRIP_WIDTH = 320
@@ -57,7 +58,7 @@ class Shown:
         label: of its setting.
         codec: of its setting.
         bpp: bits per pixel of the whole file.
-        facts: name and value of what was measured of the whole image.
+        facts: name and value of measurements of the whole image.
         source: the crop as a data URL.
     """
 
@@ -90,12 +91,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Step:
-    """A progressive step.
+    """A progressive step of a file.
 
     Attributes:
         width, height: of the decoded picture.
         size: bytes of the sections that it needs.
-        share: the same as a part of all sections, 0 to 1.
+        share: `size` as a part of all sections, 0 to 1.
         source: the picture, scaled to `STRIP_WIDTH`, as a data URL.
     """
 
@@ -108,7 +109,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Strip:
-    """The steps of a file, from the coarsest; or, without any, why it does not decode."""
+    """The steps of a file, coarsest first; or no steps and the error of decoding it."""
 
     image: str
     label: str
@@ -136,7 +137,7 @@ def _crop(path: Path) -> Image.Image:
 
 
 def near_rates(settings: Mapping[str, float]) -> list[str]:
-    """The labels whose rates come nearest, in octaves, to `RATES`; each once, by rising rate."""
+    """The labels whose log rates are nearest to those of `RATES`; each once, by rising rate."""
     chosen = {min(settings, key=lambda s: abs(math.log(settings[s] / rate))) for rate in RATES}
     return sorted(chosen, key=lambda label: settings[label])
 
@@ -144,7 +145,7 @@ def near_rates(settings: Mapping[str, float]) -> list[str]:
 def nearest_pair(shown: Sequence[Shown]) -> Pair:
     """The two of different codecs whose rates differ by the smallest factor.
 
-    Of one codec only: its lowest and highest rate.
+    With a single codec, those of its lowest and highest rate.
     """
     pairs = [
         (i, j) for i, j in combinations(range(len(shown)), 2) if shown[i].codec != shown[j].codec
@@ -155,7 +156,7 @@ def nearest_pair(shown: Sequence[Shown]) -> Pair:
 
 
 def number(value: float, digits: int) -> str:
-    """With a minus sign that is as wide as a plus."""
+    """With thousands separators and a true minus sign."""
     return f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
@@ -187,9 +188,9 @@ def seconds(value: float) -> str:
 
 
 def measured(value: float, name: str) -> str:
-    """A measured metric; MS-SSIM as measured has no unit, only its curve is in dB."""
+    """A metric with its unit; MS-SSIM has none, only its curve is in dB."""
     shown = metric(name)
-    unit = f"\N{NO-BREAK SPACE}{shown.unit}" if shown.unit and name != "ms-ssim" else ""
+    unit = f"\N{NO-BREAK SPACE}{shown.unit}" if shown.unit and name != MS_SSIM else ""
     return number(value, shown.digits) + unit
 
 
@@ -217,39 +218,30 @@ def _viewed(results: Results) -> list[str]:
 
 def pictures(results: Results, folder: Path) -> Iterator[Picture]:
     """The first images with an original and at least two decoded pictures in the folder."""
-    order = {label: place for place, label in enumerate(_viewed(results))}
-    found = 0
-    for image in _images(results):
-        mine = [one for one in results.measurements if one.image == image and not one.error]
-        original = original_path(folder, Path(image))
-        paths = {
-            one.setting.label: (one, decoded_path(folder, Path(image), one.setting))
-            for one in mine
-            if one.setting.label in order
-        }
-        there = sorted(
-            (label for label in paths if paths[label][1].exists()), key=order.__getitem__
-        )
-        if len(there) < 2 or not original.exists():
-            continue
-        shown = [_shown(*paths[label]) for label in there]
-        crop = _crop(original)
-        yield Picture(image, *crop.size, data_url(crop), shown, nearest_pair(shown))
-        found += 1
-        if found == VIEWER_IMAGES:
-            return
+    found = (_picture(results, image, folder) for image in _images(results))
+    return islice((picture for picture in found if picture is not None), VIEWER_IMAGES)
 
 
-def _shown(one: Measurement, path: Path) -> Shown:
-    source = data_url(_crop(path))
-    return Shown(one.setting.label, one.setting.codec, one.bits_per_pixel, _facts(one), source)
+def _picture(results: Results, image: str, folder: Path) -> Picture | None:
+    coded = {one.setting.label: one for one in results.measurements if one.image == image}
+    shown = []
+    for one in (coded[label] for label in _viewed(results) if label in coded):
+        path = decoded_path(folder, Path(image), one.setting)
+        if path.exists() and not one.error:
+            label, codec, source = one.setting.label, one.setting.codec, data_url(_crop(path))
+            shown.append(Shown(label, codec, one.bits_per_pixel, _facts(one), source))
+    original = original_path(folder, Path(image))
+    if len(shown) < 2 or not original.exists():
+        return None
+    crop = _crop(original)
+    return Picture(image, *crop.size, data_url(crop), shown, nearest_pair(shown))
 
 
 def progressive(data: bytes) -> Iterator[tuple[Image.Image, int]]:
-    """The picture after each data section of a file, with the bytes of these sections so far.
+    """The picture after each data section of a file, with the bytes of the data sections so far.
 
     Raises:
-        NoisepressError: the file is wrong.
+        NoisepressError: the file is damaged.
     """
     sections = noisepress.inspect(data).sections
     sizes = accumulate(size for kind, size, _ in sections if kind == "data")
@@ -257,89 +249,61 @@ def progressive(data: bytes) -> Iterator[tuple[Image.Image, int]]:
         yield Image.fromarray(pixels), size
 
 
-def strips(results: Results, folder: Path) -> Iterator[Strip]:
+def strips(results: Results, folder: Path) -> list[Strip]:
     """The files in the folder that have several steps: of the first images, one per codec."""
-    found = 0
-    for image in _images(results):
-        here: dict[str, Strip] = {}
-        for setting in results.settings():
-            path = coded_path(folder, Path(image), setting)
-            if setting.codec not in here and path.exists():
-                strip = _strip(image, setting, path.read_bytes())
-                if strip.error or len(strip.steps) > 1:
-                    here[setting.codec] = strip
-        yield from here.values()
-        found += bool(here)
-        if found == STRIPS:
-            return
+    found = ([*_strips(results, image, folder)] for image in _images(results))
+    return [strip for group in islice(filter(None, found), STRIPS) for strip in group]
+
+
+def _strips(results: Results, image: str, folder: Path) -> Iterable[Strip]:
+    by_codec: dict[str, Strip] = {}
+    for setting in results.settings():
+        path = coded_path(folder, Path(image), setting)
+        if setting.codec not in by_codec and path.exists():
+            strip = _strip(image, setting, path.read_bytes())
+            if strip.error or strip.steps:
+                by_codec[setting.codec] = strip
+    return by_codec.values()
 
 
 def _strip(image: str, setting: Setting, data: bytes) -> Strip:
     try:
-        sections = noisepress.inspect(data).sections
-        if sum(kind == "data" for kind, _, _ in sections) < 2:
-            return Strip(image, setting.label, [])
+        whole = sum(size for _, size, _ in noisepress.inspect(data).sections)
         steps = list(progressive(data))
     except noisepress.NoisepressError as error:
         return Strip(image, setting.label, [], str(error))
-    whole = sum(size for _, size, _ in sections)
     last, _ = steps[-1]
-    height = max(1, round(STRIP_WIDTH * last.height / last.width))
+    shape = STRIP_WIDTH, max(1, round(STRIP_WIDTH * last.height / last.width))
     made = [
-        Step(
-            *step.size,
-            size,
-            size / whole,
-            data_url(step.resize((STRIP_WIDTH, height), Image.Resampling.NEAREST)),
-        )
+        Step(*step.size, size, size / whole, data_url(step.resize(shape, Image.Resampling.NEAREST)))
         for step, size in steps
     ]
-    return Strip(image, setting.label, made)
+    return Strip(image, setting.label, made if len(made) > 1 else [])
 
 
-@dataclass(frozen=True)
-class Deltas:
-    """The Bjøntegaard table: codec to a delta for each metric, where it has that metric."""
-
-    anchor: str
-    rows: Mapping[str, Mapping[str, Delta]]
-
-
-def _deltas(results: Results, names: Sequence[str]) -> Deltas | None:
-    codecs = [codec for name in names for codec in curves(results, name)]
-    anchor = anchor_of(codecs)
-    if anchor is None:
-        return None
-    columns = {name: bd_rates(results, name, anchor) for name in names}
-    rows = {
-        codec: {name: column[codec] for name, column in columns.items() if codec in column}
-        for codec in dict.fromkeys(codecs)
-        if codec != anchor
-    }
-    return Deltas(anchor, rows)
-
-
-def _curve_data(results: Results, names: Sequence[str]) -> list[dict[str, object]]:
-    """What the script draws: a metric each, with a curve per codec."""
-    colours = codec_colours(results)
-    found: list[dict[str, object]] = []
+def _deltas(results: Results, names: Sequence[str], anchor: str) -> dict[str, dict[str, Delta]]:
+    """Codec to the Bjøntegaard delta of each metric that it has."""
+    rows: dict[str, dict[str, Delta]] = {}
     for name in names:
-        shown = metric(name)
+        for codec, delta in bd_rates(results, name, anchor).items():
+            rows.setdefault(codec, {})[name] = delta
+    return rows
+
+
+def _curve_data(results: Results, names: Sequence[str]) -> Iterator[dict[str, object]]:
+    """What the script draws: for each metric, a curve per codec."""
+    colours = codec_colours(results)
+    for name in names:
         by_codec = curves(results, name)
-        rates = [point.bpp for points in by_codec.values() for point in points]
-        drawn = [
-            {"codec": codec, "colour": colours[codec], "points": [asdict(one) for one in points]}
-            for codec, points in by_codec.items()
-        ]
-        found.append(
-            {
-                "label": shown.label,
-                "unit": shown.unit,
-                "ticks": rate_ticks(min(rates), max(rates)),
-                "curves": drawn,
-            }
-        )
-    return found
+        yield {
+            "label": metric(name).label,
+            "unit": metric(name).unit,
+            "ticks": rate_ticks([one.bpp for points in by_codec.values() for one in points]),
+            "curves": [
+                {"codec": codec, "colour": colours[codec], "points": [asdict(p) for p in points]}
+                for codec, points in by_codec.items()
+            ],
+        }
 
 
 def write_page(results: Results, plots: Plots, out: Path) -> Path:
@@ -363,23 +327,22 @@ def write_page(results: Results, plots: Plots, out: Path) -> Path:
     for formatter in (number, percent, direction, times, seconds, metric, measured):
         environment.filters[formatter.__name__] = formatter
     names = metric_names(results)
-    table = means(results)
+    anchor = anchor_of(codec for name in names for codec in curves(results, name))
     text = environment.get_template("page.html").render(
-        machine=results.machine,
+        results=results,
         images=_images(results),
-        settings=results.settings(),
         failed=results.failed(),
-        means=table,
-        has_frechet=any(mean.frechet is not None for mean in table),
+        means=means(results),
         peer=PEER,
         names=names,
         lossless=lossless_rows(results),
-        deltas=_deltas(results, names),
-        strips=list(strips(results, out / PICTURES)),
+        anchor=anchor,
+        deltas=_deltas(results, names, anchor) if anchor else {},
+        strips=strips(results, out / PICTURES),
         colours=codec_colours(results),
         lossless_svg=inline(plots.lossless) if plots.lossless else "",
         curve_svgs={name: inline(svg) for name, svg in plots.rate_distortion.items()},
-        curves=_curve_data(results, names),
+        curves=list(_curve_data(results, names)),
         pictures=[asdict(picture) for picture in pictures(results, out / PICTURES)],
     )
     path = out / "report.html"

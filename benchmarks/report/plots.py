@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..results import Results, Setting
-from .tables import LosslessRow, Point, curves, lossless_rows, means, metric, metric_names
+from .tables import Point, Row, curves, lossless_rows, means, metric, metric_names
 
 COLOURS = (
     "#2f7fd6",
@@ -30,7 +30,7 @@ COLOURS = (
     "#a5704c",
     "#7d8590",
 )
-"""Of codecs, by their order; each is legible on white and on near-black."""
+"""Of codecs, in their order; each is legible on white and on near-black."""
 
 _INK, _PAPER = "#1b2129", "#fffffe"
 _STYLE: Any = {
@@ -61,31 +61,27 @@ class Plots:
     lossless: str | None
 
 
-def rate_ticks(low: float, high: float) -> list[float]:
-    """Powers of two, at least two: from the last at or below `low` to one at or above `high`."""
-    first = math.floor(math.log2(low))
-    last = max(math.ceil(math.log2(high)), first + 1)
+def rate_ticks(rates: Sequence[float]) -> list[float]:
+    """Powers of two, at least two of them, that enclose the rates."""
+    first = math.floor(math.log2(min(rates)))
+    last = max(math.ceil(math.log2(max(rates))), first + 1)
     return [2.0**power for power in range(first, last + 1)]
 
 
 def codec_colours(results: Results) -> dict[str, str]:
     """Codec to its colour, the same in every plot of a run.
 
-    Lossless and lossy codecs are counted apart, as no plot shows both; more than ten share some.
+    Lossless and lossy codecs are counted separately, since no plot shows both; with more than ten,
+    colours repeat.
     """
-    codecs: dict[bool, dict[str, None]] = {True: {}, False: {}}
     lossy = {mean.setting.codec for mean in means(results) if not mean.lossless}
-    for setting in results.settings():
-        codecs[setting.codec in lossy][setting.codec] = None
-    return {
-        codec: COLOURS[i % len(COLOURS)]
-        for group in codecs.values()
-        for i, codec in enumerate(group)
-    }
+    codecs = dict.fromkeys(setting.codec for setting in results.settings())
+    groups = [codec for codec in codecs if codec in lossy], [c for c in codecs if c not in lossy]
+    return {codec: COLOURS[i % len(COLOURS)] for group in groups for i, codec in enumerate(group)}
 
 
 def _document(figure: Figure, salt: str) -> str:
-    """As SVG text; the salt tells the names in one drawing from those in another on one page."""
+    """As SVG text; different salts keep the ids of drawings on one page apart."""
     out = StringIO()
     with matplotlib.rc_context({"svg.hashsalt": salt}):
         figure.savefig(out, format="svg", bbox_inches="tight", metadata={"Date": None})
@@ -94,8 +90,7 @@ def _document(figure: Figure, salt: str) -> str:
 
 def _label_axes(found: Mapping[str, Sequence[Point]], name: str, axes: Axes) -> None:
     shown = metric(name)
-    rates = [point.bpp for points in found.values() for point in points]
-    ticks = rate_ticks(min(rates), max(rates))
+    ticks = rate_ticks([point.bpp for points in found.values() for point in points])
     axes.set_xscale("log", base=2)
     axes.set_xlim(ticks[0], ticks[-1])
     axes.xaxis.set_major_locator(FixedLocator(ticks))
@@ -108,14 +103,8 @@ def _label_axes(found: Mapping[str, Sequence[Point]], name: str, axes: Axes) -> 
 
 
 def rate_distortion_plot(results: Results, name: str) -> str:
-    """A curve per codec through its settings, means over the images; bits per pixel on a log axis.
-
-    Raises:
-        ValueError: nothing has the metric.
-    """
+    """A curve per codec through its settings, over bits per pixel on a log axis."""
     found = curves(results, name)
-    if not found:
-        raise ValueError(f"no setting has {name}")
     colours = codec_colours(results)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(8, 4.6), facecolor=_PAPER)
@@ -134,8 +123,8 @@ def rate_distortion_plot(results: Results, name: str) -> str:
         return _document(figure, name)
 
 
-def lossless_plot(rows: Sequence[LosslessRow], colours: Mapping[str, str]) -> str:
-    """A bar per lossless setting in the order of the rows: its mean bits per sub-pixel."""
+def lossless_plot(rows: Sequence[Row], colours: Mapping[str, str]) -> str:
+    """A bar of the mean bits per sub-pixel for each lossless setting, in the order of the rows."""
     most = max(row.mean.images for row in rows)
     labels = [
         f"{label} ({row.mean.images} of {most} images)" if row.mean.images < most else label
@@ -160,9 +149,9 @@ def lossless_plot(rows: Sequence[LosslessRow], colours: Mapping[str, str]) -> st
 
 
 def inline(svg: str) -> str:
-    """An SVG document as an element of a page: in the colours of its text, on its ground.
+    """An SVG document as an element of a page, in the page's colours of text and background.
 
-    Matplotlib's names of groups are dropped, as a page may hold several drawings.
+    Matplotlib's ids of groups are dropped, since a page may hold several drawings.
     """
     element = svg[svg.index("<svg") :]
     element = re.sub(r' id="[A-Za-z0-9.]+_[0-9]+"', "", element)

@@ -1,18 +1,15 @@
-"""Tables of a run: a row for each measurement, means for each setting, differences in rate."""
+"""The means, comparisons and curves that reports show."""
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 
 from bjontegaard import bd_rate
 
-from ..results import Measurement, Results, Setting
+from ..results import MS_SSIM, PSNR, SSIMULACRA2, Measurement, Results, Setting
 
 PEER = "webp-lossless"
 """The codec that lossless ones are compared with."""
@@ -21,17 +18,17 @@ ANCHOR = "jpeg"
 """The codec that lossy ones are compared with, where it was measured."""
 
 MIN_POINTS = 3
-"""Settings that a Bjøntegaard delta needs on either side: two would only be a straight line."""
+"""Settings that both sides of a Bjøntegaard delta need: two would give only a straight line."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is shown; the larger value is the better one for all.
+    """How a metric is shown; for all of them, larger is better.
 
     Attributes:
         label: name for readers.
-        unit: of the values on a curve, or empty.
-        digits: after the point.
+        unit: of the values on a curve; may be empty.
+        digits: after the decimal point.
     """
 
     label: str
@@ -40,11 +37,11 @@ class Metric:
 
 
 METRICS = {
-    "psnr": Metric("PSNR", "dB"),
-    "ms-ssim": Metric("MS-SSIM", "dB", 4),
-    "ssimulacra2": Metric("SSIMULACRA 2"),
+    PSNR: Metric("PSNR", "dB"),
+    MS_SSIM: Metric("MS-SSIM", "dB", 4),
+    SSIMULACRA2: Metric("SSIMULACRA 2"),
 }
-"""The known metrics by their name in a measurement, in the order of columns."""
+"""Name of a metric to how it is shown, in the order of columns."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,12 @@ class Mean:
         failures: images without a result.
         size: bytes of all files together.
         bpp: bits per pixel.
-        bits: per sub-pixel.
+        bits: bits per sub-pixel.
         encode_s, decode_s, encode_cpu_s, decode_cpu_s: seconds per image.
-        peak_mib: the largest memory of any image; None where none is known.
+        peak_mib: peak memory over all images in MiB; None where none is known.
         lossless: every image came back exactly.
         quality: name of a metric to its mean over the images that have it.
-        frechet: distance of decoded from original crops; None where it was not measured.
+        frechet: distance between decoded and original crops; None where it was not measured.
     """
 
     setting: Setting
@@ -103,8 +100,8 @@ class Delta:
 
     Attributes:
         percent: difference in rate at equal quality; negative is smaller than the anchor. None
-            where it cannot be said.
-        overlap: the part of both curves' range of quality, 0 to 1, that the difference is of.
+            where it cannot be computed.
+        overlap: the part of both curves' range of quality, 0 to 1, that the difference covers.
         reason: why there is no difference; empty when there is one.
     """
 
@@ -114,21 +111,26 @@ class Delta:
 
 
 @dataclass(frozen=True)
-class LosslessRow:
-    """A lossless setting beside its peer.
+class Row:
+    """A setting beside its peer: `PEER` if lossless, else `ANCHOR`.
 
     Attributes:
         mean: of the setting.
-        difference: its bytes less the peer's, in percent of the peer's.
-        encode_ratio, decode_ratio: its time to the peer's.
-
-    All three are over the images that both have, and None without any or without a peer.
+        peer: label of the first setting of that codec; empty where it was not measured.
+        size_ratio, encode_ratio, decode_ratio: the setting's bytes and times divided by the
+            peer's, over the images that both have; None without such images.
     """
 
     mean: Mean
-    difference: float | None
+    peer: str
+    size_ratio: float | None
     encode_ratio: float | None
     decode_ratio: float | None
+
+    @property
+    def difference(self) -> float | None:
+        """Of the sizes, in percent of the peer's."""
+        return None if self.size_ratio is None else 100 * (self.size_ratio - 1)
 
 
 Groups = Mapping[str, Sequence[Measurement]]
@@ -139,19 +141,19 @@ def grouped(results: Results) -> Groups:
     """The measurements with a result by setting, in the order of the run."""
     groups: dict[str, list[Measurement]] = {}
     for one in results.measurements:
-        mine = groups.setdefault(one.setting.label, [])
+        group = groups.setdefault(one.setting.label, [])
         if not one.error:
-            mine.append(one)
+            group.append(one)
     return groups
 
 
 def finite(quality: Mapping[str, float]) -> dict[str, float]:
-    """Without infinite values and those that are not numbers, which have no mean."""
+    """Without infinite values and NaN, which have no mean."""
     return {name: value for name, value in quality.items() if math.isfinite(value)}
 
 
 def metric_names(results: Results) -> list[str]:
-    """The metrics that were measured: the known ones in their order, then others by name."""
+    """The metrics that were measured: those of `METRICS` in that order, then others by name."""
     found = {
         name for group in grouped(results).values() for one in group for name in finite(one.quality)
     }
@@ -159,7 +161,7 @@ def metric_names(results: Results) -> list[str]:
 
 
 def metric(name: str) -> Metric:
-    """How to show a metric; one that is not known keeps its name."""
+    """How to show a metric; one that `METRICS` lacks is shown by its name."""
     return METRICS.get(name, Metric(name))
 
 
@@ -169,77 +171,85 @@ def means(results: Results) -> list[Mean]:
     for one in results.failed():
         failures[one.setting.label] = failures.get(one.setting.label, 0) + 1
     return [
-        _mean(mine, failures.get(label, 0), results.frechet.get(label))
-        for label, mine in grouped(results).items()
-        if mine
+        _mean(group, failures.get(label, 0), results.frechet.get(label))
+        for label, group in grouped(results).items()
+        if group
     ]
 
 
-def _mean(mine: Sequence[Measurement], failures: int, frechet: float | None) -> Mean:
+def _mean(group: Sequence[Measurement], failures: int, frechet: float | None) -> Mean:
     quality: dict[str, list[float]] = {}
-    for one in mine:
+    for one in group:
         for name, value in finite(one.quality).items():
             quality.setdefault(name, []).append(value)
     return Mean(
-        setting=mine[0].setting,
-        images=len(mine),
+        setting=group[0].setting,
+        images=len(group),
         failures=failures,
-        size=sum(one.size for one in mine),
-        bpp=fmean(one.bits_per_pixel for one in mine),
-        bits=fmean(one.bits_per_subpixel for one in mine),
-        encode_s=fmean(one.encode_s for one in mine),
-        decode_s=fmean(one.decode_s for one in mine),
-        encode_cpu_s=fmean(one.encode_cpu_s for one in mine),
-        decode_cpu_s=fmean(one.decode_cpu_s for one in mine),
-        peak_mib=max((one.peak_mib for one in mine if one.peak_mib is not None), default=None),
-        lossless=all(one.lossless for one in mine),
+        size=sum(one.size for one in group),
+        bpp=fmean(one.bits_per_pixel for one in group),
+        bits=fmean(one.bits_per_subpixel for one in group),
+        encode_s=fmean(one.encode_s for one in group),
+        decode_s=fmean(one.decode_s for one in group),
+        encode_cpu_s=fmean(one.encode_cpu_s for one in group),
+        decode_cpu_s=fmean(one.decode_cpu_s for one in group),
+        peak_mib=max((one.peak_mib for one in group if one.peak_mib is not None), default=None),
+        lossless=all(one.lossless for one in group),
         quality={name: fmean(values) for name, values in quality.items()},
         frechet=frechet,
     )
 
 
-def lossless_rows(results: Results) -> list[LosslessRow]:
+def lossless_rows(results: Results) -> list[Row]:
     """The settings whose every result is lossless, the smallest against the peer first.
 
     Those that cannot be compared come last, by mean bits per sub-pixel.
     """
-    groups = grouped(results)
-    exact = [one for one in means(results) if one.lossless]
-    peer = next((one for one in exact if one.setting.codec == PEER), None)
-    base = {one.image: one for one in groups[peer.setting.label]} if peer else {}
-    rows = []
-    for mean in exact:
-        mine = [one for one in groups[mean.setting.label] if one.image in base]
-        theirs = [base[one.image] for one in mine]
-        rows.append(
-            LosslessRow(
-                mean,
-                _percent(sum(one.size for one in mine), sum(one.size for one in theirs)),
-                _ratio(sum(one.encode_s for one in mine), sum(one.encode_s for one in theirs)),
-                _ratio(sum(one.decode_s for one in mine), sum(one.decode_s for one in theirs)),
-            )
-        )
+    rows = _rows(results, True)
     return sorted(
-        rows, key=lambda row: (row.difference is None, row.difference or 0.0, row.mean.bits)
+        rows, key=lambda row: (row.size_ratio is None, row.size_ratio or 0.0, row.mean.bits)
     )
 
 
-def _ratio(mine: float, theirs: float) -> float | None:
-    return mine / theirs if theirs else None
+def lossy_rows(results: Results) -> list[Row]:
+    """The other settings, in the order of the run."""
+    return _rows(results, False)
 
 
-def _percent(mine: float, theirs: float) -> float | None:
-    ratio = _ratio(mine, theirs)
-    return None if ratio is None else 100 * (ratio - 1)
+def _rows(results: Results, lossless: bool) -> list[Row]:
+    groups = grouped(results)
+    chosen = [mean for mean in means(results) if mean.lossless == lossless]
+    codec = PEER if lossless else ANCHOR
+    peer = next((mean.setting.label for mean in chosen if mean.setting.codec == codec), "")
+    base = {one.image: one for one in groups.get(peer, ())}
+    rows = []
+    for mean in chosen:
+        pairs = [(m, base[m.image]) for m in groups[mean.setting.label] if m.image in base]
+        rows.append(
+            Row(
+                mean,
+                peer,
+                _ratio([(one.size, other.size) for one, other in pairs]),
+                _ratio([(one.encode_s, other.encode_s) for one, other in pairs]),
+                _ratio([(one.decode_s, other.decode_s) for one, other in pairs]),
+            )
+        )
+    return rows
+
+
+def _ratio(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Of the sums."""
+    below = sum(other for _, other in pairs)
+    return sum(one for one, _ in pairs) / below if below else None
 
 
 def axis_value(name: str, value: float) -> float:
     """A metric as curves show it.
 
-    MS-SSIM x becomes -10 log10(1 - x) dB, as CompressAI plots it, and at most 60 dB: the values
-    of different codecs would otherwise all lie close to 1. The others stay as they are.
+    MS-SSIM x becomes -10 log10(1 - x) dB, as CompressAI plots it, and at most 60 dB: otherwise
+    the values of all codecs would lie close to 1. Other metrics are unchanged.
     """
-    return -10 * math.log10(max(1 - value, 1e-6)) if name == "ms-ssim" else value
+    return -10 * math.log10(max(1 - value, 1e-6)) if name == MS_SSIM else value
 
 
 def curves(results: Results, name: str) -> dict[str, list[Point]]:
@@ -247,27 +257,25 @@ def curves(results: Results, name: str) -> dict[str, list[Point]]:
 
     Both means are over the same images: those that have the metric.
     """
-    found: dict[str, list[Point]] = {}
-    for codec, settings in _with_metric(results, name).items():
-        points = [_point(mine, name) for mine in settings]
-        found[codec] = sorted(points, key=lambda point: point.bpp)
-    return found
+    return {
+        codec: sorted((_point(group, name) for group in groups), key=lambda point: point.bpp)
+        for codec, groups in _with_metric(results, name).items()
+    }
 
 
 def _with_metric(results: Results, name: str) -> dict[str, list[list[Measurement]]]:
     """Codec to the measurements of each of its settings that have a metric."""
     found: dict[str, list[list[Measurement]]] = {}
     for group in grouped(results).values():
-        mine = [one for one in group if name in finite(one.quality)]
-        if mine:
-            found.setdefault(mine[0].setting.codec, []).append(mine)
+        if having := [one for one in group if name in finite(one.quality)]:
+            found.setdefault(having[0].setting.codec, []).append(having)
     return found
 
 
-def _point(mine: Sequence[Measurement], name: str) -> Point:
-    bpp = fmean(one.bits_per_pixel for one in mine)
-    value = axis_value(name, fmean(one.quality[name] for one in mine))
-    return Point(mine[0].setting.label, bpp, value, len(mine))
+def _point(group: Sequence[Measurement], name: str) -> Point:
+    bpp = fmean(one.bits_per_pixel for one in group)
+    value = axis_value(name, fmean(one.quality[name] for one in group))
+    return Point(group[0].setting.label, bpp, value, len(group))
 
 
 def anchor_of(codecs: Iterable[str]) -> str | None:
@@ -279,36 +287,30 @@ def anchor_of(codecs: Iterable[str]) -> str | None:
 def bd_rates(results: Results, name: str, anchor: str) -> dict[str, Delta]:
     """Codec to its Bjøntegaard delta rate for a metric; the anchor itself is left out.
 
-    Each pair is compared over the images that all settings of both have.
+    Each codec is compared over the images that all settings of it and of the anchor have.
     """
     measured = _with_metric(results, name)
-    return {
-        codec: bd_between(*_in_common(measured.get(anchor, []), settings, name))
-        for codec, settings in measured.items()
-        if codec != anchor
-    }
+    base = measured.get(anchor, [])
+    deltas = {}
+    for codec, groups in measured.items():
+        if codec != anchor:
+            shared = set.intersection(*({one.image for one in group} for group in base + groups))
+            deltas[codec] = bd_between(_over(base, shared, name), _over(groups, shared, name))
+    return deltas
 
 
-def _in_common(
-    anchor: Sequence[Sequence[Measurement]], test: Sequence[Sequence[Measurement]], name: str
-) -> tuple[list[Point], list[Point]]:
-    everywhere = [{one.image for one in mine} for mine in (*anchor, *test)]
-    images = set.intersection(*everywhere)
-    if not images:
-        return [], []
-    first, second = (
-        [_point([one for one in mine if one.image in images], name) for mine in settings]
-        for settings in (anchor, test)
-    )
-    return first, second
+def _over(groups: Iterable[Sequence[Measurement]], images: set[str], name: str) -> list[Point]:
+    """A point for each group, over some of the images; no points without images."""
+    chosen = ([one for one in group if one.image in images] for group in groups)
+    return [_point(group, name) for group in chosen if group]
 
 
 def bd_between(anchor: Sequence[Point], test: Sequence[Point]) -> Delta:
     """The mean difference of the log rates of two curves over the quality that both reach.
 
     Bjøntegaard 2001 (VCEG-M33), by the package bjontegaard. Between the points the log rate is a
-    piecewise cubic (PCHIP) of the quality, which follows the points and, unlike one cubic through
-    all of them or Akima's, never leaves the range between two neighbours.
+    piecewise cubic (PCHIP) of the quality. Unlike a single cubic or Akima's spline, it never
+    leaves the range between two neighbouring points.
     """
     if not anchor or not test:
         return Delta(None, reason="no image that both codecs have")
@@ -328,79 +330,6 @@ def bd_between(anchor: Sequence[Point], test: Sequence[Point]) -> Delta:
 
 
 def _by_value(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    """Rates and values, by rising value."""
     ordered = sorted(points, key=lambda point: point.value)
     return [point.bpp for point in ordered], [point.value for point in ordered]
-
-
-def write_csv(results: Results, path: Path) -> None:
-    """One row per measurement, in the order of the run, with empty cells after an error."""
-    names = metric_names(results)
-    columns = (
-        *("image", "codec", "options", "width", "height", "size", "bpp", "bits_per_subpixel"),
-        *("encode_s", "decode_s", "encode_cpu_s", "decode_cpu_s", "peak_mib", "lossless"),
-        *(*names, "digest", "error"),
-    )
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        table = csv.DictWriter(file, columns)
-        table.writeheader()
-        table.writerows(_row(one, names) for one in results.measurements)
-
-
-def _row(one: Measurement, names: Sequence[str]) -> dict[str, object]:
-    options = " ".join(f"{key}={value}" for key, value in one.setting.options.items())
-    row: dict[str, object] = {"image": one.image, "codec": one.setting.codec, "options": options}
-    if one.error:
-        return row | {"error": one.error}
-    return row | {
-        "width": one.width,
-        "height": one.height,
-        "size": one.size,
-        "bpp": one.bits_per_pixel,
-        "bits_per_subpixel": one.bits_per_subpixel,
-        "encode_s": one.encode_s,
-        "decode_s": one.decode_s,
-        "encode_cpu_s": one.encode_cpu_s,
-        "decode_cpu_s": one.decode_cpu_s,
-        "peak_mib": one.peak_mib,
-        "lossless": one.lossless,
-        **{name: one.quality.get(name) for name in names},
-        "digest": one.digest,
-    }
-
-
-_COMPRESSAI_METRICS = {"psnr-rgb": "psnr", "ms-ssim-rgb": "ms-ssim"}
-
-
-def compressai(results: Results) -> dict[str, dict[str, object]]:
-    """Codec to what CompressAI's bench prints for one of its codecs, and its plot tool reads.
-
-    Every list has an entry per setting, a mean over the images, by rising rate. A metric that
-    some setting lacks is left out, for its list would not fit that of the rates; where a codec
-    has lossy settings, its lossless ones are left out for that reason. MS-SSIM is not in dB: the
-    plot tool takes the logarithm itself.
-    """
-    by_codec: dict[str, list[Mean]] = {}
-    for mean in sorted(means(results), key=lambda mean: mean.bpp):
-        by_codec.setdefault(mean.setting.codec, []).append(mean)
-    return {codec: _layout(codec, settings) for codec, settings in by_codec.items()}
-
-
-def _layout(codec: str, settings: Sequence[Mean]) -> dict[str, object]:
-    chosen = [mean for mean in settings if not mean.lossless] or settings
-    listed: dict[str, list[float]] = {"bpp": [mean.bpp for mean in chosen]}
-    for key, name in _COMPRESSAI_METRICS.items():
-        values = [mean.quality[name] for mean in chosen if name in mean.quality]
-        if len(values) == len(chosen):
-            listed[key] = values
-    listed["encoding_time"] = [mean.encode_s for mean in chosen]
-    listed["decoding_time"] = [mean.decode_s for mean in chosen]
-    description = "; ".join(mean.setting.label for mean in chosen)
-    return {"name": codec, "description": description, "results": listed}
-
-
-def write_compressai(results: Results, folder: Path) -> None:
-    """Write what `compressai` gives as one JSON file per codec."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for codec, layout in compressai(results).items():
-        path = folder / f"{Setting(codec).slug}.json"
-        path.write_text(json.dumps(layout, indent=2) + "\n", encoding="utf-8")

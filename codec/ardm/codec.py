@@ -6,18 +6,18 @@ order and all its parameters are in the header.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from ...bitstream.container import Contents
 from ...bitstream.errors import CorruptError
 from ...bitstream.header import VARINT, Field, pack, unpack
 from ...models import registry
-from ..image.raster import Mode, Raster, Samples
+from ...models.card import Card
+from ..image.raster import Mode
 from ..model_reference import MODEL_FIELDS, describe_model, record, recorded_model
 from ..options import Doc, Options
-from ..protocol import Decoding, Encoded, Report, Size
+from ..protocol import NetworkCodec
 
 Order = Literal["lattice", "random"]
 Schedule = Literal["equal", "dynamic"]
@@ -79,7 +79,7 @@ class Parameters:
     """
 
     order: Order
-    card: registry.Card
+    card: Card
     values: Mapping[str, int]
 
     @classmethod
@@ -133,29 +133,13 @@ def unpack_fields(data: bytes) -> tuple[dict[str, int], dict[str, int]]:
     return common, values
 
 
-class ArdmCodec:
+class ArdmCodec(NetworkCodec):
     """The codec behind the common protocol (codec/protocol.py)."""
 
     ID: ClassVar[int] = 1
     NAME: ClassVar[str] = "ardm"
     LOSSLESS: ClassVar[bool] = True
     OPTIONS: ClassVar[type[Options]] = Ardm
-
-    def encode(self, raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded | None:
-        from .coding import encode
-
-        if raster.mode not in MODES[options.order]:
-            return None
-        return encode(raster, Parameters.choose(options), report)
-
-    def decode(
-        self, contents: Contents, decoding: Decoding, report: Report, *, previews: bool
-    ) -> Iterator[Samples]:
-        from .coding import decode
-
-        return decode(
-            contents, Parameters.parse(contents.header.parameters, decoding.models), report
-        )
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
         common, values = unpack_fields(parameters)

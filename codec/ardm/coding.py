@@ -15,19 +15,18 @@ from ...models.masked import STAGES, MaskedNet
 from ..alpha import split_alpha, with_alpha
 from ..image.raster import Mode, Raster, Samples
 from ..model_reference import load_network
-from ..protocol import Encoded, Report, watched
+from ..protocol import Decoding, Encoded, Report, Size, watched
 from . import groups
-from .codec import MODES, SCHEDULES, Parameters
+from .codec import MODES, SCHEDULES, Ardm, Parameters
 from .lattice import Lattice, sections
 from .random_order import RandomOrder
 
 
-def encode(raster: Raster, parameters: Parameters, report: Report) -> Encoded:
-    """The sections of an image of a layout in `MODES`.
-
-    Raises:
-        ModelError: the model is made for another order, or damaged.
-    """
+def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded | None:
+    """See `protocol.Codec.encode`."""
+    if raster.mode not in MODES[options.order]:
+        return None
+    parameters = Parameters.choose(options)
     colour, alpha = split_alpha(raster)
     encoders = [Encoder() for _ in range(_section_count(parameters, *colour.shape[:2]))]
     coders = watched(encoders, report, _share(parameters))
@@ -40,7 +39,7 @@ def estimate(raster: Raster, parameters: Parameters) -> float:
     """Bits of the data sections by the model's probabilities; nothing is written.
 
     Raises:
-        ModelError: see `encode`.
+        ModelError: the model is made for another order, or damaged.
     """
     tally = Tally()
     colour = raster.samples[..., : raster.mode.colours]
@@ -48,14 +47,12 @@ def estimate(raster: Raster, parameters: Parameters) -> float:
     return tally.bits
 
 
-def decode(contents: Contents, parameters: Parameters, report: Report) -> Iterator[Samples]:
-    """The picture (h', w', c) after each whole data section.
-
-    Raises:
-        CorruptError: the layout or the number of sections does not fit, or a section is damaged.
-        ModelError: see `encode`.
-    """
+def decode(
+    contents: Contents, decoding: Decoding, report: Report, *, previews: bool
+) -> Iterator[Samples]:
+    """See `protocol.Codec.decode`."""
     header = contents.header
+    parameters = Parameters.parse(header.parameters, decoding.models)
     mode = Mode(header.mode)
     if mode not in MODES[parameters.order]:
         raise CorruptError(f"ardm in {parameters.order} order has no {mode.name} images")

@@ -1,9 +1,9 @@
-"""Lattice order: pixels in the order of a resolution pyramid, thumbnails first.
+"""Lattice order: pixels in the order of a resolution pyramid, coarse to fine.
 
-Level l of the pyramid is every 2^l-th pixel of every 2^l-th row. A level is coded given the
-next coarser one in three phases (models/lattice.py), each a handful of network calls and
-one array of symbols for each colour channel. Autoregressive diffusion (arXiv 2110.02037)
-restricted to an order in which every pixel is evaluated about once.
+Level l of the pyramid is every 2^l-th pixel of every 2^l-th row. A level is coded given the next
+coarser one in three phases (models/lattice.py), each with a few network calls and one array of
+symbols for each colour channel: an autoregressive diffusion model (arXiv 2110.02037) with a fixed
+order, in which the network sees every pixel about once.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...bitstream.coders import Coder
-from ...bitstream.entropy import Ints, LogisticMixture, Uniform
+from ...bitstream.entropy import LOCATION_UNITS, Ints, LogisticMixture, Uniform
 from ...models.lattice import (
     CODING_ORDER,
     PHASES,
@@ -27,23 +26,24 @@ from ...models.lattice import (
     neighbours,
     residual,
 )
-
-Samples = NDArray[np.uint8]
+from ..image.raster import Samples
 
 FIRST_SECTION_SIDE = 32
 """The first section holds the coarse levels up to this many pixels a side."""
 
 OFFSETS = {"E": (0, 0), "D": (1, 1), "A": (0, 1), "B": (1, 0)}
+"""First row and column of each sub-lattice of a level."""
 _SAMPLE_DIGITS = 4
+"""Base-4 digits of a sample."""
 
 
 def level_count(height: int, width: int) -> int:
-    """Levels above the single pixel that the pyramid ends with."""
+    """Number of levels finer than the top of the pyramid, which is a single pixel."""
     return (max(height, width) - 1).bit_length()
 
 
 def sections(height: int, width: int) -> list[list[int]]:
-    """The levels that each section codes, coarse to fine; the first starts from nothing."""
+    """The levels that each section codes, coarse to fine; the first section adds the top pixel."""
     top = level_count(height, width)
     longest = max(height, width)
     first = [level for level in range(top) if -(-longest >> level) <= FIRST_SECTION_SIDE]
@@ -52,13 +52,14 @@ def sections(height: int, width: int) -> list[list[int]]:
 
 
 class Lattice:
-    """Codes images in lattice order with a network.
+    """Codes images in lattice order.
 
     Args:
-        network: frozen.
+        network: predicts the distributions of pixels; frozen to integers.
         block: side of the squares, in pixels of a sub-lattice, that are coded
             independently of each other; bounds the memory.
-        finest: the level that the images are of a larger image's pyramid.
+        finest: level of the images themselves if they are a coarser level of larger images'
+            pyramids; selects the network's weights.
     """
 
     def __init__(self, network: LatticeNet, block: int, finest: int = 0) -> None:
@@ -68,15 +69,18 @@ class Lattice:
     def run(
         self, samples: Samples | None, shape: tuple[int, int, int], coders: Iterator[Coder]
     ) -> Iterator[Samples]:
-        """Encode `samples`, or decode when it is None: the same loop.
+        """Encode samples, or decode them, by the same loop.
 
         Args:
-            samples: (h, w, c) with c = 1 or 3.
+            samples: (h, w, c) uint8 with c = 1 or 3; None to decode.
             shape: (h, w, c).
             coders: one for each of `sections`.
 
         Yields:
-            After each section the pyramid level (h', w', c) that it completes.
+            After each section, the pyramid level (h', w', c) uint8 that it completes.
+
+        Raises:
+            CorruptError: data that a coder reads is damaged.
         """
         height, width, channels = shape
         levels = sections(height, width)
@@ -105,7 +109,7 @@ class Lattice:
         level: int,
         coder: Coder,
     ) -> Samples:
-        """Code the three other sub-lattices of a level given its even one."""
+        """Code a level (h, w, c) given its even sub-lattice, which is the next coarser level."""
         out = np.empty(shape, np.uint8)
         out[::2, ::2] = even
         step = 2 * self.block
@@ -117,11 +121,15 @@ class Lattice:
         return out
 
     def code_block(self, target: Samples | None, out: Samples, level: int, coder: Coder) -> None:
-        """Code one block in place: `out` (h, w, c) holds the even sub-lattice.
+        """Code one block in place.
 
         Args:
-            target: (h, w, c) to encode, or None to decode.
-            level: of the pyramid.
+            target: (h, w, c) uint8 to encode; None to decode.
+            out: (h, w, c) uint8, holds the even sub-lattice; the others are filled in.
+            level: pyramid level of the block.
+
+        Raises:
+            CorruptError: data that the coder reads is damaged.
         """
         channels = out.shape[2]
         known = {"E": _to_tensor(out[::2, ::2])}
@@ -156,28 +164,38 @@ def _code_phase(
     channels: int,
     coder: Coder,
 ) -> Tensor:
-    """Code one sub-lattice, write it into `hole` (h, w, c), and return it padded as a tensor.
+    """Code one sub-lattice of a block.
 
-    Where an odd side leaves the sub-lattice without a last row or column, the tensor holds
-    the interpolation.
+    Args:
+        net: network of the phase.
+        features: (1, width, h, w), the network's features.
+        base: (1, 3, h, w), interpolation of the sub-lattice, channels in coding order.
+        values: (h', w', c), the sub-lattice to encode; None to decode. h' and w' are less by one
+            than h and w where an odd side leaves it without a last row or column.
+        hole: (h', w', c), receives the sub-lattice.
+        channels: c, 1 or 3.
+
+    Returns:
+        The sub-lattice (1, 3, h, w), channels in coding order, with the interpolation in a missing
+        last row or column.
     """
     height, width = hole.shape[:2]
     whole = base.clone()
     order = CODING_ORDER if channels == len(CODING_ORDER) else (0,)
-    levels = base[0, :, :height, :width].to(torch.int32).numpy()
+    expected = base[0, :, :height, :width].to(torch.int32).numpy()
     differences = np.empty((height * width, len(order)), np.int32)
     for index, channel in enumerate(order):
         parameters = net.parameters_of(index, features, residual(whole, base)[:, :index])
         table = parameters[0, :, :height, :width].permute(1, 2, 0).to(torch.int32)
         model = _mixture(
             table.flatten(0, 1).numpy(),
-            levels[index].reshape(-1),
+            expected[index].reshape(-1),
             differences[:, :index],
             net.components,
         )
-        given = None if values is None else values[..., channel].reshape(-1).astype(np.int32)
-        coded = coder.code(given, model)
-        differences[:, index] = coded - levels[index].reshape(-1)
+        symbols = None if values is None else values[..., channel].reshape(-1).astype(np.int32)
+        coded = coder.code(symbols, model)
+        differences[:, index] = coded - expected[index].reshape(-1)
         plane = coded.reshape(height, width)
         hole[..., channel] = plane
         whole[0, index, :height, :width] = torch.from_numpy(plane)
@@ -187,9 +205,17 @@ def _code_phase(
 
 
 def _mixture(table: Ints, base: Ints, differences: Ints, k: int) -> LogisticMixture:
-    """The entropy model that the network's integers (n, 3 k + c) describe."""
+    """The entropy model of one channel of n pixels.
+
+    Args:
+        table: (n, 3 k + c), the network's logits, locations, scales and coefficients.
+        base: (n,), interpolation.
+        differences: (n, c), the channels before this one less their interpolation.
+        k: components of the mixtures.
+    """
+    # Coefficients are in 1/32 of a level for a level, locations in 1/16.
     shift = (table[:, 3 * k :] * differences).sum(1, dtype=np.int32) >> 1
-    centre = 16 * base + shift
+    centre = LOCATION_UNITS * base + shift
     return LogisticMixture(
         logits=np.ascontiguousarray(table[:, :k]),
         locations=table[:, k : 2 * k] + centre[:, None],

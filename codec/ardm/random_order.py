@@ -1,8 +1,8 @@
-"""Random order: samples revealed in a seeded random order, many at each network call.
+"""Random order: samples are coded in a seeded random order, a group at each network call.
 
-Order-agnostic autoregressive diffusion with Upscale stages and parallel groups
-(arXiv 2110.02037, sections 3 and 3.3): stage by stage, the next two bits of every sample are
-coded group by group, each group given everything before it.
+An order-agnostic autoregressive diffusion model with upscale stages and parallel groups
+(arXiv 2110.02037, sections 3 and 3.3): stage by stage, the next base-4 digit of every sample is
+coded, group by group, conditioned on everything coded before.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ import torch
 from numpy.typing import NDArray
 
 from ...bitstream.coders import Coder
-from ...bitstream.entropy import Ints, LogisticMixture, MixtureDigit
+from ...bitstream.entropy import LOCATION_UNITS, Ints, LogisticMixture, MixtureDigit
 from ...bitstream.noise import words
 from ...models.masked import STAGES, MaskedNet
+from ..image.raster import Samples
 from .groups import GRID
-
-Samples = NDArray[np.uint8]
 
 
 class RandomOrder:
-    """Codes images in random order with a masked network.
+    """Codes images in random order.
 
     Args:
-        network: frozen.
-        seed: of the order.
-        ends: group ends of each stage, in units of 1 / GRID of the samples.
+        network: predicts the distributions of samples; frozen to integers.
+        seed: of the order, 0 to 2^64 - 1.
+        ends: ends of the groups of each stage, in 1/GRID of the samples, see groups.py.
     """
 
     def __init__(self, network: MaskedNet, seed: int, ends: Sequence[Sequence[int]]) -> None:
@@ -38,16 +37,19 @@ class RandomOrder:
     def run(
         self, samples: Samples | None, shape: tuple[int, int, int], coders: Iterator[Coder]
     ) -> Iterator[Samples]:
-        """Encode `samples`, or decode when it is None: the same loop.
+        """Encode samples, or decode them, by the same loop.
 
         Args:
-            samples: (h, w, 3).
+            samples: (h, w, 3) uint8; None to decode.
             shape: (h, w, 3).
-            coders: one for each Upscale stage.
+            coders: one for each stage.
 
         Yields:
-            After each stage the image (h, w, 3) with each sample at the centre of the
-            interval that its known digits leave; after the last, the image itself.
+            After each stage, the image (h, w, 3) uint8 with each sample at the centre of the values
+            that begin with its known digits; after the last, the image itself.
+
+        Raises:
+            CorruptError: data that a coder reads is damaged.
         """
         planar = None if samples is None else np.ascontiguousarray(samples.transpose(2, 0, 1))
         target = None if planar is None else planar.reshape(-1).astype(np.int32)
@@ -68,7 +70,13 @@ class RandomOrder:
         left: int,
         coder: Coder,
     ) -> None:
-        """Code one digit of every sample, adding it to `values` in place."""
+        """Code one digit of every sample.
+
+        Args:
+            values: (n,), smallest values with the digits known so far; updated in place.
+            target: (n,), samples to encode; None to decode.
+            left: digits after this one.
+        """
         size = len(values)
         order = np.argsort(words(self.seed, stage, n=size), kind="stable")
         known = np.zeros(size, bool)
@@ -93,7 +101,11 @@ class RandomOrder:
         left: int,
         chosen: NDArray[np.int64],
     ) -> MixtureDigit:
-        """The distributions of the digits of the `chosen` samples."""
+        """The distributions of the next digits of the samples with the indices `chosen`.
+
+        Args:
+            known: (n,), whether each sample's digit of this stage is known.
+        """
         centre = values + np.where(known, 4**left // 2, 4 ** (left + 1) // 2).astype(np.int32)
         planes = (1, 3, *shape[:2])
         table = self.network(
@@ -104,6 +116,6 @@ class RandomOrder:
         rows = table[0].permute(0, 2, 3, 1).flatten(0, 2)[torch.from_numpy(chosen)]
         logits, locations, scales = np.split(rows.to(torch.int32).numpy(), 3, axis=1)
         mixture = LogisticMixture(
-            np.ascontiguousarray(logits), locations + 16 * centre[chosen, None], scales
+            np.ascontiguousarray(logits), locations + LOCATION_UNITS * centre[chosen, None], scales
         )
         return MixtureDigit(mixture, values[chosen], left)

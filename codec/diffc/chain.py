@@ -1,12 +1,13 @@
-"""The chain of ever cleaner images that diffc sends by reverse channel coding.
+"""The chain of less and less noisy images that diffc sends by reverse channel coding.
 
 Sender and receiver start from the same noise. In each step both know the noisy image z_t and the
-denoiser's estimate of the image, so both know p(z_s | z_t) of a cleaner one; the sender, who knows
-the image, sends a sample of q(z_s | z_t, x). Lossy Compression with Gaussian Diffusion (arXiv
-2206.08889), algorithms 1 and 2.
+denoiser's estimate of the image, and so the distribution p(z_s | z_t) of a less noisy one; the
+sender, who knows the image x, sends a sample of q(z_s | z_t, x). Lossy Compression with Gaussian
+Diffusion (arXiv 2206.08889), algorithms 1 and 2.
 
-The denoiser works in floats. What the entropy coder needs, how many bits each step has and which
-samples they stand for, depends on integers alone: levels, gains, and the model's table of errors.
+The denoiser computes in floats. The entropy coder does not depend on them: the bits of a step, and
+the samples that they stand for, follow from integers: noise levels, gains, and the model's table of
+error variances.
 """
 
 from __future__ import annotations
@@ -32,41 +33,55 @@ from ...models.diffusion import Posterior, posterior
 from ..protocol import Decoding
 
 Estimate = Callable[[Tensor, float], Tensor]
-"""The mean of the image given z (1, 3, h, w) and its log-SNR in nats."""
+"""The mean of the image, (1, 3, h, w), given z of the same shape and its log-SNR in nats."""
 
 LONGEST_STEP = 2 * OCTAVE
-"""A sample then never has more information than the bit of a branch."""
+"""Largest rise of the level in a step, so that no sample has more information than a branch."""
 
 LOWEST = -13 * OCTAVE
+"""Lowest level that a first step leads to, in 1/OCTAVE octave."""
 HIGHEST = 11 * OCTAVE
-"""Range of the noise levels that a chain can end at."""
+"""Highest level that a chain can end at, in 1/OCTAVE octave."""
 
 _NATS = math.log(2) / OCTAVE
+"""A unit of noise levels in nats."""
 GAIN_UNITS = OCTAVE // 4
-"""A gain of one is this much of an octave of variance."""
+"""Units of logarithmic variances in a gain of one: gains are in 1/4 octave of variance."""
 GAIN_REACH = 16
-"""Gains are at most this large, either way."""
+"""Largest magnitude of a gain."""
 _STEP_DIGITS = 3  # 4^3 = LONGEST_STEP
-_TOP = 10 * OCTAVE
-"""Where a rendering has found its image."""
-_STRIDE = 2 * OCTAVE
+_RENDER_LEVEL = 10 * OCTAVE
+"""Level up to which `Chain.picture` removes noise."""
+_RENDER_STEP = 2 * OCTAVE
+"""Rise of the level for a call of the denoiser there, by default."""
 
-# Second counters of shared random numbers, beside those of bitstream/reverse_channel.py.
-_INITIAL, _IMAGINED = 4, 5
+# Second counters of shared random numbers; 0 to 3 are taken by bitstream/reverse_channel.py.
+_CHAIN_NOISE, _RENDER_NOISE = 4, 5
 
 
 def lowest_level(height: int, width: int) -> int:
-    """Where a chain starts: a step from pure noise to it takes some 15 bytes."""
+    """The level that the first step leads to; from pure noise that takes about 15 bytes.
+
+    Args:
+        height, width: of the image, in pixels.
+
+    Returns:
+        LOWEST to -4 octaves, in 1/OCTAVE octave: lower for larger images.
+    """
     return max(LOWEST, min(-4 * OCTAVE, OCTAVE * (6 - (height * width).bit_length())))
 
 
 def quality_level(quality: float) -> int:
-    """The noise level that a chain of a quality ends at: 0.15 octaves a point."""
+    """The noise level at which the chain of a quality ends, in 1/OCTAVE octave.
+
+    Linear from the highest `lowest_level`, -4 octaves, at quality 0 to `HIGHEST`, 11 octaves, at
+    100. On photographs, qualities of 36 to 60 are about 27 to 36 dB (benchmarks/chains.py).
+    """
     return round((0.15 * quality - 4) * OCTAVE)
 
 
 def _bands() -> Int64s:
-    """The band of each class: luminance in four, the other colours in two; (CLASSES,)."""
+    """The band of each class, (CLASSES,): four of luminance, two of the other colours together."""
     colour, u, v = np.indices((3, BLOCK, BLOCK)).reshape(3, CLASSES)
     luminance = np.digitize(u + v, [1, 3, 7])
     return np.where(colour == 0, luminance, 4 + (u + v > 1))
@@ -78,12 +93,12 @@ _BAND_COUNT = int(_BANDS.max()) + 1
 
 @dataclass(frozen=True)
 class Errors:
-    """Variances of the denoiser's errors, as measured when the model was made.
+    """Variances of the denoiser's errors, measured when the model was made, by DCT coefficient.
 
     Attributes:
-        first: noise level of the first row, in 1/OCTAVE.
-        rows: (r, CLASSES) log2 of variances in 1/OCTAVE, of levels an octave apart.
-        prior: (CLASSES,), the same of the images themselves.
+        first: noise level of the first row, in 1/OCTAVE octave.
+        rows: (r, CLASSES) log2 of the variances in 1/OCTAVE octave, at levels an octave apart.
+        prior: (CLASSES,) log2 of the variances of the images themselves, in 1/OCTAVE octave.
     """
 
     first: int
@@ -92,20 +107,28 @@ class Errors:
 
     @classmethod
     def parse(cls, tables: Mapping[str, Any]) -> Errors:
-        """From a model's tables.
+        """The tables `first`, `errors` and `prior` of a model file.
 
         Raises:
-            ValueError, KeyError, TypeError: they are not such tables.
+            KeyError: a table is missing.
+            ValueError, TypeError: a table has the wrong shape or type.
         """
         rows = np.array(tables["errors"], np.int64)
         prior = np.array(tables["prior"], np.int64)
         shaped = rows.ndim == 2 and len(rows) > 1 and rows.shape[1] == CLASSES
         if not shaped or prior.shape != (CLASSES,):
-            raise ValueError(f"errors {rows.shape} and prior {prior.shape}")
+            raise ValueError(
+                f"tables errors {rows.shape} and prior {prior.shape}, "
+                f"supported are (rows, {CLASSES}) and ({CLASSES},)"
+            )
         return cls(int(tables["first"]), rows, prior)
 
     def at(self, level: int | None) -> Int64s:
-        """(CLASSES,) at a level, interpolated; at None, before anything is known, the prior."""
+        """Logarithmic variances (CLASSES,) at a noise level, interpolated between the rows.
+
+        Args:
+            level: in 1/OCTAVE octave; None for the prior, before the first step.
+        """
         if level is None:
             return self.prior
         last = len(self.rows) - 1
@@ -117,25 +140,26 @@ class Errors:
         return interpolated
 
     def density(self, level: int) -> float:
-        """Information that a short step from a level has, for its length, but for a constant."""
+        """Information of a short step from a level per length of the step, up to a constant."""
         return float(np.exp2((self.at(level) + level) / OCTAVE).sum())
 
 
 class Chain:
-    """A noisy image on its way to a clean one, at the sender or the receiver.
+    """A noisy image that becomes less noisy step by step, at the sender or the receiver.
 
     Args:
         estimate: the denoiser.
-        errors: of the denoiser.
-        height, width: multiples of 16.
-        reverse: how samples are sent.
-        seed: of the shared random numbers.
+        errors: variances of the denoiser's errors.
+        height, width: h and w, of the image in pixels, multiples of 16.
+        reverse: sends the samples of a step.
+        seed: of the shared random numbers, 0 to 2^64 - 1.
 
     Attributes:
         errors: as given.
-        z: (1, 3, h, w), the noisy image.
-        level: log2 of its signal-to-noise ratio in 1/OCTAVE; None while it is pure noise.
-        steps: done so far.
+        z: (1, 3, h, w) float32, the noisy image alpha x + sigma e with alpha^2 + sigma^2 = 1.
+        level: noise level of z, log2 of its signal-to-noise ratio in 1/OCTAVE octave; None while z
+            is pure noise.
+        steps: number of steps so far.
     """
 
     def __init__(
@@ -148,7 +172,7 @@ class Chain:
         seed: int,
     ) -> None:
         self._denoise, self.errors, self._reverse, self._seed = estimate, errors, reverse, seed
-        noise = normals(seed, 0, _INITIAL, n=3 * height * width)
+        noise = normals(seed, 0, _CHAIN_NOISE, n=3 * height * width)
         self.z = torch.from_numpy(noise).view(1, 3, height, width)
         self.level: int | None = None
         self.steps = 0
@@ -156,7 +180,7 @@ class Chain:
         self._gains = np.zeros(_BAND_COUNT, np.int32)
 
     def estimate(self) -> Tensor:
-        """E[x | z], (1, 3, h, w); grey while the image is pure noise."""
+        """The denoiser's estimate of E[x | z], (1, 3, h, w); grey while z is pure noise."""
         if self._estimate is None:
             if self.level is None:
                 self._estimate = torch.zeros_like(self.z)
@@ -165,16 +189,28 @@ class Chain:
         return self._estimate
 
     def gains(self, image: Tensor) -> Ints:
-        """How much larger than tabulated the errors are in each band, in 1/GAIN_UNITS octave."""
+        """The ratios of the estimate's errors to the tabulated variances, band by band.
+
+        Args:
+            image: (1, 3, h, w), the clean image.
+
+        Returns:
+            (bands,) int32, log2 of the ratios in 1/4 octave, -GAIN_REACH to GAIN_REACH.
+        """
         table = np.exp2(self.errors.at(self.level) / OCTAVE)
         energy = to_blocks(image - self.estimate())[0].square().mean(1).numpy()
-        found = np.bincount(_BANDS, energy) / np.bincount(_BANDS, table)
-        steps = np.rint(np.log2(np.maximum(found, 1e-9)) * OCTAVE / GAIN_UNITS)
-        gains: Ints = np.clip(steps, -GAIN_REACH, GAIN_REACH).astype(np.int32)
+        ratios = np.bincount(_BANDS, energy) / np.bincount(_BANDS, table)
+        logarithms = np.rint(np.log2(np.maximum(ratios, 1e-9)) * OCTAVE / GAIN_UNITS)
+        gains: Ints = np.clip(logarithms, -GAIN_REACH, GAIN_REACH).astype(np.int32)
         return gains
 
     def plan(self, gains: Ints, level: int) -> Plan:
-        """The plan of a step to a higher level."""
+        """Which samples a step codes, and in which branches.
+
+        Args:
+            gains: (bands,), see `gains`.
+            level: that the step leads to, above the present one, in 1/OCTAVE octave.
+        """
         rise = level if self.level is None else snr_rise(self.level, level)
         return Plan(
             information(self._log_variance(gains, self.level), rise),
@@ -185,10 +221,14 @@ class Chain:
         )
 
     def price(self, gains: Ints, level: int) -> int:
-        """Bits of a step to a higher level, at most, but for the level's own."""
-        given = gains[:, None] + GAIN_REACH
+        """Largest number of bits of a step, except those of the level itself.
+
+        Args:
+            gains, level: see `plan`.
+        """
+        symbols = gains[:, None] + GAIN_REACH
         frequencies = self._gain_frequencies()
-        shares = np.take_along_axis(frequencies, given, 1)[:, 0] / frequencies.sum(1)
+        shares = np.take_along_axis(frequencies, symbols, 1)[:, 0] / frequencies.sum(1)
         header = math.ceil(-float(np.log2(shares).sum()))
         return header + self._reverse.price(self.plan(gains, level))
 
@@ -196,22 +236,28 @@ class Chain:
         return posterior(-math.inf if self.level is None else self.level * _NATS, level * _NATS)
 
     def _log_variance(self, gains: Ints, level: int | None) -> Int64s:
+        """log2 of the variances of the denoiser's errors at a level, in 1/OCTAVE, (CLASSES,)."""
         scaled: Int64s = self.errors.at(level) + gains[_BANDS].astype(np.int64) * GAIN_UNITS
         return scaled
 
     def _variance(self, step: Posterior, gains: Ints, level: int | None) -> NDArray[np.float32]:
-        """Of p in a step from a level: q's and that of the denoiser's errors, (CLASSES,)."""
+        """Variances of p, (CLASSES,), in a step from a level: q's plus that due to the errors."""
         errors = np.exp2(self._log_variance(gains, level) / OCTAVE).astype(np.float32)
         variance: NDArray[np.float32] = step.variance + step.of_x**2 * errors
         return variance
 
     def advance(self, image: Tensor | None, level: int | None, lowest: int, coder: Coder) -> None:
-        """Send or receive one step.
+        """Send or receive one step; `z`, `level` and `steps` change.
 
         Args:
             image: (1, 3, h, w), the clean image; None to receive.
-            level: to go to; None to receive.
-            lowest: level that the first step is counted from.
+            level: that the step leads to, at most LONGEST_STEP above the present one, in 1/OCTAVE
+                octave; None to receive.
+            lowest: level from which the rise of the first step is counted.
+            coder: writes or reads the rise, the gains (bands,) and the samples.
+
+        Raises:
+            CorruptError: the received data is damaged.
         """
         before = lowest if self.level is None else self.level
         rise = None if level is None else np.array([level - before - 1], np.int32)
@@ -224,7 +270,8 @@ class Chain:
         deviation = np.sqrt(variance)[:, None]
         target = None
         if image is not None:
-            shift = to_blocks(image - estimate)[0].numpy() * (step.of_x / deviation)
+            weight = (step.of_x / deviation).astype(np.float32)
+            shift = to_blocks(image - estimate)[0].numpy() * weight
             share = (step.variance / variance).astype(np.float32)
             target = Target(plan.arrange(shift), plan.spread(share))
         sample = plan.restore(self._reverse.code(target, plan, coder)) * deviation
@@ -234,62 +281,72 @@ class Chain:
         self.level, self._gains, self._estimate = level, gains, None
         self.steps += 1
 
-    def _code_gains(self, given: Ints | None, coder: Coder) -> Ints:
-        """Send or receive gains, which change little from step to step."""
-        symbols = None if given is None else given + np.int32(GAIN_REACH)
+    def _code_gains(self, gains: Ints | None, coder: Coder) -> Ints:
+        """Send or receive gains (bands,), which change little from step to step."""
+        symbols = None if gains is None else gains + np.int32(GAIN_REACH)
         model = Categorical(self._gain_frequencies())
-        gains: Ints = coder.code(symbols, model) - np.int32(GAIN_REACH)
-        return gains
+        coded: Ints = coder.code(symbols, model) - np.int32(GAIN_REACH)
+        return coded
 
     def _gain_frequencies(self) -> Frequencies:
+        """Frequencies of the gains of a step given those of the step before, (bands, values)."""
         values = np.arange(-GAIN_REACH, GAIN_REACH + 1)
         distance = np.abs(values - self._gains[:, None])
-        return (1 + (2**12 >> np.minimum(2 * distance, 12))).astype(np.float32)
+        frequencies: Frequencies = 1 + (2**12 >> np.minimum(2 * distance, 12)).astype(np.float32)
+        return frequencies
 
     @torch.inference_mode()
     def picture(self, decoding: Decoding) -> Tensor:
-        """The estimate, or another image that z may come from: (1, 3, h, w).
+        """The image to show: the estimate, or a sample of the images that z may come from.
 
         Args:
-            decoding: see there. `detail` is how far the path of `flow` is followed before the mean
-                is taken, by default all the way. There are fewer than `steps` calls of the denoiser
-                if there are not as many levels; by default there is one in two octaves.
+            decoding: its `render`, and for renderings other than `mmse` its `detail`, only of
+                `flow`: the part of the way to the least noise that is followed before the estimate
+                is taken, by default all of it; and its `steps`: calls of the denoiser, fewer if
+                there are fewer levels, by default one for two octaves.
+
+        Returns:
+            (1, 3, h, w).
         """
         render, detail, steps = decoding.render, decoding.detail, decoding.steps
         if render == "mmse" or self.level is None:
             return self.estimate()
-        top = max(_TOP, self.level)
+        top = max(_RENDER_LEVEL, self.level)
         if render == "flow" and detail is not None:
             top = self.level + round(detail * (top - self.level))
-        count = -(-(top - self.level) // _STRIDE) if steps is None else steps - 1
-        ats = np.unique(np.rint(np.linspace(self.level, top, count + 1)).astype(int)).tolist()
-        levels = [at * _NATS for at in ats]
+        count = -(-(top - self.level) // _RENDER_STEP) if steps is None else steps - 1
+        levels = np.unique(np.rint(np.linspace(self.level, top, count + 1)).astype(int)).tolist()
+        path = [*(level * _NATS for level in levels), math.inf]
 
         def denoise(z: Tensor, logsnr: Tensor) -> Tensor:
             return self._denoise(z, float(logsnr[0]))
 
         def noise(index: int) -> Tensor:
-            """As wide as p is, where q is 1 wide."""
-            noisier, cleaner = ats[index : index + 2]
+            """Noise of the standard deviation of p, in units of that of q."""
+            noisier, cleaner = levels[index : index + 2]
             step = posterior(noisier * _NATS, cleaner * _NATS)
             widths = np.sqrt(self._variance(step, self._gains, noisier) / step.variance)
-            drawn = normals(self._seed, index, _IMAGINED, n=self.z.numel())
+            drawn = normals(self._seed, index, _RENDER_NOISE, n=self.z.numel())
             coefficients = drawn.reshape(CLASSES, -1) * widths[:, None]
             return from_blocks(torch.from_numpy(coefficients)[None], *self.z.shape[2:])
 
         if render == "flow":
-            return samplers.dpm_solver(denoise, self.z, [*levels, math.inf])
-        return samplers.ancestral(denoise, self.z, [*levels, math.inf], noise)
+            return samplers.dpm_solver(denoise, self.z, path)
+        return samplers.ancestral(denoise, self.z, path, noise)
 
     def skip(self, image: Tensor, level: int) -> float:
-        """What `advance` would do with a perfect coder, and what it would cost.
+        """Take a step as an ideal coder would: with a sample of exactly q, which is not sent.
+
+        Args:
+            image: (1, 3, h, w), the clean image.
+            level: see `plan`.
 
         Returns:
-            Bits.
+            Expected information of the step, in bits.
         """
         step = self._posterior(level)
         bits = self.plan(self.gains(image), level).bits / BIT
-        noise = normals(self._seed, self.steps + 1, _INITIAL, n=self.z.numel())
+        noise = normals(self._seed, self.steps + 1, _CHAIN_NOISE, n=self.z.numel())
         mean = step.of_z * self.z + step.of_x * image
         self.z = mean + math.sqrt(step.variance) * torch.from_numpy(noise).view_as(self.z)
         self.level, self._estimate = level, None

@@ -6,18 +6,17 @@ chain ends sets rate and quality; every section in between is a picture of its o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from ...bitstream.container import Contents
 from ...bitstream.header import VARINT, Field, pack, unpack_all
 from ...models import registry
-from ..image.raster import Raster, Samples
-from ..lossy import MODES, LossyOptions, check_mode
+from ...models.card import Card
+from ..lossy import LossyOptions
 from ..model_reference import MODEL_FIELDS, describe_model, record, recorded_model
 from ..options import Doc, Options
-from ..protocol import Decoding, Encoded, Report, Size
+from ..protocol import NetworkCodec
 
 Reverse = Literal["trellis", "pfr"]
 
@@ -66,7 +65,7 @@ class Parameters:
         seed: of the shared random numbers.
     """
 
-    card: registry.Card
+    card: Card
     reverse: Reverse
     states: int
     seed: int
@@ -105,29 +104,13 @@ class Parameters:
         return pack(FIELDS, {**record(self.card), **values})
 
 
-class DiffcCodec:
+class DiffcCodec(NetworkCodec):
     """The codec behind the common protocol (codec/protocol.py)."""
 
     ID: ClassVar[int] = 4
     NAME: ClassVar[str] = "diffc"
     LOSSLESS: ClassVar[bool] = False
     OPTIONS: ClassVar[type[Options]] = Diffc
-
-    def encode(self, raster: Raster, options: Diffc, report: Report, size: Size) -> Encoded | None:
-        from .coding import encode
-
-        if raster.mode not in MODES:
-            return None
-        return encode(raster, options, Parameters.choose(options), report, size)
-
-    def decode(
-        self, contents: Contents, decoding: Decoding, report: Report, *, previews: bool
-    ) -> Iterator[Samples]:
-        from .coding import decode
-
-        check_mode(contents.header, self.NAME)
-        parameters = Parameters.parse(contents.header.parameters, decoding.models)
-        return decode(contents, parameters, decoding, report, previews=previews)
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
         values = unpack_all(FIELDS, parameters, self.NAME)

@@ -14,11 +14,11 @@ from ...bitstream.container import Contents, Section, SectionKind
 from ...bitstream.errors import ModelError
 from ...bitstream.reverse_channel import Pfr, Product, ReverseCoder, Trellis
 from ...models import tiling
-from ...models.registry import Card
+from ...models.card import Card
 from ...models.unet import UNet
 from ..alpha import split_alpha
 from ..image.raster import Raster, Samples
-from ..lossy import rendered
+from ..lossy import MODES, check_mode, rendered
 from ..model_reference import load_network
 from ..pixels import padded
 from ..protocol import Decoding, Encoded, Report, Size
@@ -27,15 +27,11 @@ from .codec import Diffc, Parameters
 from .rate_control import Goal, receive, send
 
 
-def encode(
-    raster: Raster, options: Diffc, parameters: Parameters, report: Report, size: Size
-) -> Encoded:
-    """The sections of an image of an 8-bit layout.
-
-    Raises:
-        OptionError: the file cannot be as small as asked for, or the picture as good.
-        ModelError: the model is made for another codec, or there is no such device.
-    """
+def encode(raster: Raster, options: Diffc, report: Report, size: Size) -> Encoded | None:
+    """See `protocol.Codec.encode`."""
+    if raster.mode not in MODES:
+        return None
+    parameters = Parameters.choose(options)
     height, width = raster.height, raster.width
     colour, alpha = split_alpha(raster)
 
@@ -65,14 +61,11 @@ def encoded(
 
 
 def decode(
-    contents: Contents,
-    parameters: Parameters,
-    decoding: Decoding,
-    report: Report,
-    *,
-    previews: bool,
+    contents: Contents, decoding: Decoding, report: Report, *, previews: bool
 ) -> Iterator[Samples]:
-    """The picture after each whole data section, see `protocol.Codec.decode`."""
+    """See `protocol.Codec.decode`."""
+    check_mode(contents.header, "diffc")
+    parameters = Parameters.parse(contents.header.parameters, decoding.models)
     height, width = contents.header.height, contents.header.width
     received = chain(parameters, height, width, decoding.device)
     payloads = contents.payloads(SectionKind.DATA)

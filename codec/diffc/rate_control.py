@@ -54,7 +54,7 @@ def levels(errors: Errors, first: int, last: int, steps: int) -> list[int]:
     information times its length.
     """
     at = np.arange(first, last + 1)
-    sent = np.cumsum([errors.density(level) for level in at])
+    sent = np.cumsum([errors.density(level) for level in at.tolist()])
     found = [first]
     while found[-1] < last:
         so_far = sent[found[-1] - first]

@@ -21,20 +21,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from io import BytesIO
-from typing import Any, Final
+from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from ...bitstream.errors import CorruptError, UnsupportedImageError
+from ...bitstream.errors import CorruptError, one_line
 from ..image.raster import Mode, Palette, Raster, Samples
 from ..image.read import PixelLimit
 from ..image.write import png_chunk
 
-WEBP_MAX_SIDE: Final = 16383
-WEBP_MAX_PIXELS: Final = 2**25  # larger images take WebP's encoder gigabytes of memory
+WEBP_MAX_SIDE = 16383
+WEBP_MAX_PIXELS = 2**25
+"""Larger images take WebP's encoder gigabytes of memory."""
 
 
 class Effort(IntEnum):
@@ -46,22 +47,24 @@ class Effort(IntEnum):
     THOROUGH = 3
 
 
-# A longer search is not always a better one.
-_WEBP_OPTIONS: Final[Mapping[Effort, Mapping[str, int]]] = {
+_WEBP_OPTIONS: Mapping[Effort, Mapping[str, int]] = {
     Effort.FAST: {"method": 4, "quality": 80},
     Effort.MEDIUM: {"method": 5, "quality": 80},
     Effort.SLOW: {"method": 5, "quality": 100},
     Effort.THOROUGH: {"method": 6, "quality": 100},
 }
+"""Options of Pillow's encoder. A longer search is not always a better one."""
 
-# First byte of a PALETTE8 payload of WebP.
-_AS_INDICES: Final = 0
-_AS_COLOURS: Final = 1
+_AS_INDICES, _AS_COLOURS = b"\0", b"\1"
+"""First byte of a PALETTE8 payload of WebP."""
 
-_PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6
-_PNG_COLOUR: Final[Mapping[int, int]] = {1: _GREY, 2: _GREY_ALPHA, 3: _RGB, 4: _RGB_ALPHA}
-_PACKED: Final = (Mode.BILEVEL, Mode.PALETTE8)
+_PNG_COLOUR: Mapping[int, int] = {1: _GREY, 2: _GREY_ALPHA, 3: _RGB, 4: _RGB_ALPHA}
+"""PNG's colour type by channels."""
+
+_PACKED = (Mode.BILEVEL, Mode.PALETTE8)
+"""Modes that PNG holds as grey of as few bits as do."""
 
 
 def encode_webp(raster: Raster, effort: Effort = Effort.FAST) -> bytes | None:
@@ -73,11 +76,11 @@ def encode_webp(raster: Raster, effort: Effort = Effort.FAST) -> bytes | None:
     grey = _webp(_spread(raster.samples), effort)
     if raster.mode is not Mode.PALETTE8:
         return grey
-    payload = bytes([_AS_INDICES]) + grey
+    payload = _AS_INDICES + grey
     table = Palette.unpack(raster.palette).table()
     used = np.unique(raster.samples)
     if np.array_equal(_indices(table[used], table), used):
-        colours = bytes([_AS_COLOURS]) + _webp(table[raster.samples[:, :, 0]], effort)
+        colours = _AS_COLOURS + _webp(table[raster.samples[:, :, 0]], effort)
         payload = min(payload, colours, key=len)
     return payload
 
@@ -87,20 +90,23 @@ def decode_webp(
 ) -> Samples:
     """Samples of an `encode_webp` payload, shape (height, width, c), uint8.
 
-    `palette`: `Raster.palette`, for PALETTE8. `CorruptError` if the payload is damaged, of another
-    size, or holds what the mode cannot.
+    Args:
+        palette: `Raster.palette`, for PALETTE8.
+
+    Raises:
+        CorruptError: the payload is damaged, of another size, or holds what the mode cannot.
     """
     if mode.dtype != np.uint8:
         raise CorruptError(f"WebP payload in a {mode.name} image, WebP holds 8-bit modes")
     as_colours = False
     if mode is Mode.PALETTE8:
         kind, payload = payload[:1], payload[1:]
-        if kind not in (bytes([_AS_INDICES]), bytes([_AS_COLOURS])):
+        if kind not in (_AS_INDICES, _AS_COLOURS):
             raise CorruptError(f"WebP payload of indices starts with {kind!r}, 0 or 1 expected")
-        as_colours = kind == bytes([_AS_COLOURS])
+        as_colours = kind == _AS_COLOURS
     pixels = _read(payload, "WEBP", ("RGB", "RGBA"), width, height)
     if as_colours:
-        with _corrupt("palette"):
+        with _corrupt_payload("palette"):
             table = Palette.unpack(palette).table()
         return _indices(_match_channels(pixels, table.shape[1]), table)[:, :, np.newaxis]
     pixels = _match_channels(pixels, 4 if mode.has_alpha else 3)
@@ -112,7 +118,7 @@ def decode_webp(
 
 
 def encode_png(raster: Raster) -> bytes:
-    """PNG of the samples, of the smallest of a few ways to filter them."""
+    """PNG of the samples, the smaller of filtered and unfiltered rows for indices and levels."""
     mode = raster.mode
     if mode in _PACKED:
         packed = _unfiltered_png(raster.samples[:, :, 0])
@@ -126,7 +132,8 @@ def encode_png(raster: Raster) -> bytes:
 def decode_png(payload: bytes, mode: Mode, width: int, height: int) -> Samples:
     """Samples of an `encode_png` payload, shape (height, width, c), dtype as the mode says.
 
-    `CorruptError` if the payload is damaged, of another size, or holds what the mode cannot.
+    Raises:
+        CorruptError: the payload is damaged, of another size, or holds what the mode cannot.
     """
     header = _PNG_MAGIC + struct.pack(">I4sII", 13, b"IHDR", width, height)
     depths = (1, 2, 4, 8) if mode in _PACKED else (8 * mode.dtype.itemsize,)
@@ -138,7 +145,7 @@ def decode_png(payload: bytes, mode: Mode, width: int, height: int) -> Samples:
     if colour != _PNG_COLOUR[mode.channels]:
         raise CorruptError(f"PNG payload of colour type {colour} in a {mode.name} image")
     if depth == 16 and mode.channels > 1:
-        with _corrupt("PNG"):
+        with _corrupt_payload("PNG"):
             samples: Samples = np.asarray(imagecodecs.png_decode(payload))
     else:
         samples = _read(payload, "PNG", ("1", "L", "LA", "RGB", "RGBA", "I;16"), width, height)
@@ -186,7 +193,11 @@ def _unfiltered_png(indices: NDArray[np.uint8]) -> bytes:
 
 
 def _indices(pixels: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """First palette entry of every pixel's colour: shape (..., c) to (...)."""
+    """First palette entry of every pixel's colour: shape (..., c) to (...).
+
+    Raises:
+        CorruptError: a colour is not in the palette.
+    """
     known, first = np.unique(_codes(table), return_index=True)
     codes = _codes(pixels)
     at = np.minimum(np.searchsorted(known, codes), len(known) - 1)
@@ -197,6 +208,7 @@ def _indices(pixels: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _codes(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Each pixel's channels as one number: shape (..., c) to (...)."""
     codes = np.zeros(pixels.shape[:-1], np.uint32)
     for channel in range(pixels.shape[-1]):
         codes = (codes << np.uint32(8)) | pixels[..., channel]
@@ -204,24 +216,23 @@ def _codes(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 
 @contextmanager
-def _corrupt(what: str) -> Iterator[None]:
+def _corrupt_payload(kind: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into a `CorruptError` with one line."""
     try:
         yield
-    except UnidentifiedImageError as error:
-        raise CorruptError(f"{what} payload is no {what} image") from error
-    except Exception as error:  # decoders raise whatever they like
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise CorruptError(f"{what} payload does not decode: {reason}") from error
+    except UnidentifiedImageError as error:  # its message holds an address, which varies
+        raise CorruptError(f"{kind} payload is no {kind} image") from error
+    except Exception as error:
+        raise CorruptError(f"{kind} payload does not decode: {one_line(error)}") from error
 
 
 def _read(payload: bytes, kind: str, modes: tuple[str, ...], width: int, height: int) -> Samples:
     """Pixels of a file, shape (height, width, c); the size is checked before they are decoded."""
-    with _corrupt(kind), PixelLimit():
+    with _corrupt_payload(kind), PixelLimit():
         image = Image.open(BytesIO(payload), formats=(kind,))
         if image.size != (width, height) or image.mode not in modes:
-            raise UnsupportedImageError(
-                f"{image.size[0]}x{image.size[1]} {image.mode} found, {width}x{height} expected"
-            )
+            found = f"{image.size[0]}x{image.size[1]} {image.mode}"
+            raise ValueError(f"{found} found, {width}x{height} expected")
         pixels: NDArray[Any] = np.asarray(image)
     return pixels.reshape(height, width, -1)
 
@@ -238,5 +249,5 @@ def _match_channels(pixels: Samples, channels: int) -> Samples:
 
 def _in_range(samples: Samples, mode: Mode) -> Samples:
     if mode is Mode.BILEVEL and int(samples.max()) > 1:
-        raise CorruptError(f"payload of a BILEVEL image holds {int(samples.max())}, 0 and 1 are")
+        raise CorruptError(f"payload of a BILEVEL image holds {int(samples.max())} besides 0 and 1")
     return samples

@@ -7,18 +7,17 @@ gives that to a diffusion model that draws an image which it may have come from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from ...bitstream.container import Contents
 from ...bitstream.header import UINT32, VARINT, Field, pack, unpack_all
 from ...models import registry
-from ..image.raster import Raster, Samples
-from ..lossy import MODES, LossyOptions, check_mode
+from ...models.card import Card
+from ..lossy import LossyOptions
 from ..model_reference import MODEL_FIELDS, describe_model, record, recorded_model
 from ..options import Doc, Options
-from ..protocol import Decoding, Encoded, Report, Size
+from ..protocol import NetworkCodec
 
 FIELDS = (
     *MODEL_FIELDS,
@@ -58,8 +57,8 @@ class Parameters:
         seed: of the score decoder's noise.
     """
 
-    card: registry.Card
-    decoder: registry.Card
+    card: Card
+    decoder: Card
     rate: int
     seed: int
 
@@ -98,29 +97,13 @@ class Parameters:
         return pack(FIELDS, {**models, "rate": self.rate, "seed": self.seed})
 
 
-class HfdCodec:
+class HfdCodec(NetworkCodec):
     """The codec behind the common protocol (codec/protocol.py)."""
 
     ID: ClassVar[int] = 6
     NAME: ClassVar[str] = "hfd"
     LOSSLESS: ClassVar[bool] = False
     OPTIONS: ClassVar[type[Options]] = Hfd
-
-    def encode(self, raster: Raster, options: Hfd, report: Report, size: Size) -> Encoded | None:
-        from .coding import encode
-
-        if raster.mode not in MODES:
-            return None
-        return encode(raster, options, Parameters.choose(options), report, size)
-
-    def decode(
-        self, contents: Contents, decoding: Decoding, report: Report, *, previews: bool
-    ) -> Iterator[Samples]:
-        from .coding import decode
-
-        check_mode(contents.header, self.NAME)
-        parameters = Parameters.parse(contents.header.parameters, decoding.models)
-        return decode(contents, parameters, decoding, report, previews=previews)
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
         values = unpack_all(FIELDS, parameters, self.NAME)

@@ -13,26 +13,22 @@ from ...bitstream.container import Contents, Section, SectionKind
 from ...bitstream.errors import CorruptError, ModelError, OptionError
 from ...bitstream.information import OCTAVE
 from ...models.autoencoder import Autoencoder
-from ...models.registry import Card
+from ...models.card import Card
 from ...models.unet import CHANNELS, Known, UNet
 from ..alpha import split_alpha
 from ..image.raster import Raster, Samples
-from ..lossy import out_of_reach, rendered
+from ..lossy import MODES, check_mode, out_of_reach, rendered
 from ..model_reference import load_network
 from ..protocol import Decoding, Encoded, Report, Size
 from .codec import Hfd, Parameters
 from .stages import Drawer, Picture, received
 
 
-def encode(
-    raster: Raster, options: Hfd, parameters: Parameters, report: Report, size: Size
-) -> Encoded:
-    """The sections of an image of an 8-bit layout.
-
-    Raises:
-        OptionError: the file cannot be as small as asked for, or the picture as good.
-        ModelError: a model is made for another purpose, or there is no such device.
-    """
+def encode(raster: Raster, options: Hfd, report: Report, size: Size) -> Encoded | None:
+    """See `protocol.Codec.encode`."""
+    if raster.mode not in MODES:
+        return None
+    parameters = Parameters.choose(options)
     drawer(parameters.decoder, parameters.seed)  # a file names a decoder that works
     network = load_network(parameters.card, Autoencoder, options.device)
     colour, alpha = split_alpha(raster)
@@ -52,15 +48,12 @@ def encode(
 
 
 def decode(
-    contents: Contents,
-    parameters: Parameters,
-    decoding: Decoding,
-    report: Report,
-    *,
-    previews: bool,
+    contents: Contents, decoding: Decoding, report: Report, *, previews: bool
 ) -> Iterator[Samples]:
-    """The picture after each whole data section, see `protocol.Codec.decode`."""
+    """See `protocol.Codec.decode`."""
     header = contents.header
+    check_mode(header, "hfd")
+    parameters = Parameters.parse(header.parameters, decoding.models)
     network = load_network(parameters.card, Autoencoder, decoding.device)
     if parameters.rate > network.last_rate:
         raise CorruptError(

@@ -1,9 +1,10 @@
-"""Latents of an autoencoder as sections of symbols, and back: one loop.
+"""Entropy coding of the latents of an autoencoder, with a hyperprior of means and scales.
 
-Hyper-latents come first. From them both sides know, in integers, where each latent probably is and
-how far off that is (models/autoencoder.py); then come the latents, a few channels at a time, those
-that are expected to hold most first, in passes whose latents say more of those of the next
-(models/latents.py). One that has not come is taken to be where the hyper-latents say.
+As in arXiv 1802.01436 and 1809.02736, the hyper-latents are coded first, and from them a network in
+exact integers (models/autoencoder.py) predicts the mean and the standard deviation of each latent.
+The latents follow, a few channels to a section, those of the largest expected energy first; within
+a section in passes, each conditioned on the ones before it (models/latents.py). Latents of sections
+that are missing are taken to be at their predicted means.
 """
 
 from __future__ import annotations
@@ -31,27 +32,30 @@ from ...models.tiling import on_its_device
 Int64s = NDArray[np.int64]
 
 SECTIONS = 4
+"""Data sections of a file: hyper-latents, and three of latents."""
 _SHARES = (1 / 16, 1 / 4, 1)
-"""Of the channels that have come after each section of latents."""
+"""Share of the channels that is known after each section of latents."""
 _HYPER_DIGITS = 4
+"""Base-4 digits of a hyper-latent."""
 NEARBY_UNITS = 64
+"""Weights of known latents are in 1/64."""
 NEARBY_MAX = 2 * NEARBY_UNITS
-"""Largest magnitude of the weights of known latents."""
+"""Largest magnitude of these weights, in 1/NEARBY_UNITS."""
 
 
 class Hyperprior:
-    """Codes the latents of one image (1, c, h, w) at a rate; h and w are multiples of 4.
+    """Codes the latents of one image.
 
     Args:
         network: frozen.
-        rate: 0 to `network.last_rate`.
+        rate: 0 to `network.last_rate`, in 1/RATE_UNITS of the trained rates.
     """
 
     def __init__(self, network: Autoencoder, rate: int) -> None:
         self._network = network
         self._rate = torch.tensor([float(rate)])
         self._gain, self._worth = network.gain(self._rate), network.worth(self._rate)[0]
-        # Of halves, so that they are the same whole numbers on every machine.
+        # The parameters are float16, so these integers are the same on every machine.
         self._log_gain = _at(_whole(network.gains, DEVIATION_UNITS), rate)
         self._prior_scale = _at(_whole(network.prior_scale, DEVIATION_UNITS), rate)
         self._prior_mean = _whole(network.prior_mean, LOCATION_UNITS)
@@ -63,14 +67,19 @@ class Hyperprior:
     def run(
         self, latents: Tensor | None, height: int, width: int, coders: Iterator[Coder]
     ) -> Iterator[Tensor]:
-        """Send or receive latents.
+        """Encode latents, or decode them, by the same loop.
 
         Args:
-            latents: (1, c, height, width), as `Analysis` makes them; None to receive.
+            latents: (1, c, height, width) float32, the output of `Analysis`; None to decode.
+            height, width: of the latents, multiples of 4.
             coders: one for each section.
 
         Yields:
-            Latents for `Synthesis`, as far as they are known after each section.
+            After each section, the latents (1, c, height, width) float32 as far as they are known,
+            for `Synthesis`.
+
+        Raises:
+            CorruptError: data that a coder reads is damaged.
         """
         scaled = None if latents is None else latents * self._gain
         hyper = self._hyper(scaled, height, width, next(coders))
@@ -90,60 +99,66 @@ class Hyperprior:
     def _latents(
         self, off: Tensor | None, scales: Int64s, channels: Int64s, coder: Coder
     ) -> Tensor:
-        """Some channels' distances from what the hyper-latents say, in levels, sent or received.
+        """Code the latents of some channels.
 
         Args:
-            off: (c, h, w); None to receive.
-            scales: (c, h, w), log2 of the deviations, in 1/DEVIATION_UNITS.
-            channels: (c,), their numbers.
+            off: (c, h, w) differences from the means that the hyper-latents predict, in levels;
+                None to decode.
+            scales: (c, h, w), log2 of the predicted standard deviations in levels, in
+                1/DEVIATION_UNITS octave.
+            channels: (c,), numbers of the channels.
+
+        Returns:
+            The differences (c, h, w) as coded.
         """
         nearby = torch.from_numpy(self._nearby[:, channels]).double()
         surer = self._surer[:, channels, None, None]
         known = torch.zeros((1, *scales.shape), dtype=torch.float64)
         for part in PASSES if len(channels) else ():
             mean = torch.floor(part.expected(known, nearby) / NEARBY_UNITS + 0.5)
-            laws = part.of(scales) - (0 if part.law is None else surer[part.law])
-            kinds, which = np.unique(laws.clip(DEVIATION_LOW, DEVIATION_HIGH), return_inverse=True)
+            narrowed = part.of(scales) - (0 if part.law is None else surer[part.law])
+            narrowed = narrowed.clip(DEVIATION_LOW, DEVIATION_HIGH)
+            kinds, which = np.unique(narrowed, return_inverse=True)
             symbols = None
             if off is not None:
                 distance = part.of(off) - (mean[0] / LOCATION_UNITS).float()
-                deviation = torch.from_numpy(np.exp2(kinds / DEVIATION_UNITS)[which]).float()
-                law = deviation.view_as(distance)
-                symbols = chosen(distance, law, self._worth[channels]).flatten().numpy()
+                deviations = torch.from_numpy(np.exp2(kinds / DEVIATION_UNITS)[which]).float()
+                deviations = deviations.view_as(distance)
+                symbols = chosen(distance, deviations, self._worth[channels]).flatten().numpy()
             coded = _code(symbols, np.zeros_like(kinds), kinds, DIGITS, which.reshape(-1), coder)
             whole = torch.from_numpy(coded).view_as(mean)
             part.of(known).copy_(mean + LOCATION_UNITS * whole)
         return (known[0] / LOCATION_UNITS).float()
 
     def _hyper(self, scaled: Tensor | None, height: int, width: int, coder: Coder) -> Tensor:
-        """Hyper-latents (1, c, height / 4, width / 4), sent or received."""
+        """Code the hyper-latents, (1, c, height / 4, width / 4)."""
         shape = height // HYPER_LATENTS, width // HYPER_LATENTS
         symbols = None
         if scaled is not None:
-            found = on_its_device(self._network.hyper_analysis)(scaled)
-            symbols = self._network.whole(found, self._rate).flatten().numpy()
+            analysed = on_its_device(self._network.hyper_analysis)(scaled)
+            symbols = self._network.whole(analysed, self._rate).flatten().numpy()
         count = len(self._prior_mean)
         which = np.repeat(np.arange(count), shape[0] * shape[1])
-        law = self._prior_mean, self._prior_scale, _HYPER_DIGITS
-        values = _code(symbols, *law, which, coder)
+        values = _code(symbols, self._prior_mean, self._prior_scale, _HYPER_DIGITS, which, coder)
         hyper = torch.from_numpy(values).view(1, count, *shape).float()
         return hyper.contiguous(memory_format=torch.channels_last)
 
 
 def _whole(values: Tensor, units: int) -> Int64s:
+    """Values in 1/units, rounded to nearest."""
     whole: Int64s = torch.floor(values.detach() * units + 0.5).numpy().astype(np.int64)
     return whole
 
 
 def _order(scales: Int64s) -> Int64s:
-    """Channels (c,) from the largest expected energy to the smallest, of scales (c, n)."""
+    """Channels (c,) from the largest expected energy to the smallest, given scales (c, n)."""
     energies = np.int64(1) << ((scales - DEVIATION_LOW) * 2 // DEVIATION_UNITS)
     order: Int64s = np.argsort(-energies.sum(1), kind="stable")
     return order
 
 
 def _at(rows: Int64s, rate: int) -> Int64s:
-    """Rows (r, c) interpolated at a rate: (c,)."""
+    """The values (c,) at a rate, interpolated between the rows (r, c) of the trained rates."""
     low = min(rate // RATE_UNITS, len(rows) - 2)
     between = rate - low * RATE_UNITS
     interpolated: Int64s = rows[low] + (rows[low + 1] - rows[low]) * between // RATE_UNITS
@@ -158,19 +173,22 @@ def _code(
     which: Int64s,
     coder: Coder,
 ) -> NDArray[np.float32]:
-    """Whole numbers, sent or received.
+    """Code whole numbers that have one of k normal distributions.
 
     Args:
-        values: (n,), below 4^digits / 2 in magnitude; None to receive.
-        means: (k,), of normal laws, in 1/LOCATION_UNITS.
-        scales: (k,), log2 of their deviations in 1/DEVIATION_UNITS.
+        values: (n,), below 4^digits / 2 in magnitude; None to decode.
+        means: (k,), of the distributions, in 1/LOCATION_UNITS.
+        scales: (k,), log2 of their standard deviations, in 1/DEVIATION_UNITS octave.
         digits: base-4 digits of a symbol.
-        which: (n,), the law of each number.
+        which: (n,), index of each number's distribution.
+
+    Returns:
+        The numbers, (n,) float32.
     """
     middle = np.int32(4**digits // 2)
-    places = (means + int(middle) * LOCATION_UNITS).astype(np.int32)
-    law = GaussianMixture.single(places, scales.astype(np.int32), digits)
+    locations = (means + int(middle) * LOCATION_UNITS).astype(np.int32)
+    mixture = GaussianMixture.single(locations, scales.astype(np.int32), digits)
     symbols = None if values is None else values.astype(np.int32) + middle
-    coded = coder.code(symbols, Repeated(law, which.astype(np.int32)))
+    coded = coder.code(symbols, Repeated(mixture, which.astype(np.int32)))
     received: NDArray[np.float32] = (coded - middle).astype(np.float32)
     return received

@@ -1,4 +1,4 @@
-"""What hfd does with its networks: code a picture's latents, and draw pictures from them."""
+"""The two stages of hfd: an image to latents and back, and drawing from the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from ...models.autoencoder import LATENT_PIXELS, MULTIPLE, Autoencoder, known_le
 from ...models.diffusion import noisy
 from ...models.tiling import SIDE, by_tiles, estimate, on_its_device
 from ...models.unet import SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, Known, UNet
-from ..pixels import Samples, image_of, padded, psnr
+from ..image.raster import Samples
+from ..pixels import image_of, padded, psnr
 from ..protocol import Decoding
 from .hyperprior import SECTIONS, Hyperprior
 
@@ -35,11 +36,11 @@ Chosen on crops of photographs: at 0.1 to 0.4 bits per pixel the Frechet distanc
 
 
 class Picture:
-    """A picture to be coded, and its latents.
+    """An image to be coded, and its latents.
 
     Args:
-        network: frozen.
-        samples: (h, w, 1 or 3).
+        network: the autoencoder, frozen.
+        samples: (h, w, 1 or 3), uint8.
     """
 
     @torch.inference_mode()
@@ -56,7 +57,7 @@ class Picture:
         )
 
     def code(self, rate: int) -> list[bytes]:
-        """The data sections at a rate."""
+        """The data sections at a rate, in 1/RATE_UNITS of the trained rates."""
         encoders = [Encoder() for _ in range(SECTIONS)]
         height, width = self._latents.shape[2:]
         run = Hyperprior(self._network, rate).run(self._latents, height, width, iter(encoders))
@@ -64,7 +65,7 @@ class Picture:
         return [encoder.finish() for encoder in encoders]
 
     def psnr(self, rate: int) -> float:
-        """Of the mmse picture at a rate, in dB."""
+        """PSNR in dB of the mmse picture at a rate."""
         height, width = self._latents.shape[2:]
         run = Hyperprior(self._network, rate).run(self._latents, height, width, repeat(Tally()))
         return psnr(self._samples, _synthesis(self._network, deque(run, maxlen=1)[0]))
@@ -73,7 +74,13 @@ class Picture:
 def received(
     network: Autoencoder, rate: int, payloads: Sequence[bytes], height: int, width: int
 ) -> Iterator[Callable[[], Known]]:
-    """After each data section, what makes its picture: an image of at least (1, 3, height, width).
+    """For each data section, a function that synthesises its picture, (1, 3, h, w).
+
+    Args:
+        network: the autoencoder, frozen.
+        rate: in 1/RATE_UNITS of the trained rates.
+        payloads: of the data sections.
+        height, width: of the image; the picture is as large or larger.
 
     Raises:
         CorruptError: there are more sections than a file has.
@@ -103,12 +110,12 @@ def _synthesis(network: Autoencoder, latents: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Drawer:
-    """Draws images that the first stage's may have come from.
+    """Draws images that may have been coded to what the first stage gives.
 
     Attributes:
         network: the score decoder.
-        levels: log-SNRs in nats at which it is called, of one that was made for few calls: then
-            a step goes to where it is told to end. None: any.
+        levels: log-SNRs in nats at which a distilled decoder is evaluated, each step ending at the
+            next; None: any levels.
         seed: of the noise.
     """
 
@@ -118,14 +125,15 @@ class Drawer:
 
     @torch.inference_mode()
     def draw(self, known: Known, decoding: Decoding) -> Tensor:
-        """An image on the line from the first stage's to one that it may have come from.
+        """An image (1, 3, h, w) between the first stage's and one drawn by the score decoder.
 
-        If the first has the least squared error and the other is as likely as the original, such
-        lines are the best trade of the one for the other (arXiv 2107.02555).
+        Where the first has the least squared error and the second the distribution of originals,
+        points on the line between them trade the two optimally (arXiv 2107.02555).
 
         Args:
-            known: the first stage's, (1, 3, h, w).
-            decoding: see `noisepress.decode`.
+            known: the first stage's image.
+            decoding: its `detail` is the share of the drawn image, its `steps` the network
+                evaluations.
         """
         image = known.image
         detail = DETAIL if decoding.detail is None else decoding.detail

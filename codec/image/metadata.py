@@ -14,8 +14,13 @@ _NAMES = {
     SectionKind.EXIF: "exif",
     SectionKind.XMP: "xmp",
 }
+"""Attributes of a raster by the section that keeps them."""
+
 _STORED, _DEFLATED = b"\0", b"\1"
+"""First byte of a section: how the rest is packed."""
+
 _LIMIT = 2**26
+"""Bytes that a section may inflate to."""
 
 
 def pack_metadata(raster: Raster) -> list[Section]:

@@ -6,20 +6,20 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from ...bitstream.errors import UnsupportedImageError
+from ...bitstream.errors import UnsupportedImageError, one_line
 
 if TYPE_CHECKING:
     import torch
 
-Samples: TypeAlias = NDArray[Any]  # uint8 or uint16, shape (h, w, c)
+Samples: TypeAlias = NDArray[Any]
+"""uint8 or uint16, shape (h, w, c)."""
 
-
-MAX_PIXELS: Final = 1 << 30
+MAX_PIXELS = 2**30
 
 
 class Mode(IntEnum):
@@ -70,49 +70,49 @@ class _Layout:
     pillow: str | None
 
 
-U8: Final = np.dtype(np.uint8)
-
-
-U16: Final = np.dtype(np.uint16)
-
-
-_LAYOUTS: Final[Mapping[Mode, _Layout]] = {
-    Mode.BILEVEL: _Layout(1, U8, False, "1"),
-    Mode.L8: _Layout(1, U8, False, "L"),
-    Mode.LA8: _Layout(2, U8, True, "LA"),
-    Mode.RGB8: _Layout(3, U8, False, "RGB"),
-    Mode.RGBA8: _Layout(4, U8, True, "RGBA"),
-    Mode.PALETTE8: _Layout(1, U8, False, "P"),
-    Mode.L16: _Layout(1, U16, False, "I;16"),
-    Mode.RGB16: _Layout(3, U16, False, None),
-    Mode.LA16: _Layout(2, U16, True, None),
-    Mode.RGBA16: _Layout(4, U16, True, None),
+_U8, _U16 = np.dtype(np.uint8), np.dtype(np.uint16)
+_LAYOUTS: Mapping[Mode, _Layout] = {
+    Mode.BILEVEL: _Layout(1, _U8, False, "1"),
+    Mode.L8: _Layout(1, _U8, False, "L"),
+    Mode.LA8: _Layout(2, _U8, True, "LA"),
+    Mode.RGB8: _Layout(3, _U8, False, "RGB"),
+    Mode.RGBA8: _Layout(4, _U8, True, "RGBA"),
+    Mode.PALETTE8: _Layout(1, _U8, False, "P"),
+    Mode.L16: _Layout(1, _U16, False, "I;16"),
+    Mode.RGB16: _Layout(3, _U16, False, None),
+    Mode.LA16: _Layout(2, _U16, True, None),
+    Mode.RGBA16: _Layout(4, _U16, True, None),
 }
 
-
-# Modes by bytes a sample and channels, for arrays, tensors and 16-bit files.
-BY_SHAPE: Final[Mapping[tuple[int, int], Mode]] = {
-    (mode.dtype.itemsize, mode.channels): mode
-    for mode in Mode
-    if mode not in (Mode.BILEVEL, Mode.PALETTE8)
-}
-
-BY_PILLOW: Final[Mapping[str, Mode]] = {
+PILLOW_MODES: Mapping[str, Mode] = {
     **{mode.pillow: mode for mode in Mode if mode.pillow},
     "I;16B": Mode.L16,
     "I;16L": Mode.L16,
     "I;16N": Mode.L16,
-    "I": Mode.L16,  # 16-bit PGM; everything else of this mode is refused
+    "I": Mode.L16,
 }
+"""Modes by Pillow's names. `I` may hold 32 bits: it is L16 only where the samples fit."""
+
+_SHAPES: Mapping[tuple[np.dtype[Any], int], Mode] = {
+    (mode.dtype, mode.channels): mode for mode in Mode if mode not in (Mode.BILEVEL, Mode.PALETTE8)
+}
+
+
+def mode_of(samples: Samples) -> Mode:
+    """The mode of samples (h, w, 1 to 4) that mean shades: neither two levels nor indices."""
+    return _SHAPES[samples.dtype, samples.shape[2]]
 
 
 @dataclass(frozen=True)
 class Palette:
     """Up to 256 colours, the first of which may be translucent.
 
-    `colours`: uint8, shape (n, 3), 1 <= n <= 256. `alpha`: up to n bytes, the opacity of the first
-    entries; the others are opaque, and the last byte is not 255 (so equal pictures have equal
-    bytes). A palette of RGBA entries and one with a transparent index both come to this form.
+    A palette of RGBA entries and one with a transparent index both come to this form.
+
+    Attributes:
+        colours: uint8, shape (n, 3), 1 <= n <= 256.
+        alpha: up to n bytes, the opacity of the first entries; the others are opaque. The last
+            byte is not 255, so that equal palettes have equal bytes.
     """
 
     colours: NDArray[np.uint8]
@@ -124,7 +124,11 @@ class Palette:
 
     @classmethod
     def unpack(cls, data: bytes) -> Palette:
-        """Inverse of `pack`. `UnsupportedImageError` if the bytes are not a palette."""
+        """Inverse of `pack`.
+
+        Raises:
+            UnsupportedImageError: the bytes are not a palette.
+        """
         n = data[0] + 1 if data else 1
         colours, alpha = data[1 : 1 + 3 * n], data[1 + 3 * n :]
         if len(colours) != 3 * n or len(alpha) > n or alpha.endswith(b"\xff"):
@@ -143,13 +147,19 @@ class Palette:
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """An image as integers, with what must come back beside them.
+    """An image as integers, with what must come back beside them; equal if all of it is.
 
-    `samples`: shape (h, w, c), uint8 or uint16 as `mode` says, values over the whole range of the
-    dtype (0 and 1 for BILEVEL; indices into the palette for PALETTE8). `palette`: `Palette.pack`'s
-    bytes for PALETTE8, else empty. `icc`, `exif` (the TIFF structure, without JPEG's "Exif" mark)
-    and `xmp`: as found, empty when absent. `UnsupportedImageError` if these do not agree. Two
-    rasters are equal if all of this is.
+    Attributes:
+        samples: shape (h, w, c), uint8 or uint16 as `mode` has it, over the whole range of the
+            dtype (0 and 1 for BILEVEL; indices into the palette for PALETTE8).
+        mode: sample layout.
+        palette: bytes of `Palette.pack` for PALETTE8, else empty.
+        icc: colour profile as found, empty when absent.
+        exif: the TIFF structure without JPEG's "Exif" mark, empty when absent.
+        xmp: as found, empty when absent.
+
+    Raises:
+        UnsupportedImageError: samples, mode and palette do not agree.
     """
 
     samples: Samples
@@ -180,13 +190,13 @@ class Raster:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Raster):
             return NotImplemented
-        beside = (self.icc, self.exif, self.xmp) == (other.icc, other.exif, other.xmp)
-        return beside and self.shows(other)
+        metadata = (self.icc, self.exif, self.xmp) == (other.icc, other.exif, other.xmp)
+        return metadata and self.shows(other)
 
     __hash__ = None  # type: ignore[assignment]
 
     def shows(self, other: Raster) -> bool:
-        """True if both are the same picture in the same layout, whatever comes beside it."""
+        """True if both are the same picture in the same layout, whatever the metadata."""
         same = (self.mode, self.palette) == (other.mode, other.palette)
         return same and np.array_equal(self.samples, other.samples)
 
@@ -202,7 +212,7 @@ class Raster:
 
     @property
     def check(self) -> int:
-        """CRC-32 of the samples, row by row, channels interleaved, 16-bit ones little-endian."""
+        """The `checksum` of the samples."""
         return checksum(self.samples)
 
 
@@ -213,46 +223,86 @@ def checksum(samples: Samples) -> int:
 
 
 def check_size(width: int, height: int) -> None:
+    """Check the sides of an image, in pixels.
+
+    Raises:
+        UnsupportedImageError: a side is zero, or there are more than `MAX_PIXELS` pixels.
+    """
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
         raise UnsupportedImageError(
             f"image of {width}x{height} pixels, 1 to {MAX_PIXELS} pixels are supported"
         )
 
 
-def from_array(array: NDArray[Any]) -> Raster:
-    """Shape (h, w) or (h, w, 1..4), bool (one channel only), uint8 or uint16, channels last.
+def from_array(image: object) -> Raster:
+    """The raster of an array, or of anything that numpy takes for one, channels last.
 
-    2 channels are grey and opacity, 4 are RGB and opacity. `UnsupportedImageError` for the rest.
+    Args:
+        image: shape (h, w) or (h, w, 1..4), uint8 or uint16, or bool with one channel; any strides
+            and byte order. 2 channels are grey and opacity, 4 are RGB and opacity.
+
+    Raises:
+        UnsupportedImageError: the array is another one, has masked samples, or cannot be made.
     """
     kinds = "bool, uint8 and uint16 of shape (h, w) or (h, w, 1..4) are supported"
-    samples = array[:, :, np.newaxis] if array.ndim == 2 else array
-    is_bool = samples.dtype == np.bool_
-    if not is_bool and not (samples.dtype.kind == "u" and samples.dtype.itemsize <= 2):
+    try:
+        array = np.asarray(image)
+    except Exception as error:  # the object's own conversion may raise anything
+        name = type(image).__name__
+        raise UnsupportedImageError(f"cannot make an array of {name}: {one_line(error)}") from error
+    if isinstance(image, np.ma.MaskedArray) and np.any(image.mask):
+        raise UnsupportedImageError("array with masked samples: fill them first")
+    is_bool = array.dtype == np.bool_
+    if not is_bool and not (array.dtype.kind == "u" and array.dtype.itemsize <= 2):
         raise UnsupportedImageError(f"array of dtype {array.dtype}: {kinds}")
+    samples = array[:, :, np.newaxis] if array.ndim == 2 else array
     if samples.ndim != 3 or not 1 <= samples.shape[2] <= (1 if is_bool else 4):
-        raise UnsupportedImageError(f"{array.dtype} array of shape {array.shape}: {kinds}")
-    mode = Mode.BILEVEL if is_bool else BY_SHAPE[samples.dtype.itemsize, samples.shape[2]]
-    return Raster(np.ascontiguousarray(samples, dtype=mode.dtype), mode)
+        hint = "; the bytes of a file are array.tobytes()" if array.ndim == 1 else ""
+        raise UnsupportedImageError(f"{array.dtype} array of shape {array.shape}: {kinds}{hint}")
+    check_size(samples.shape[1], samples.shape[0])
+    samples = plain_copy(samples, _U16 if samples.dtype.itemsize == 2 else _U8)
+    return Raster(samples, Mode.BILEVEL if is_bool else mode_of(samples))
 
 
 def from_tensor(tensor: torch.Tensor) -> Raster:
-    """Torch tensor, channels first: (h, w) or (1..4, h, w), bool, uint8 or uint16, any device."""
+    """The raster of a torch tensor, channels first.
+
+    Args:
+        tensor: shape (h, w) or (1..4, h, w), bool, uint8 or uint16, any device and strides.
+
+    Raises:
+        UnsupportedImageError: the tensor is another one, or holds no plain samples: it is sparse,
+            nested, without data and so on.
+    """
     kinds = "bool, uint8 and uint16 of shape (h, w) or (1..4, h, w) are supported"
     if str(tensor.dtype) not in ("torch.bool", "torch.uint8", "torch.uint16"):
         raise UnsupportedImageError(f"tensor of dtype {tensor.dtype}: {kinds}")
-    if tensor.ndim not in (2, 3) or (tensor.ndim == 3 and not 1 <= tensor.shape[0] <= 4):
-        raise UnsupportedImageError(f"tensor of shape {tuple(tensor.shape)}: {kinds}")
-    array = tensor.detach().cpu().numpy()
+    try:
+        array = tensor.detach().cpu().numpy()
+    except Exception as error:  # torch raises RuntimeError, TypeError, NotImplementedError, ...
+        raise UnsupportedImageError(
+            f"{tensor.layout} tensor on {tensor.device} has no samples at hand: {one_line(error)}"
+        ) from error
+    if array.ndim not in (2, 3) or (array.ndim == 3 and not 1 <= array.shape[0] <= 4):
+        raise UnsupportedImageError(f"tensor of shape {array.shape}: {kinds}")
     return from_array(np.moveaxis(array, 0, -1) if array.ndim == 3 else array)
 
 
 def to_array(raster: Raster) -> NDArray[Any]:
-    """Pixels: (h, w) for one channel, else (h, w, c); bool for BILEVEL, uint8 or uint16 otherwise.
+    """The pixels: (h, w) for one channel, else (h, w, c); bool, uint8 or uint16.
 
-    Indices come back as the palette's colours, 3 channels, or 4 when any entry is translucent.
+    BILEVEL comes back as bool, indices as the palette's colours: 3 channels, or 4 if any entry is
+    translucent. Always an array of its own: writeable, in C order, sharing no memory.
     """
+    pixels = raster.samples[:, :, 0] if raster.mode.channels == 1 else raster.samples
     if raster.mode is Mode.PALETTE8:
-        pixels: NDArray[np.uint8] = Palette.unpack(raster.palette).table()[raster.samples[:, :, 0]]
-        return pixels
-    samples = raster.samples[:, :, 0] if raster.mode.channels == 1 else raster.samples
-    return samples.astype(np.bool_) if raster.mode is Mode.BILEVEL else samples
+        pixels = Palette.unpack(raster.palette).table()[pixels]
+    return plain_copy(pixels, np.bool_ if raster.mode is Mode.BILEVEL else raster.mode.dtype)
+
+
+def plain_copy(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """A copy that is writeable and in C order.
+
+    `numpy.ascontiguousarray` hands on the negative strides of one row, which torch does not take.
+    """
+    return np.array(array, dtype, order="C")

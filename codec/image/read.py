@@ -15,110 +15,99 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import imagecodecs
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
-from ...bitstream.errors import NoisepressError, UnsupportedImageError
+from ...bitstream.errors import NoisepressError, UnsupportedImageError, one_line
+from ..sources import FileSource, file_bytes
+from . import tiff
 from .raster import (
-    BY_PILLOW,
-    BY_SHAPE,
     MAX_PIXELS,
-    U16,
+    PILLOW_MODES,
     Mode,
     Palette,
     Raster,
     Samples,
     check_size,
-    from_array,
-    from_tensor,
+    mode_of,
+    plain_copy,
 )
-from .tiff import check_tiff, inspect_tiff, is_deep
 
-_PILLOW_MODES: Final = "1, L, LA, RGB, RGBA, P and 16-bit I;16"
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "JPEG2000", "AVIF", "QOI")
+"""Formats whose 8-bit samples are what the file holds, or that are inspected below."""
+
+_PILLOW_MODES = "1, L, LA, RGB, RGBA, P and 16-bit I;16"
+
+_REDUCED = ("LA", "RGB", "RGBA")
+"""Pillow's modes that have 8 bits even where the file has 16."""
 
 
-def as_raster(image: object) -> Raster:
-    """Any image that the library takes: a Raster, path, file bytes, array, tensor, Pillow image.
+def open_image(source: FileSource) -> Raster:
+    """The image in a file, exactly.
 
-    `UnsupportedImageError` for everything else; `OSError` if a path cannot be read.
+    PNG, JPEG, WebP, GIF, BMP, PPM/PGM/PBM, TIFF, JPEG 2000, AVIF and QOI; 8-bit samples are those
+    that Pillow decodes, 16-bit ones are read whole.
+
+    Args:
+        source: a path, the bytes of a file, or a binary file.
+
+    Raises:
+        UnsupportedImageError: the file is damaged, or the image would not be kept exactly.
+        OSError: the path or file cannot be read.
     """
-    if isinstance(image, Raster):
-        return image
-    if isinstance(image, (str, Path)):
-        return open_image(Path(image))
-    if isinstance(image, (bytes, bytearray, memoryview)):
-        return open_image(bytes(image))
-    if isinstance(image, np.ndarray):
-        return from_array(image)
-    if isinstance(image, Image.Image):
-        return from_pillow(image)
-    if type(image).__module__.startswith("torch"):  # torch is not imported for those without it
-        tensor: Any = image
-        return from_tensor(tensor)
-    raise UnsupportedImageError(
-        f"{type(image).__name__} is not an image: give a path, file bytes, a numpy array, "
-        "a torch tensor or a Pillow image"
-    )
+    data = file_bytes(source, UnsupportedImageError)
+    if data is None:
+        raise UnsupportedImageError(
+            f"{type(source).__name__} is not an image file: give a path, bytes or a binary file"
+        )
+    with library_errors("read"), PixelLimit():
+        image = Image.open(BytesIO(data), formats=_FORMATS)
+        check_size(*image.size)
+        _refuse_frames(image)
+        deep = _deep_samples(image, data)
+        image.load()
+        if deep is None:
+            return _convert(image)
+        samples = plain_copy(deep, np.uint16)
+        return Raster(samples, mode_of(samples), **_metadata(image.info))
 
 
 def from_pillow(image: Image.Image) -> Raster:
-    """Single-frame Pillow image of mode 1, L, LA, RGB, RGBA, P or I;16 (I if from a 16-bit PGM).
+    """A single-frame Pillow image of mode 1, L, LA, RGB, RGBA, P or I;16 (I if of a 16-bit PGM).
 
     A colour key ("transparency" of an image without alpha) becomes an alpha channel of 0 and full
-    opacity, which is the same picture. `UnsupportedImageError` for other modes, animations, and
-    files that Pillow is about to read with fewer bits than they have. Once it has done so only a
-    TIFF still shows it: `open_image` is the safe way to read a file.
+    opacity, which is the same picture.
+
+    Raises:
+        UnsupportedImageError: another mode, an animation, or a file that Pillow is about to read
+            with fewer bits than it has. Once that is done only a TIFF still shows it:
+            `open_image` is the safe way to read a file.
     """
-    with one_error():
+    with library_errors("read"):
         _refuse_frames(image)
-        _refuse_reduced(image)
+        if isinstance(image, ImageFile.ImageFile):
+            _refuse_reduced(image)
         image.load()
         return _convert(image)
 
 
-def open_image(source: Path | bytes) -> Raster:
-    """The image in a file (or in the bytes of one), exactly.
-
-    PNG, JPEG, WebP, GIF, BMP, PPM/PGM/PBM, TIFF, JPEG 2000, AVIF and QOI; 8-bit samples are those
-    that Pillow decodes, 16-bit ones are read whole. `UnsupportedImageError` for damaged files and
-    for images that would not be kept exactly; `OSError` if the path cannot be read.
-    """
-    data = source if isinstance(source, bytes) else source.read_bytes()
-    with one_error(), PixelLimit():
-        image = Image.open(BytesIO(data), formats=_FORMATS)
-        check_size(*image.size)
-        _refuse_frames(image)
-        inspect = _INSPECTIONS.get(image.format or "")
-        deep = inspect(image, data) if inspect else None
-        image.load()
-        return _convert(image) if deep is None else _from_deep(deep, image)
-
-
-# Formats whose 8-bit samples are what the file holds, or that are inspected below.
-_FORMATS: Final = (
-    "PNG",
-    "JPEG",
-    "WEBP",
-    "GIF",
-    "BMP",
-    "PPM",
-    "TIFF",
-    "JPEG2000",
-    "AVIF",
-    "QOI",
-)
-
-
 @contextmanager
-def one_error() -> Iterator[None]:
-    """Turn whatever Pillow or imagecodecs raises into one error with one line."""
+def library_errors(verb: str) -> Iterator[None]:
+    """Turn whatever Pillow or imagecodecs raises into one error with one line.
+
+    Args:
+        verb: what is being done to the image.
+
+    Raises:
+        UnsupportedImageError: in place of an error that is not one of ours.
+    """
     try:
         yield
     except NoisepressError:
@@ -128,8 +117,7 @@ def one_error() -> Iterator[None]:
             f"damaged or not a supported image file ({', '.join(_FORMATS)} are supported)"
         ) from error
     except Exception as error:  # plugins raise OSError, SyntaxError, struct.error, KeyError, ...
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnsupportedImageError(f"cannot read or write the image: {reason}") from error
+        raise UnsupportedImageError(f"cannot {verb} the image: {one_line(error)}") from error
 
 
 class PixelLimit:
@@ -164,26 +152,93 @@ def _refuse_frames(image: Image.Image) -> None:
         )
 
 
-def _refuse_reduced(image: Image.Image) -> None:
+def _deep_samples(image: ImageFile.ImageFile, data: bytes) -> Samples | None:
+    """16-bit samples (h, w, c) of a file that Pillow would reduce; None where it reads them whole.
+
+    Raises:
+        UnsupportedImageError: Pillow would read other samples than the file holds.
+    """
+    if isinstance(image, TiffImageFile):
+        return tiff.inspect(image, data)
+    match image.format:
+        case "PNG":
+            return _inspect_png(image, data)
+        case "PPM":
+            return _inspect_ppm(image, data)
+        case "JPEG2000":
+            _check_jpeg2000(data)
+        case "AVIF":
+            _check_avif(data)
+    return None
+
+
+def _inspect_png(image: Image.Image, data: bytes) -> Samples | None:
+    """16-bit samples that Pillow would reduce; a key on 16-bit samples comes back as alpha."""
+    depth, colour = data[24], data[25]
+    key = image.info.get("transparency")
+    if depth == 16 and (colour != 0 or key is not None):
+        return np.asarray(imagecodecs.png_decode(data))
+    if depth in (2, 4) and isinstance(key, int) and colour == 0:
+        # Pillow widens the samples to 8 bits, but not the key.
+        image.info["transparency"] = (key & ((1 << depth) - 1)) * (255 // ((1 << depth) - 1))
+    return None
+
+
+def _inspect_ppm(image: ImageFile.ImageFile, data: bytes) -> Samples | None:
+    """16-bit colour that Pillow would reduce; maxima that it would rescale are refused."""
+    tile = image.tile[0]
+    if tile.codec_name == "raw":
+        return None
+    maximum = tile.args[-1] if isinstance(tile.args, tuple) else 1
+    if maximum == 0xFFFF and tile.codec_name == "ppm" and image.mode == "RGB":
+        width, height = image.size
+        samples = np.frombuffer(data, ">u2", 3 * width * height, tile.offset)
+        return samples.reshape(height, width, 3)
+    if maximum not in {"1": (1,), "I": (0xFFFF,)}.get(image.mode, (0xFF,)):
+        raise UnsupportedImageError(
+            f"{image.mode} PNM with maximum {maximum}, 255 and (binary) 65535 are supported"
+        )
+    return None
+
+
+def _check_jpeg2000(data: bytes) -> None:
+    """Pillow shifts every depth to 8 or 16 bits: take only those that are there already."""
+    start = data.index(b"\xff\x4f\xff\x51") + 40  # SIZ marker: the count of components
+    (count,) = struct.unpack_from(">H", data, start)
+    depths = [component + 1 for component in data[start + 2 : start + 2 + 3 * count : 3]]
+    if not depths or (set(depths) != {8} and depths != [16]):
+        raise UnsupportedImageError(
+            f"JPEG 2000 with {count} components of depths {sorted(set(depths))[:8]}, "
+            "unsigned 8 bits or one of 16 are supported"
+        )
+
+
+def _check_avif(data: bytes) -> None:
+    """Pillow rounds 10 and 12 bits to 8: refuse them."""
+    at = data.find(b"av1C")
+    while at >= 0:
+        if data[at + 6 : at + 7] and data[at + 6] & 0x40:  # high_bitdepth
+            raise UnsupportedImageError("AVIF of 10 or 12 bits, AVIF of 8 bits is supported")
+        at = data.find(b"av1C", at + 4)
+
+
+def _refuse_reduced(image: ImageFile.ImageFile) -> None:
     """Refuse a file that Pillow opened but not yet read, if reading would drop bits."""
-    if not isinstance(image, ImageFile.ImageFile):
-        return
-    if image.format == "TIFF":
-        check_tiff(image)
-    raws = [tile.args[0] if isinstance(tile.args, tuple) else tile.args for tile in image.tile]
-    deep = any(isinstance(raw, str) and ";16" in raw for raw in raws)
-    if (deep and image.mode in _REDUCED) or (image.format == "TIFF" and is_deep(image)):
+    if isinstance(image, TiffImageFile):
+        tiff.check(image)
+        deep = tiff.is_deep(image)
+    else:
+        raws = [tile.args[0] if isinstance(tile.args, tuple) else tile.args for tile in image.tile]
+        deep = image.mode in _REDUCED and any(";16" in str(raw) for raw in raws)
+    if deep:
         raise UnsupportedImageError(
             f"Pillow reduces 16-bit {image.mode} to 8 bits: give the path or bytes of the file"
         )
 
 
-_REDUCED: Final = ("LA", "RGB", "RGBA")
-
-
 def _convert(image: Image.Image) -> Raster:
     """Raster of a loaded image whose samples are known to be what the file holds."""
-    mode = BY_PILLOW.get(image.mode)
+    mode = PILLOW_MODES.get(image.mode)
     if mode is None:
         raise UnsupportedImageError(
             f"Pillow mode {image.mode} is not supported: {_PILLOW_MODES} are"
@@ -205,11 +260,6 @@ def _convert(image: Image.Image) -> Raster:
     return Raster(samples, mode, **_metadata(image.info))
 
 
-def _from_deep(deep: Samples, image: Image.Image) -> Raster:
-    samples = np.ascontiguousarray(deep, dtype=U16)
-    return Raster(samples, BY_SHAPE[2, samples.shape[2]], **_metadata(image.info))
-
-
 def _key_to_alpha(samples: Samples, mode: Mode, key: Any) -> tuple[Samples, Mode]:
     """Add the opacity channel that a colour key (an integer, or one a channel) stands for."""
     if mode is Mode.BILEVEL:
@@ -223,9 +273,8 @@ def _key_to_alpha(samples: Samples, mode: Mode, key: Any) -> tuple[Samples, Mode
     # PNG stores 16 bits and says that only those of the image's depth count.
     shown = np.any(samples != (colour & top).astype(mode.dtype), axis=2, keepdims=True)
     alpha = np.where(shown, top, 0).astype(mode.dtype)
-    return np.concatenate([samples, alpha], axis=2), BY_SHAPE[
-        mode.dtype.itemsize, mode.channels + 1
-    ]
+    samples = np.concatenate([samples, alpha], axis=2)
+    return samples, mode_of(samples)
 
 
 def _palette(image: Image.Image, used: int) -> Palette:
@@ -275,70 +324,3 @@ def _exif_from_text(text: object) -> bytes:
 
 def _bytes(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else bytes(value)
-
-
-def _inspect_png(image: Image.Image, data: bytes) -> Samples | None:
-    """16-bit samples that Pillow would reduce; a key on 16-bit samples comes back as alpha."""
-    depth, colour = data[24], data[25]
-    key = image.info.get("transparency")
-    if depth == 16 and (colour != 0 or key is not None):
-        return np.asarray(imagecodecs.png_decode(data))
-    if depth in (2, 4) and isinstance(key, int) and colour == 0:
-        # Pillow widens the samples to 8 bits, but not the key.
-        image.info["transparency"] = (key & ((1 << depth) - 1)) * (255 // ((1 << depth) - 1))
-    return None
-
-
-def _inspect_ppm(image: Image.Image, data: bytes) -> Samples | None:
-    """16-bit colour that Pillow would reduce; maxima that it would rescale are refused."""
-    codec, _, offset, args = _only_tile(image)
-    if codec == "raw":
-        return None
-    maximum = args[-1] if isinstance(args, tuple) else 1
-    if maximum == 0xFFFF and codec == "ppm" and image.mode == "RGB":
-        width, height = image.size
-        return np.frombuffer(data, ">u2", 3 * width * height, offset).reshape(height, width, 3)
-    if maximum not in {"1": (1,), "I": (0xFFFF,)}.get(image.mode, (0xFF,)):
-        raise UnsupportedImageError(
-            f"{image.mode} PNM with maximum {maximum}, 255 and (binary) 65535 are supported"
-        )
-    return None
-
-
-def _only_tile(image: Image.Image) -> tuple[str, Any, int, Any]:
-    tile = image.tile[0] if isinstance(image, ImageFile.ImageFile) else None
-    if tile is None:
-        raise UnsupportedImageError("file without pixels, whole images are supported")
-    return tile.codec_name, tile.extents, tile.offset, tile.args
-
-
-def _inspect_jpeg2000(image: Image.Image, data: bytes) -> Samples | None:
-    """Pillow shifts every depth to 8 or 16 bits: take only those that are there already."""
-    start = data.index(b"\xff\x4f\xff\x51") + 40  # SIZ marker: the count of components
-    (count,) = struct.unpack_from(">H", data, start)
-    depths = [component + 1 for component in data[start + 2 : start + 2 + 3 * count : 3]]
-    if not depths or (set(depths) != {8} and depths != [16]):
-        raise UnsupportedImageError(
-            f"JPEG 2000 with {count} components of depths {sorted(set(depths))[:8]}, "
-            "unsigned 8 bits or one of 16 are supported"
-        )
-    return None
-
-
-def _inspect_avif(image: Image.Image, data: bytes) -> Samples | None:
-    """Pillow rounds 10 and 12 bits to 8."""
-    at = data.find(b"av1C")
-    while at >= 0:
-        if data[at + 6 : at + 7] and data[at + 6] & 0x40:  # high_bitdepth
-            raise UnsupportedImageError("AVIF of 10 or 12 bits, AVIF of 8 bits is supported")
-        at = data.find(b"av1C", at + 4)
-    return None
-
-
-_INSPECTIONS: Final[Mapping[str, Callable[[Image.Image, bytes], Samples | None]]] = {
-    "PNG": _inspect_png,
-    "PPM": _inspect_ppm,
-    "TIFF": inspect_tiff,
-    "JPEG2000": _inspect_jpeg2000,
-    "AVIF": _inspect_avif,
-}

@@ -7,21 +7,23 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Final
+from typing import Any
 
 import imagecodecs
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import Base as Tag
 
 from ...bitstream.errors import UnsupportedImageError
 from .raster import Mode, Palette, Raster
-from .read import one_error
+from .read import library_errors
 
 
 def to_pillow(raster: Raster) -> Image.Image:
     """Pillow image of the same mode, with palette, transparency, ICC, EXIF and XMP in `info`.
 
-    `UnsupportedImageError` for 16-bit images of several channels, which Pillow does not have.
+    Raises:
+        UnsupportedImageError: 16-bit images of several channels, which Pillow does not have.
     """
     image = _bare(raster)
     named = {"icc_profile": raster.icc, "exif": raster.exif, "xmp": raster.xmp}
@@ -30,11 +32,18 @@ def to_pillow(raster: Raster) -> Image.Image:
 
 
 def save_image(raster: Raster, suffix: str) -> bytes:
-    """The image as a file of the format that `suffix` (".png", ".tif", ...) names, losslessly.
+    """The image as a file, losslessly.
 
     PNG takes every mode and all metadata. TIFF and WebP keep ICC and XMP, and WebP keeps EXIF; BMP
     and PNM have no place for metadata. WebP does not say whether opaque pixels had an alpha
-    channel. `UnsupportedImageError` where the format cannot hold the samples.
+    channel.
+
+    Args:
+        suffix: names the format: ".png", ".tif", ".tiff", ".webp", ".bmp", ".pbm", ".pgm", ".ppm"
+            or ".pnm", in upper or lower case.
+
+    Raises:
+        UnsupportedImageError: the format cannot hold the samples, or is not one of these.
     """
     writer = _WRITERS.get(suffix.lower())
     if writer is None:
@@ -48,7 +57,7 @@ def save_image(raster: Raster, suffix: str) -> bytes:
         )
     if raster.palette and not writer.translucent and Palette.unpack(raster.palette).alpha:
         raise UnsupportedImageError(f"{suffix} does not hold a translucent palette: use .png")
-    with one_error():
+    with library_errors("write"):
         return writer.write(raster)
 
 
@@ -76,23 +85,18 @@ def _bare(raster: Raster) -> Image.Image:
     return image
 
 
-def _with_pillow(
-    kind: str, keep: Callable[[Raster], Mapping[str, Any]] = lambda raster: {}, **options: Any
-) -> Callable[[Raster], bytes]:
-    def write(raster: Raster) -> bytes:
-        out = BytesIO()
-        _bare(raster).save(out, kind, **options, **keep(raster))
-        return out.getvalue()
-
-    return write
+def _pillow_file(raster: Raster, kind: str, **options: Any) -> bytes:
+    """The samples and palette as a file of Pillow's, with the options of its `save`."""
+    out = BytesIO()
+    _bare(raster).save(out, kind, **options)
+    return out.getvalue()
 
 
 def _write_png(raster: Raster) -> bytes:
-    pixels = (
-        bytes(imagecodecs.png_encode(raster.samples))
-        if raster.mode.pillow is None
-        else _with_pillow("PNG")(raster)
-    )
+    if raster.mode.pillow is None:
+        pixels = bytes(imagecodecs.png_encode(raster.samples))
+    else:
+        pixels = _pillow_file(raster, "PNG")
     chunks = b""
     if raster.icc:
         chunks += png_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(raster.icc))
@@ -110,46 +114,62 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)
 
 
+def _write_tiff(raster: Raster) -> bytes:
+    xmp = {Tag.XMLPacket: raster.xmp} if raster.xmp else {}
+    return _pillow_file(
+        raster,
+        "TIFF",
+        compression="tiff_adobe_deflate",
+        icc_profile=raster.icc or None,
+        tiffinfo=xmp,
+    )
+
+
+def _write_webp(raster: Raster) -> bytes:
+    return _pillow_file(
+        raster,
+        "WEBP",
+        lossless=True,
+        exact=True,
+        icc_profile=raster.icc,
+        exif=raster.exif,
+        xmp=raster.xmp,
+    )
+
+
+def _write_bmp(raster: Raster) -> bytes:
+    return _pillow_file(raster, "BMP")
+
+
 def _write_pnm(raster: Raster) -> bytes:
     if raster.mode is not Mode.RGB16:
-        return _with_pillow("PPM")(raster)
+        return _pillow_file(raster, "PPM")
     header = f"P6\n{raster.width} {raster.height}\n65535\n".encode()
     return header + raster.samples.astype(">u2").tobytes()
 
 
-def _tiff_metadata(raster: Raster) -> Mapping[str, Any]:
-    xmp = {"tiffinfo": {700: raster.xmp}} if raster.xmp else {}
-    return {"icc_profile": raster.icc or None, **xmp}
-
-
-def _webp_metadata(raster: Raster) -> Mapping[str, Any]:
-    return {"icc_profile": raster.icc, "exif": raster.exif, "xmp": raster.xmp}
-
-
 @dataclass(frozen=True)
 class _Writer:
+    """How a format is written.
+
+    Attributes:
+        modes: those that it holds exactly.
+        translucent: whether palette entries may be translucent.
+    """
+
     write: Callable[[Raster], bytes]
     modes: tuple[Mode, ...]
-    translucent: bool = False  # whether palette entries may be translucent
+    translucent: bool = False
 
 
-_PLAIN: Final = (Mode.BILEVEL, Mode.L8, Mode.RGB8, Mode.PALETTE8)
-
-
-_TIFF: Final = _Writer(
-    _with_pillow("TIFF", _tiff_metadata, compression="tiff_adobe_deflate"),
-    (*_PLAIN, Mode.LA8, Mode.RGBA8, Mode.L16),
-)
-
-
-_WRITERS: Final[Mapping[str, _Writer]] = {
+_PLAIN = (Mode.BILEVEL, Mode.L8, Mode.RGB8, Mode.PALETTE8)
+_TIFF = _Writer(_write_tiff, (*_PLAIN, Mode.LA8, Mode.RGBA8, Mode.L16))
+_WRITERS: Mapping[str, _Writer] = {
     ".png": _Writer(_write_png, tuple(Mode), translucent=True),
     ".tif": _TIFF,
     ".tiff": _TIFF,
-    ".webp": _Writer(
-        _with_pillow("WEBP", _webp_metadata, lossless=True, exact=True), (Mode.RGB8, Mode.RGBA8)
-    ),
-    ".bmp": _Writer(_with_pillow("BMP"), _PLAIN),
+    ".webp": _Writer(_write_webp, (Mode.RGB8, Mode.RGBA8)),
+    ".bmp": _Writer(_write_bmp, _PLAIN),
     ".pbm": _Writer(_write_pnm, (Mode.BILEVEL,)),
     ".pgm": _Writer(_write_pnm, (Mode.L8, Mode.L16)),
     ".ppm": _Writer(_write_pnm, (Mode.RGB8, Mode.RGB16)),

@@ -6,17 +6,18 @@ cut decodes to it; the rest tile by tile (codec/vdm/tiles.py) on one stack of bi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from ...bitstream.container import Contents
 from ...bitstream.header import UINT32, VARINT, Field, pack, unpack_all
 from ...models import registry
+from ...models.card import Card
 from ..image.raster import Mode, Raster, Samples
 from ..model_reference import MODEL_FIELDS, describe_model, record, recorded_model
 from ..options import Doc, Options
-from ..protocol import Decoding, Encoded, Report, Size
+from ..protocol import Decoding, Encoded, NetworkCodec, Report
 
 MODES = (Mode.RGB8, Mode.RGBA8)
 STEPS = (1, 384)
@@ -59,8 +60,8 @@ class Parameters:
         steps: of the chain.
     """
 
-    card: registry.Card
-    coarse: registry.Card
+    card: Card
+    coarse: Card
     steps: int
 
     @classmethod
@@ -96,7 +97,7 @@ class Parameters:
         return pack(FIELDS, {**models, "steps": self.steps})
 
 
-class VdmCodec:
+class VdmCodec(NetworkCodec):
     """The codec behind the common protocol, also for groups of images (codec/protocol.py)."""
 
     ID: ClassVar[int] = 5
@@ -105,37 +106,19 @@ class VdmCodec:
     OPTIONS: ClassVar[type[Options]] = Vdm
     GROUP_MODES: ClassVar[tuple[Mode, ...]] = MODES
 
-    def encode(self, raster: Raster, options: Vdm, report: Report, size: Size) -> Encoded | None:
-        from .coding import encode
-
-        if raster.mode not in MODES:
-            return None
-        return encode(raster, Parameters.choose(options), report)
-
     def encode_group(
         self, rasters: Sequence[Raster], options: Vdm, report: Report
     ) -> tuple[list[Encoded], bytes]:
-        from .coding import encode_group
-
-        return encode_group(rasters, Parameters.choose(options), report)
-
-    def decode(
-        self, contents: Contents, decoding: Decoding, report: Report, *, previews: bool
-    ) -> Iterator[Samples]:
-        from .coding import decode
-
-        return decode(contents, self._parameters(contents, decoding), report)
+        """See `GroupCodec.encode_group`."""
+        coded: tuple[list[Encoded], bytes] = self.coding().encode_group(rasters, options, report)
+        return coded
 
     def decode_group(
         self, files: Sequence[Contents], details: bytes, decoding: Decoding, report: Report
     ) -> list[Samples]:
-        from .coding import decode_group
-
-        return decode_group(files, details, self._parameters(files[0], decoding), report)
-
-    @staticmethod
-    def _parameters(contents: Contents, decoding: Decoding) -> Parameters:
-        return Parameters.parse(contents.header.parameters, decoding.models)
+        """See `GroupCodec.decode_group`."""
+        images: list[Samples] = self.coding().decode_group(files, details, decoding, report)
+        return images
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
         values = unpack_all(FIELDS, parameters, self.NAME)

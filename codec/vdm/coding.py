@@ -17,35 +17,30 @@ from ..alpha import split_alpha, with_alpha
 from ..ardm.lattice import Lattice, sections
 from ..image.raster import Mode, Raster, Samples
 from ..model_reference import load_network
-from ..protocol import Encoded, Report, watched
+from ..protocol import Decoding, Encoded, Report, Size, watched
 from .bits_back import BitsBack
-from .codec import DETAILS, MODES, Parameters
+from .codec import DETAILS, MODES, Parameters, Vdm
 from .tiles import Tiles
 
 _BLOCK = 512
 _COLOURS = 3
 
 
-def encode(raster: Raster, parameters: Parameters, report: Report) -> Encoded:
-    """The sections of an image of a layout in `MODES`.
-
-    Raises:
-        ModelError: a model is made for another purpose, or damaged.
-    """
-    (coarse,), details = encode_group([raster], parameters, report)
+def encode(raster: Raster, options: Vdm, report: Report, size: Size) -> Encoded | None:
+    """See `protocol.Codec.encode`."""
+    if raster.mode not in MODES:
+        return None
+    (coarse,), details = encode_group([raster], options, report)
     data = [one for one in coarse.sections if one.kind == SectionKind.DATA]
     alpha = [one for one in coarse.sections if one.kind == SectionKind.ALPHA]
     return Encoded(coarse.parameters, [*data, Section(SectionKind.DATA, details), *alpha])
 
 
 def encode_group(
-    rasters: Sequence[Raster], parameters: Parameters, report: Report
+    rasters: Sequence[Raster], options: Vdm, report: Report
 ) -> tuple[list[Encoded], bytes]:
-    """Sections of images of layouts in `MODES` without their details, and the details of all.
-
-    Raises:
-        ModelError: see `encode`.
-    """
+    """See `protocol.GroupCodec.encode_group`."""
+    parameters = Parameters.choose(options)
     coarse = lattice(parameters, finest=1)
     found, colours = [], []
     for raster in rasters:
@@ -62,13 +57,11 @@ def encode_group(
     return found, pack(DETAILS, {"plain": plain}) + stack.seal()
 
 
-def decode(contents: Contents, parameters: Parameters, report: Report) -> Iterator[Samples]:
-    """The picture (h', w', c) after each whole data section.
-
-    Raises:
-        CorruptError: the layout or the number of sections does not fit, or a section is damaged.
-        ModelError: see `encode`.
-    """
+def decode(
+    contents: Contents, decoding: Decoding, report: Report, *, previews: bool
+) -> Iterator[Samples]:
+    """See `protocol.Codec.decode`."""
+    parameters = _parameters(contents, decoding)
     coarse = len(sections(*_half(contents.header)))
     planned = sum(kind == SectionKind.DATA for kind, _ in contents.table)
     if planned != coarse + 1:
@@ -82,19 +75,16 @@ def decode(contents: Contents, parameters: Parameters, report: Report) -> Iterat
 
 
 def decode_group(
-    files: Sequence[Contents], details: bytes, parameters: Parameters, report: Report
+    files: Sequence[Contents], details: bytes, decoding: Decoding, report: Report
 ) -> list[Samples]:
-    """The images of `encode_group`.
-
-    Args:
-        files: all with the same parameters.
-
-    Raises:
-        CorruptError: the details or a file are damaged.
-        ModelError: see `encode`.
-    """
+    """See `protocol.GroupCodec.decode_group`."""
+    parameters = _parameters(files[0], decoding)
     pictures = [deque(_coarse(one, parameters, report), maxlen=1)[0] for one in files]
     return _whole(files, pictures, details, parameters, report)
+
+
+def _parameters(contents: Contents, decoding: Decoding) -> Parameters:
+    return Parameters.parse(contents.header.parameters, decoding.models)
 
 
 def _coarse(contents: Contents, parameters: Parameters, report: Report) -> Iterator[Samples]:

@@ -56,7 +56,7 @@ def test_bench(folder: Path, tmp_path: Path) -> None:
     ("args", "status", "said"),
     [
         (("--codec", "gif"), 1, "unknown codec 'gif'; supported are"),
-        (("--codec", "jpeg:quality=x"), 1, "quality=x is not one of"),
+        (("--codec", "jpeg:quality=x"), 1, "quality is 'x', supported are"),
         (("--lossless", "--lossy"), 2, "not allowed with"),
         (("--jobs", "0"), 2, "not at least 1"),
     ],

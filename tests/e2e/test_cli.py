@@ -270,20 +270,20 @@ def test_the_other_inputs_are_still_done(image: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "match"),
+    ("arguments", "match", "status"),
     [
-        (["--order", "raster"], "supported are lattice, random"),
-        (["--codec", "jpeg"], "supported are ardm, webp, png"),
-        (["--order", "random", "--calls", "2"], "4 to 1024"),
-        (["--model", "ardm-huge"], "ardm-photo"),
-        (["--model", "none.safetensors"], "cannot read the model"),
+        (["--order", "raster"], "supported are lattice, random", 2),
+        (["--codec", "jpeg"], "supported are ardm, webp, png", 2),
+        (["--order", "random", "--calls", "2"], "4 to 1024", 2),
+        (["--model", "ardm-huge"], "ardm-photo", 1),
+        (["--model", "none.safetensors"], "cannot read the model", 1),
     ],
     ids=["order", "codec", "calls", "model", "path"],
 )
 def test_wrong_options_name_the_supported_ones(
-    arguments: list[str], match: str, image: Path, tmp_path: Path
+    arguments: list[str], match: str, status: int, image: Path, tmp_path: Path
 ) -> None:
-    assert match in failed("encode", image, tmp_path / "x.nzp", *arguments)
+    assert match in failed("encode", image, tmp_path / "x.nzp", *arguments, status=status)
     assert not (tmp_path / "x.nzp").exists()
 
 
@@ -308,6 +308,31 @@ def test_training_with_an_unknown_preset_fails_in_one_line(tmp_path: Path) -> No
     assert "'huge'" in text and all(name in text for name in BUNDLED.values())
     text = failed("train", "ardm-small", "--data", tmp_path / "no", "--out", tmp_path / "run")
     assert "no" in text
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("accelerate", ["train", "ardm-photo", "--data", ".", "--out"]),
+        ("tensorboard", ["train", "ardm-photo", "--data", ".", "--out"]),
+        ("ssimulacra2", ["bench", "photo.png", "--output"]),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    package: str, arguments: list[str], tmp_path: Path
+) -> None:
+    absent = f"import sys; sys.modules[{package!r}] = None; from noisepress.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", absent, *arguments, str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    extra = arguments[0]
+    assert done.stderr == (
+        f'noisepress: {package} is missing; pip install "noisepress[{extra}]" brings it\n'
+    )
     assert names(tmp_path) == []
 
 
@@ -367,7 +392,9 @@ def test_an_archive_is_listed_and_extracted(archived: Path, tmp_path: Path) -> N
     passed("extract", archived, "1.png", "-o", out)
     assert names(out) == ["1.png"]
     assert "exists; --force" in failed("extract", archived, "-o", out, status=2)
-    assert "an archive, whose images" in failed("decode", archived, tmp_path / "a.png")
+    assert "the file is an archive: use `list` and `extract`" in failed(
+        "decode", archived, tmp_path / "a.png"
+    )
     passed("extract", archived, "-o", out, "-f")
     assert names(out) == ["0.png", "1.png", "2.bmp.png", "2.png.png"]
     for name, seed in (("0.png", 20), ("1.png", 21), ("2.png.png", 22), ("2.bmp.png", 30)):

@@ -1,102 +1,48 @@
 """Odd image files: kept exactly through encode, decode and save, or refused in one line.
 
-The first part makes its own files and says of each what must happen. The second, slow part walks
-folders of collected files where they are at hand (not part of the repository).
+The first part makes its own files, of photographs, and says of each what must happen. The second,
+slow part walks folders of collected files where they are at hand (not part of the repository).
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from image_files import HEIGHT, WIDTH, crop, photograph, pillow, saved, tiff, with_chunk
 from PIL import Image
 
 import noisepress
-from noisepress.codec.image.raster import Mode, Raster
+from noisepress.codec.image.raster import Mode, Raster, Samples
 from noisepress.codec.image.read import open_image
 from noisepress.codec.image.write import png_chunk, save_image, to_pillow
 
-Samples = NDArray[Any]
-HEIGHT, WIDTH = 22, 26
 OVERHEAD = 40
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>\xc3\xa9</x:xmpmeta>"
 ICC = bytes(range(256)) * 2
 
 
-def samples(channels: int, dtype: type[Any] = np.uint8) -> Samples:
-    """Shades and noise over the whole range, shape (h, w, channels)."""
-    rng = np.random.default_rng(channels)
-    row, column, channel = np.ogrid[:HEIGHT, :WIDTH, :channels]
-    top = int(np.iinfo(dtype).max)
-    shade = (row + column + 4 * channel) * (top // 60) + rng.integers(0, top // 40, (1, 1, 1))
-    noise = rng.integers(0, top // 50, (HEIGHT, WIDTH, channels))
-    wrapped: Samples = ((shade + noise) % (top + 1)).astype(dtype)
-    return wrapped
-
-
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    out = BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
-
-
-def pillow(channels: int) -> Image.Image:
-    array = samples(channels)
-    return Image.fromarray(array[:, :, 0] if channels == 1 else array)
-
-
 def grey16() -> Image.Image:
-    return Image.fromarray(samples(1, np.uint16)[:, :, 0])
+    return Image.fromarray(crop(1, np.uint16)[:, :, 0])
 
 
 def pgm16() -> bytes:
-    return f"P5\n{WIDTH} {HEIGHT}\n65535\n".encode() + samples(1, np.uint16).astype(">u2").tobytes()
-
-
-def tiff(array: Samples, sample_format: int = 1) -> bytes:
-    """Uncompressed little-endian TIFF of (h, w, c), one strip, written by hand."""
-    height, width, channels = array.shape
-    body = array.astype(array.dtype.newbyteorder("<")).tobytes()
-    photometric = 2 if channels == 3 else 1
-    bits = struct.pack(f"<{channels}H", *[8 * array.itemsize] * channels)
-    formats = struct.pack(f"<{channels}H", *[sample_format] * channels)
-    tags = [
-        (256, 4, 1, width),
-        (257, 4, 1, height),
-        (258, 3, channels, len(body) + 8),
-        (259, 3, 1, 1),
-        (262, 3, 1, photometric),
-        (273, 4, 1, 8),
-        (277, 3, 1, channels),
-        (278, 4, 1, height),
-        (279, 4, 1, len(body)),
-        (339, 3, channels, len(body) + 8 + len(bits)),
-    ]
-    if channels == 1:  # short values stand in the entry itself
-        tags[2], tags[-1] = (258, 3, 1, 8 * array.itemsize), (339, 3, 1, sample_format)
-    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
-    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
-    start = 8 + len(body) + len(bits) + len(formats)
-    return b"II*\0" + struct.pack("<I", start) + body + bits + formats + directory
+    return f"P5\n{WIDTH} {HEIGHT}\n65535\n".encode() + crop(1, np.uint16).astype(">u2").tobytes()
 
 
 def palette_png() -> bytes:
     """Indices with a translucent palette."""
-    image = Image.fromarray(samples(1)[:, :, 0] % 9).convert("L")
+    image = Image.fromarray(crop(1)[:, :, 0] % 9).convert("L")
     image.putpalette(bytes(range(27)))
     return saved(image, "PNG", transparency=bytes([0, 128, 255, 7]))
 
 
 def bilevel() -> Image.Image:
-    return Image.fromarray(samples(1)[:, :, 0] > 128)
+    return Image.fromarray(crop(1)[:, :, 0] > 128)
 
 
 def turned_jpeg() -> bytes:
@@ -107,21 +53,20 @@ def turned_jpeg() -> bytes:
 
 def icc_xmp_png() -> bytes:
     plain = saved(pillow(3), "PNG", icc_profile=ICC)
-    chunk = png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)
-    return plain[:33] + chunk + plain[33:]
+    return with_chunk(plain, png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP))
 
 
 def frames(kind: str) -> bytes:
-    second = Image.fromarray(255 - samples(1)[:, :, 0])
+    second = Image.fromarray(255 - crop(1)[:, :, 0])
     return saved(pillow(1), kind, save_all=True, append_images=[second])
 
 
 def colour_key_png() -> bytes:
-    return saved(pillow(3), "PNG", transparency=tuple(int(v) for v in samples(3)[3, 4]))
+    return saved(pillow(3), "PNG", transparency=tuple(int(v) for v in crop(3)[3, 4]))
 
 
 def keyed() -> Samples:
-    array = samples(3)
+    array = crop(3)
     shown = (array != array[3, 4]).any(2, keepdims=True)
     return np.concatenate([array, np.where(shown, 255, 0).astype(np.uint8)], 2)
 
@@ -145,48 +90,48 @@ class Refused:
 
 
 KEPT: Mapping[str, Kept] = {
-    "grey 8 PNG": Kept(lambda: saved(pillow(1), "PNG"), Mode.L8, lambda: samples(1)),
-    "grey 16 PNG": Kept(lambda: saved(grey16(), "PNG"), Mode.L16, lambda: samples(1, np.uint16)),
-    "grey 16 TIFF": Kept(lambda: saved(grey16(), "TIFF"), Mode.L16, lambda: samples(1, np.uint16)),
-    "grey 16 PGM": Kept(pgm16, Mode.L16, lambda: samples(1, np.uint16)),
+    "grey 8 PNG": Kept(lambda: saved(pillow(1), "PNG"), Mode.L8, lambda: crop(1)),
+    "grey 16 PNG": Kept(lambda: saved(grey16(), "PNG"), Mode.L16, lambda: crop(1, np.uint16)),
+    "grey 16 TIFF": Kept(lambda: saved(grey16(), "TIFF"), Mode.L16, lambda: crop(1, np.uint16)),
+    "grey 16 PGM": Kept(pgm16, Mode.L16, lambda: crop(1, np.uint16)),
     "colour 16 PNG": Kept(
-        lambda: bytes(imagecodecs.png_encode(samples(3, np.uint16))),
+        lambda: bytes(imagecodecs.png_encode(crop(3, np.uint16))),
         Mode.RGB16,
-        lambda: samples(3, np.uint16),
+        lambda: crop(3, np.uint16),
     ),
     "colour 16 TIFF": Kept(
-        lambda: tiff(samples(3, np.uint16)), Mode.RGB16, lambda: samples(3, np.uint16)
+        lambda: tiff(crop(3, np.uint16)), Mode.RGB16, lambda: crop(3, np.uint16)
     ),
     "colour and opacity 16 PNG": Kept(
-        lambda: bytes(imagecodecs.png_encode(samples(4, np.uint16))),
+        lambda: bytes(imagecodecs.png_encode(crop(4, np.uint16))),
         Mode.RGBA16,
-        lambda: samples(4, np.uint16),
+        lambda: crop(4, np.uint16),
     ),
-    "grey and opacity PNG": Kept(lambda: saved(pillow(2), "PNG"), Mode.LA8, lambda: samples(2)),
-    "translucent palette PNG": Kept(palette_png, Mode.PALETTE8, lambda: samples(1) % 9),
+    "grey and opacity PNG": Kept(lambda: saved(pillow(2), "PNG"), Mode.LA8, lambda: crop(2)),
+    "translucent palette PNG": Kept(palette_png, Mode.PALETTE8, lambda: crop(1) % 9),
     "palette GIF": Kept(lambda: saved(pillow(3).quantize(16), "GIF"), Mode.PALETTE8),
     "one bit PNG": Kept(
-        lambda: saved(bilevel(), "PNG"), Mode.BILEVEL, lambda: (samples(1) > 128).astype(np.uint8)
+        lambda: saved(bilevel(), "PNG"), Mode.BILEVEL, lambda: (crop(1) > 128).astype(np.uint8)
     ),
     "one bit TIFF": Kept(
         lambda: saved(bilevel(), "TIFF", compression="group4"),
         Mode.BILEVEL,
-        lambda: (samples(1) > 128).astype(np.uint8),
+        lambda: (crop(1) > 128).astype(np.uint8),
     ),
-    "colour TIFF": Kept(lambda: tiff(samples(3)), Mode.RGB8, lambda: samples(3)),
-    "colour and opacity PNG": Kept(lambda: saved(pillow(4), "PNG"), Mode.RGBA8, lambda: samples(4)),
+    "colour TIFF": Kept(lambda: tiff(crop(3)), Mode.RGB8, lambda: crop(3)),
+    "colour and opacity PNG": Kept(lambda: saved(pillow(4), "PNG"), Mode.RGBA8, lambda: crop(4)),
     "colour and opacity WebP": Kept(
-        lambda: saved(pillow(4), "WEBP", lossless=True, exact=True), Mode.RGBA8, lambda: samples(4)
+        lambda: saved(pillow(4), "WEBP", lossless=True, exact=True), Mode.RGBA8, lambda: crop(4)
     ),
     "colour key PNG": Kept(colour_key_png, Mode.RGBA8, keyed),
-    "colour BMP": Kept(lambda: saved(pillow(3), "BMP"), Mode.RGB8, lambda: samples(3)),
+    "colour BMP": Kept(lambda: saved(pillow(3), "BMP"), Mode.RGB8, lambda: crop(3)),
     "turned JPEG": Kept(turned_jpeg, Mode.RGB8, metadata=("exif",)),
-    "ICC and XMP PNG": Kept(icc_xmp_png, Mode.RGB8, lambda: samples(3), ("icc", "xmp")),
+    "ICC and XMP PNG": Kept(icc_xmp_png, Mode.RGB8, lambda: crop(3), ("icc", "xmp")),
 }
 
 REFUSED: Mapping[str, Refused] = {
     "CMYK JPEG": Refused(lambda: saved(Image.new("CMYK", (9, 9)), "JPEG"), "CMYK"),
-    "float TIFF": Refused(lambda: tiff(samples(1).astype(np.float32), sample_format=3), "F|float"),
+    "float TIFF": Refused(lambda: tiff(crop(1)[:, :, 0].astype(np.float32)), "F|float"),
     "Lab TIFF": Refused(lambda: saved(Image.new("LAB", (9, 9)), "TIFF"), "LAB"),
     "animated GIF": Refused(lambda: frames("GIF"), "2 frames"),
     "animated WebP": Refused(lambda: frames("WEBP"), "2 frames"),
@@ -257,22 +202,28 @@ def best_peer(raster: Raster) -> int:
 
 
 def pattern(kind: str, mode: Mode) -> Raster:
-    """Metadata-free images of several natures, 70 x 90."""
+    """Metadata-free images of several natures, 70 x 90; opacity is a part of the text."""
     rng = np.random.default_rng(0)
     shape = (70, 90, mode.channels)
     row, column, channel = np.ogrid[: shape[0], : shape[1], : shape[2]]
     if kind == "noise":
         array = rng.integers(0, 256, shape)
-    elif kind == "shades":
-        array = (row + 2 * column + 50 * channel + rng.integers(0, 4, shape)) % 256
     elif kind == "tiles":
         array = np.tile(rng.integers(0, 256, (10, 10, mode.channels)), (7, 9, 1))
-    else:
+    elif kind == "drawing":
         array = np.where((row // 9 + column // 13) % 2, 250, 30 + channel) + 0 * channel
+    else:
+        place = slice(60, 130), slice(150, 240)
+        colours = np.broadcast_to(np.atleast_3d(photograph(kind)[place]), (70, 90, 3))
+        planes = np.dstack([colours, photograph("text")[place]])
+        array = planes[:, :, {1: [1], 2: [1, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[mode.channels]]
     return Raster(array.astype(np.uint8), mode)
 
 
-@pytest.mark.parametrize("kind", ["noise", "shades", "tiles", "drawing"])
+KINDS = ("noise", "tiles", "drawing", "chelsea", "coffee", "coins", "page")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", [Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8])
 def test_never_larger_than_what_the_user_has(kind: str, mode: Mode, lattice_model: str) -> None:
     raster = pattern(kind, mode)

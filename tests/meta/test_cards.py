@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from noisepress.models.registry import Card, bundled
+from noisepress.models.card import Card
+from noisepress.models.registry import bundled
 from noisepress.training.cards import CARDS, table, updated
 
 

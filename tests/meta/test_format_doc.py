@@ -152,7 +152,7 @@ def test_numbers_of_hfd() -> None:
     middle = 4**hyperprior._HYPER_DIGITS // 2
     assert f"the symbol v + {middle} of four digits" in text and middle > autoencoder.HYPER_MAX
     assert f"the symbol q + {4**latents.DIGITS // 2} of five digits" in text
-    assert f"within -{latents.FURTHEST} to {latents.FURTHEST}" in text
+    assert f"q to -{latents.FURTHEST} .. {latents.FURTHEST}" in text
     assert f"clamped to -{exact.RESIDUAL_LIMIT} .. {exact.RESIDUAL_LIMIT}" in text
     assert f"at the log-SNR {unet.SCORE_LOGSNR_MIN}," in text
     for rate in (10, 28, 29, 80):
@@ -160,7 +160,7 @@ def test_numbers_of_hfd() -> None:
         assert level == 4 + max(0, rate - 28) / 32
     assert "log-SNR 4 + max(0, `rate` - 28) / 32." in text
     drawn, first = stages.DETAIL, 1 - stages.DETAIL
-    assert f"{drawn} times the image that they draw and {first} times the picture" in text
+    assert f"{drawn} times the sampled image and {first} times the picture" in text
 
 
 def test_hex_dump_is_the_golden_file() -> None:

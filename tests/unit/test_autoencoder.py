@@ -24,6 +24,7 @@ from noisepress.models.autoencoder import (
     AutoencoderConfig,
     between,
 )
+from noisepress.models.card import read_card
 from noisepress.models.exact import convolutions, freeze
 from noisepress.models.storage import build, read_network, write_network
 
@@ -306,7 +307,7 @@ def of_convolutions(net: nn.Module) -> set[str]:
 
 
 def test_what_is_written_is_read(file: Path) -> None:
-    card = registry.read_card(file)
+    card = read_card(file)
     assert (card.name, card.number, card.architecture) == ("mine", 2000, "autoencoder")
     restored, original = registry.load(card), network()
     assert isinstance(restored, Autoencoder) and restored.config == TINY and not restored.training
@@ -325,7 +326,7 @@ def test_what_is_written_is_read(file: Path) -> None:
 
 
 def test_a_read_network_works_as_the_written_one(file: Path) -> None:
-    restored = registry.load(registry.read_card(file))
+    restored = registry.load(read_card(file))
     original, hyper = network(), whole(1, TINY.hyper, 2, 2)
     assert isinstance(restored, Autoencoder)
     freeze(original)

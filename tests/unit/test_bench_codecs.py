@@ -104,27 +104,29 @@ def test_parse() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("gif", "unknown codec 'gif'; supported are ardm, ardm-alone, vdm, png"),
         ("", "unknown codec ''"),
         ("jpeg:q=3", "unknown option 'q' of jpeg; supported are quality"),
         ("png:level=3", "supported are none"),
-        ("jpeg:quality=101", "quality=101 is not one of whole numbers from 0 to 100"),
-        ("jpeg:quality=1.5", "quality=1.5 is not one of whole"),
-        ("jpeg:quality=", "quality= is not one of"),
-        ("jpeg:quality", "quality= is not one of"),
-        ("jpeg:quality=3/", "quality= is not one of"),
-        ("jpegxl:distance=nan", "distance=nan is not one of numbers from 0.01 to 25.0"),
-        ("ardm:order=up", "order=up is not one of lattice, random"),
+        ("ardm:model=a", "unknown option 'model' of ardm; supported are order, block, seed"),
+        ("jpeg:quality=101", "quality is 101, supported are whole numbers from 0 to 100"),
+        ("jpeg:quality=1.5", "quality is '1.5', supported are whole"),
+        ("jpeg:quality=", "quality is '', supported are"),
+        ("jpeg:quality", "quality is '', supported are"),
+        ("jpeg:quality=3/", "quality is '', supported are"),
+        ("jpegxl:distance=nan", "distance is nan, supported are numbers from 0.01 to 25"),
+        ("ardm:order=up", "order is 'up', supported are lattice, random"),
+        ("diffc:bpp=1,psnr=30", "diffc:bpp=1,psnr=30: bpp, bytes and psnr exclude each other"),
         ("jpeg:quality=1,quality=2", "quality is given twice"),
         ("jpeg:quality=1,", "unknown option ''"),
     ],
 )
-def test_wrong_texts(text: str, said: str) -> None:
+def test_wrong_texts(text: str, message: str) -> None:
     with pytest.raises(SettingError) as info:
         parse(text)
-    assert said in str(info.value)
+    assert message in str(info.value)
     assert "\n" not in str(info.value)
 
 

@@ -1,11 +1,14 @@
-"""The command that docs/results.md quotes."""
+"""The committed measurements, and the command that docs/results.md quotes."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from noisepress.benchmarks import document
 from noisepress.benchmarks.codecs import LOSSLESS, LOSSY, parse_all
-from noisepress.benchmarks.document import command
+from noisepress.benchmarks.document import command, main
 
 
 @pytest.mark.parametrize(
@@ -27,4 +30,15 @@ from noisepress.benchmarks.document import command
     ],
 )
 def test_command(texts: tuple[str, ...], said: str) -> None:
-    assert command(parse_all(texts)) == f"noisepress bench kodak24/ {said} -o OUT"
+    assert command("kodak24/", parse_all(texts)) == f"noisepress bench kodak24/ {said} -o OUT"
+
+
+def test_an_installed_package_has_no_measurements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(document, "MEASURED", tmp_path)
+    monkeypatch.setattr(document, "DOCUMENT", tmp_path / "results.md")
+    with pytest.raises(SystemExit, match=r"kodak\.json is missing; only a checkout") as info:
+        main()
+    assert "\n" not in str(info.value)
+    assert not (tmp_path / "results.md").exists()

@@ -14,7 +14,7 @@ from PIL import Image
 from noisepress.benchmarks import measure as module
 from noisepress.benchmarks.codecs import CODECS, Codec, Pixels
 from noisepress.benchmarks.measure import measure, peak_in
-from noisepress.benchmarks.results import Option, Setting
+from noisepress.benchmarks.results import Setting, Value
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def encode_raw(pixels: Pixels, options: Mapping[str, Option]) -> bytes:
+def encode_raw(pixels: Pixels, options: Mapping[str, Value]) -> bytes:
     return bytes(pixels.shape[:2]) + pixels.tobytes()
 
 
@@ -41,7 +41,7 @@ def decode_turned(data: bytes) -> Pixels:
     return decode_raw(data).transpose(1, 0, 2)
 
 
-def encode_not(pixels: Pixels, options: Mapping[str, Option]) -> bytes:
+def encode_not(pixels: Pixels, options: Mapping[str, Value]) -> bytes:
     raise KeyError("two\nlines")
 
 
@@ -51,7 +51,7 @@ def add(monkeypatch: pytest.MonkeyPatch, codec: Codec) -> Setting:
 
 
 def test_lossless(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    setting = add(monkeypatch, Codec("raw", True, encode_raw, decode_raw, "1", ours=True))
+    setting = add(monkeypatch, Codec("raw", True, encode_raw, decode_raw))
     pictures = tmp_path / "pictures"
     found = measure(image, setting, pictures)
     assert found.error == ""
@@ -79,7 +79,7 @@ def test_lossy(image: Path, tmp_path: Path) -> None:
     original, decoded = (np.asarray(Image.open(p)) for p in sorted(folder.iterdir(), reverse=True))
     assert np.array_equal(original, np.asarray(Image.open(image)))
     assert not np.array_equal(decoded, original)
-    assert measure(image, setting, None).digest == found.digest
+    assert measure(image, setting, tmp_path).digest == found.digest
 
 
 def test_a_changed_original_is_written_again(image: Path, tmp_path: Path) -> None:
@@ -99,41 +99,43 @@ def test_other_modes_become_rgb(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("codec", "said"),
+    ("codec", "text"),
     [
         (
-            Codec("a", True, encode_raw, decode_wrongly, "1"),
+            Codec("a", True, encode_raw, decode_wrongly),
             "ValueError: the decoded pixels differ",
         ),
-        (Codec("b", True, encode_raw, decode_turned, "1"), "(24, 20, 3), not uint8 (20, 24, 3)"),
-        (Codec("c", False, encode_not, decode_raw, "1"), r"KeyError: 'two\nlines'"),
+        (Codec("b", True, encode_raw, decode_turned), "(24, 20, 3), not uint8 (20, 24, 3)"),
+        (Codec("c", False, encode_not, decode_raw), r"KeyError: 'two\nlines'"),
     ],
 )
 def test_failures_are_results(
-    codec: Codec, said: str, image: Path, monkeypatch: pytest.MonkeyPatch
+    codec: Codec, text: str, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = measure(image, add(monkeypatch, codec), None)
-    assert said in found.error
+    found = measure(image, add(monkeypatch, codec), tmp_path)
+    assert text in found.error
     assert "\n" not in found.error
     assert (found.size, found.digest) == (0, "")
 
 
 def test_failing_inputs_are_results(tmp_path: Path) -> None:
-    assert "FileNotFoundError" in measure(tmp_path / "none.png", Setting("png"), None).error
+    assert "FileNotFoundError" in measure(tmp_path / "none.png", Setting("png"), tmp_path).error
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    assert "UnidentifiedImageError" in measure(broken, Setting("png"), None).error
-    assert "unknown codec 'gif'" in measure(broken, Setting("gif"), None).error
+    assert "UnidentifiedImageError" in measure(broken, Setting("png"), tmp_path).error
+    assert "unknown codec 'gif'" in measure(broken, Setting("gif"), tmp_path).error
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a while")
-def test_peak_memory_is_of_this_coding(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def encode_large(pixels: Pixels, options: Mapping[str, Option]) -> bytes:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can reset the peak")
+def test_peak_memory_is_of_this_coding(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode_large(pixels: Pixels, options: Mapping[str, Value]) -> bytes:
         return encode_raw(pixels, options) if np.ones(2**23).all() else b""  # 64 MiB and more
 
-    small = add(monkeypatch, Codec("small", True, encode_raw, decode_raw, "1"))
-    large = add(monkeypatch, Codec("large", True, encode_large, decode_raw, "1"))
-    peaks = [measure(image, setting, None).peak_mib for setting in (small, large, small)]
+    small = add(monkeypatch, Codec("small", True, encode_raw, decode_raw))
+    large = add(monkeypatch, Codec("large", True, encode_large, decode_raw))
+    peaks = [measure(image, setting, tmp_path).peak_mib for setting in (small, large, small)]
     if None in peaks:
         pytest.skip("the system does not let processes reset their peak")
     before, peak, after = (float(p or 0) for p in peaks)
@@ -150,6 +152,6 @@ def test_no_peak_where_it_cannot_be_reset(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CLEAR", tmp_path / "none" / "clear_refs")
-    found = measure(image, Setting("png"), None)
+    found = measure(image, Setting("png"), tmp_path)
     assert found.error == ""
     assert found.peak_mib is None

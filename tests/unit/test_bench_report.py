@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 import noisepress
-from noisepress.benchmarks.report import write_report
+from noisepress.benchmarks.report import summary, write_report
+from noisepress.benchmarks.report.files import compressai, write_compressai, write_csv
 from noisepress.benchmarks.report.page import (
     CROP,
     Shown,
@@ -40,21 +41,18 @@ from noisepress.benchmarks.report.tables import (
     axis_value,
     bd_between,
     bd_rates,
-    compressai,
     curves,
     lossless_rows,
     means,
     metric_names,
-    write_compressai,
-    write_csv,
 )
-from noisepress.benchmarks.results import Measurement, Option, Results, Setting
+from noisepress.benchmarks.results import Measurement, Results, Setting, Value
 
 HOSTILE = "\"><img src=x onerror=alert(1)></script><script>alert('2')</script>$\\frac{"
 
 
 def coded(
-    image: str, codec: str, size: int, quality: dict[str, float] | None = None, **options: Option
+    image: str, codec: str, size: int, quality: dict[str, float] | None = None, **options: Value
 ) -> Measurement:
     """A result for an image of 40 x 20 pixels; lossless without `quality`."""
     return Measurement(
@@ -74,7 +72,7 @@ def coded(
     )
 
 
-def failure(image: str, codec: str, error: str, **options: Option) -> Measurement:
+def failure(image: str, codec: str, error: str, **options: Value) -> Measurement:
     return Measurement(image, Setting(codec, options), error=error)
 
 
@@ -234,6 +232,38 @@ def test_lossless_rows_without_the_peer() -> None:
     assert [(row.mean.setting.codec, row.difference) for row in rows] == [("y", None), ("x", None)]
 
 
+def test_summary() -> None:
+    results = of(
+        replace(coded("a.png", "ardm", 75), encode_s=3.0),
+        replace(coded("b.png", "ardm", 150), encode_s=5.0),
+        replace(coded("a.png", "png", 300), encode_s=1.0),
+        coded("a.png", "webp-lossless", 150),
+        coded("b.png", "webp-lossless", 1500),
+        coded("a.png", "jpeg", 1250, {"psnr": 30.0}),
+        coded("b.png", "jpeg", 50, {"psnr": 31.0}),
+        replace(coded("a.png", "jpeg", 9, {"psnr": 20.0, "ms-ssim": 0.5}, q=1), decode_s=1.0),
+        failure("a.png", "avif", "ValueError: no"),
+        jpeg=1.234,
+    )
+    assert summary(results).splitlines() == [
+        "| lossless | images | bytes | bits per sub-pixel | encode s | decode s"
+        " | encode / webp-lossless | decode / webp-lossless |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| ardm | 2 | 225 | 0.375 | 4.0000 | 0.5000 | 2.00 | 1.00 |",
+        "| webp-lossless | 2 | 1,650 | 2.750 | 2.0000 | 0.5000 | 1.00 | 1.00 |",
+        "| png | 1 | 300 | 1.000 | 1.0000 | 0.5000 | 0.50 | 1.00 |",
+        "",
+        "| lossy | images | bytes | bits per pixel | PSNR | MS-SSIM | Fréchet | encode s | decode s"
+        " | encode / jpeg | decode / jpeg |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| jpeg | 2 | 1,300 | 6.500 | 30.50 |  | 1.23 | 2.0000 | 0.5000 | 1.00 | 1.00 |",
+        "| jpeg q=1 | 1 | 9 | 0.090 | 20.00 | 0.5000 |  | 2.0000 | 1.0000 | 1.00 | 2.00 |",
+    ]
+    alone = summary(of(coded("a.png", "ardm", 75)))
+    assert alone.splitlines()[-1] == "| ardm | 1 | 75 | 0.250 | 2.0000 | 0.5000 |"
+    assert summary(of(failure("a.png", "x", "ValueError: no"))) == ""
+
+
 def test_csv_reads_back(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     results = of(
@@ -251,7 +281,7 @@ def test_csv_reads_back(tmp_path: Path) -> None:
         "width": "40",
         "height": "20",
         "size": "100",
-        "bpp": "1.0",
+        "bits_per_pixel": "1.0",
         "bits_per_subpixel": str(1 / 3),
         "encode_s": "2.0",
         "decode_s": "0.5",
@@ -308,9 +338,9 @@ def test_compressai_leaves_out_a_metric_that_a_setting_lacks() -> None:
 
 
 def test_ticks_hold_the_rates() -> None:
-    assert rate_ticks(0.3, 1.1) == [0.25, 0.5, 1.0, 2.0]
-    assert rate_ticks(0.25, 0.25) == [0.25, 0.5]
-    assert rate_ticks(0.0001, 0.0002)[0] <= 0.0001
+    assert rate_ticks([1.1, 0.7, 0.3]) == [0.25, 0.5, 1.0, 2.0]
+    assert rate_ticks([0.25]) == [0.25, 0.5]
+    assert rate_ticks([0.0001, 0.0002])[0] <= 0.0001
 
 
 def test_colours_differ_within_a_plot() -> None:

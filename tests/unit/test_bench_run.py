@@ -1,4 +1,4 @@
-"""Whole runs: resuming, failures, dying processes, and the tables at their end."""
+"""Whole runs: resuming, failures, dying processes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisepress.benchmarks import bench
-from noisepress.benchmarks.bench import BenchError, check_packages, run, summary
+from noisepress.benchmarks.bench import run
 from noisepress.benchmarks.codecs import CODECS, Codec
-from noisepress.benchmarks.results import Measurement, Results, Setting
+from noisepress.benchmarks.errors import BenchError
+from noisepress.benchmarks.results import Results, Setting
 
 FAKE = '''
 """A codec for processes of their own: it notes every call, and obeys the first pixel."""
@@ -55,7 +55,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "fake_codec", raising=False)
     fake = importlib.import_module("fake_codec")
-    codec = Codec("fake", True, fake.encode, fake.decode, "1")
+    codec = Codec("fake", True, fake.encode, fake.decode, library="1")
     monkeypatch.setitem(CODECS, "fake", codec)
     lossy = replace(codec, name="fake-lossy", lossless=False, decode=fake.decode_lossy)
     monkeypatch.setitem(CODECS, "fake-lossy", lossy)
@@ -104,7 +104,7 @@ def test_a_run_resumes(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatc
     assert calls(log) == ["1"]
     assert other.measurements[1].digest == other.measurements[0].digest
 
-    monkeypatch.setitem(CODECS, "fake", replace(CODECS["fake"], version="2"))
+    monkeypatch.setitem(CODECS, "fake", replace(CODECS["fake"], library="2"))
     run(paths, settings, out, 1)
     assert calls(log) == ["1", "1"]
 
@@ -168,55 +168,3 @@ def test_runs_that_cannot_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BenchError, match="file"):
         run([tmp_path / "a.png"], png, tmp_path / "file", 1)
-
-
-def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_packages()
-    monkeypatch.setattr(bench, "_EXTRA", ("json", "no_such_package"))
-    with pytest.raises(BenchError, match=r'no_such_package .* "noisepress\[bench\]"'):
-        check_packages()
-
-
-def test_summary() -> None:
-    def one(codec: str, image: str, size: int, seconds: float, psnr: float = 0) -> Measurement:
-        return Measurement(
-            image,
-            Setting(codec),
-            width=10,
-            height=10,
-            size=size,
-            encode_s=seconds,
-            decode_s=seconds / 2,
-            quality={"psnr": psnr} if psnr else {},
-        )
-
-    results = Results(
-        {},
-        (
-            one("ardm", "a", 75, 3),
-            one("ardm", "b", 150, 5),
-            one("png", "a", 300, 1),
-            one("webp-lossless", "a", 150, 2),
-            one("webp-lossless", "b", 150, 2),
-            one("jpeg", "a", 25, 1, 30),
-            one("jpeg", "b", 50, 1, 31),
-            Measurement("a", Setting("avif"), error="no"),
-        ),
-        {"jpeg": 1.234},
-    )
-    assert summary(results).splitlines() == [
-        "| lossless | images | bytes | bits per sub-pixel | encode s | encode / webp-lossless's"
-        " | decode s | decode / webp-lossless's |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| ardm | 2 | 225 | 3.0000 | 4.0000 | 2.00 | 2.0000 | 2.00 |",
-        "| png | 1 | 300 | 8.0000 | 1.0000 | 0.50 | 0.5000 | 0.50 |",
-        "| webp-lossless | 2 | 300 | 4.0000 | 2.0000 | 1.00 | 1.0000 | 1.00 |",
-        "",
-        "| lossy | images | bytes | bits per pixel | PSNR dB | MS-SSIM | SSIMULACRA 2 | Fréchet"
-        " | encode s | encode / jpeg's | decode s | decode / jpeg's |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| jpeg | 2 | 75 | 3.000 | 30.50 |  |  | 1.23 | 1.0000 | 1.00 | 0.5000 | 1.00 |",
-        "| avif | 0 | 0 |  |  |  |  |  |  |  |  |  |",
-    ]
-    ours = Results({}, (one("ardm", "a", 75, 3),))
-    assert summary(ours).splitlines()[-1] == "| ardm | 1 | 75 | 2.0000 | 3.0000 | 1.5000 |"

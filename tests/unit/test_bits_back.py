@@ -81,7 +81,7 @@ def test_pixels_and_bits_come_back(
 ) -> None:
     even, pixels = images()
     chain = BitsBack(network, steps)
-    needed = chain.needed(pixels.numel())
+    needed = chain.initial_bits(pixels.numel())
     stack = filled(needed)
     start, before = stack.seal(), stack.bits
     with spied(monkeypatch) as seen:
@@ -112,16 +112,16 @@ def test_p_codes_all_that_q_can_draw(steps: int, network: VdmNet) -> None:
 
 
 def test_a_batch_is_its_images(network: VdmNet) -> None:
-    """The network sees each image alone: the values drawn differ, the laws do not."""
+    """The network sees each image alone: the values drawn differ, their distributions do not."""
     even, pixels = images(count=1)
     both = torch.cat([even, even.flip(3)])
     chain = BitsBack(network, 4)
     noisy = torch.cat([pixels, pixels.flip(3)]).numpy().astype(np.int64).reshape(-1) << 7
     half = pixels.numel()
-    together = chain.belief(2, both, noisy)
+    together = chain.prediction(2, both, noisy)
     for part, one in enumerate((even, even.flip(3))):
         piece = slice(part * half, (part + 1) * half)
-        alone = chain.belief(2, one.contiguous(), noisy[piece])
+        alone = chain.prediction(2, one.contiguous(), noisy[piece])
         for ours, theirs in zip(together, alone, strict=True):
             np.testing.assert_array_equal(ours[piece], theirs)
 
@@ -136,7 +136,7 @@ def test_an_empty_stack_lends_nothing(network: VdmNet) -> None:
 
 @pytest.mark.parametrize("steps", [*CHAINS, MAX_STEPS])
 def test_levels_rise_from_the_cleanest_to_the_noisiest(steps: int) -> None:
-    found = bits_back.levels(steps)
+    found = bits_back.noise_levels(steps)
     assert (found[0], found[-1], len(found)) == (LOG_SIGMA_MIN, LOG_SIGMA_MAX, steps + 1)
     assert all(low < high for low, high in pairwise(found))
 
@@ -150,15 +150,15 @@ def test_p_is_the_posterior_with_the_error_on_top(network: VdmNet) -> None:
     level, cleaner = chain.levels[rung], chain.levels[rung - 1]
     latent = torch.from_numpy(noisy).view(pixels.shape).float()
     with torch.no_grad():
-        said, error = network(even, latent, torch.full((2,), level))
+        output, error = network(even, latent, torch.full((2,), level))
     skip, out = gauge(torch.tensor([level]))
-    estimate = (skip * latent / 128 + out * said / 32).flatten().numpy()
+    estimate = (skip * latent / 128 + out * output / 32).flatten().numpy()
     deviation = (out * torch.exp2(error / 32)).flatten().numpy()
     below, above = 4.0 ** (cleaner / UNITS), 4.0 ** (level / UNITS)
     share = 1 - below / above
     mean = noisy / 128 + share * (estimate - noisy / 128)
     variance = below * share + (share * deviation) ** 2
-    found, scale = chain.belief(rung, even, noisy)
+    found, scale = chain.prediction(rung, even, noisy)
     np.testing.assert_allclose(found / 2 ** (7 + MEAN_FRAC), mean, atol=0.01)
     np.testing.assert_allclose(scale / UNITS, np.log2(variance) / 2, atol=1.5 / UNITS)
     assert UNITS == 2 * OCTAVE  # a deviation's logarithm is half a variance's
@@ -170,17 +170,17 @@ def test_the_grid_of_the_cleanest_is_fine_enough_for_p(steps: int, network: VdmN
     even, pixels = images()
     chain = BitsBack(network, steps)
     noisier = pixels.numpy().astype(np.int64).reshape(-1) * 128
-    mean, scale = chain.belief(1, even, noisier)
+    mean, scale = chain.prediction(1, even, noisier)
     deviation = np.exp2(scale / UNITS)
     drawn = mean / 2 ** (7 + MEAN_FRAC)
     drawn += deviation * np.random.default_rng(1).standard_normal(len(mean))
-    law = chain._backward(1, even, noisier)
-    grid = 2.0 ** (law.shift - 7)
+    p = chain._backward(1, even, noisier)
+    grid = 2.0 ** (p.shift - 7)
     symbols = np.rint(drawn / grid).astype(np.int64)
     distance = (symbols * grid - mean / 2 ** (7 + MEAN_FRAC)) / deviation
     density = np.exp(-(distance**2) / 2) / (deviation * np.sqrt(2 * np.pi))
     tally = Tally()
-    tally.code((symbols - law.first).astype(np.int32), law.model)
+    tally.code((symbols - p.first).astype(np.int32), p.model)
     assert tally.bits / len(mean) == pytest.approx(-np.log2(density * grid).mean(), abs=0.002)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gaussian import GaussianDenoiser
 from torch import Tensor
 
 from noisepress.bitstream import reverse_channel
@@ -22,7 +23,6 @@ from noisepress.codec.diffc.chain import LONGEST_STEP, Chain, Errors, Estimate
 from noisepress.codec.protocol import Decoding
 from noisepress.models.dct import BLOCK, CLASSES, to_blocks
 from noisepress.models.diffusion import noisy
-from noisepress.models.gaussian import GaussianDenoiser
 
 NATS = math.log(2) / OCTAVE
 SIDE = 64

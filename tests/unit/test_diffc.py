@@ -209,7 +209,7 @@ def test_sizes_out_of_reach_end_at_the_highest_level(given: dict[str, Any], code
 @pytest.mark.parametrize("wished", [99, math.inf])
 def test_qualities_out_of_reach_are_refused(wished: float, codec: Codec) -> None:
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    with pytest.raises(OptionError, match=r"out of reach, \d\d\.\d\d dB are not") as error:
+    with pytest.raises(OptionError, match=r"cannot be reached: at most \d\d\.\d\d dB is") as error:
         codec.encode(image, psnr=wished)
     one_line(error)
 
@@ -268,6 +268,42 @@ def test_too_few_bytes_are_an_error(given: dict[str, Any], codec: Codec) -> None
 # Options -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ({"quality": -1}, "0 to 100"),
+        ({"quality": 100.1}, "0 to 100"),
+        ({"quality": math.nan}, "0 to 100"),
+        ({"steps": 9}, "10 to 1000"),
+        ({"steps": 1001}, "10 to 1000"),
+        ({"effort": 5}, "6 to 16"),
+        ({"effort": 17}, "6 to 16"),
+        ({"seed": -1}, "0 to 4294967295"),
+        ({"seed": 2**32}, "0 to 4294967295"),
+        ({"bpp": -0.1}, "bpp is -0.1"),
+        ({"bpp": math.nan}, "bpp is nan"),
+        ({"bpp": math.inf}, "bpp is inf"),
+        ({"bytes": -1}, "bytes is -1"),
+        ({"psnr": -1}, "psnr is -1"),
+        ({"reverse": "viterbi"}, "trellis, pfr"),
+        ({"steps": 24.0}, "steps is 24.0, supported are whole numbers from 10 to 1000"),
+        ({"bytes": 100.5}, "whole numbers"),
+        ({"quality": "high"}, "quality is 'high'"),
+        ({"effort": None}, "effort is None"),
+        ({"colour": 3}, "quality, bpp, bytes, psnr, device, seed, steps, effort, reverse, model"),
+        ({"bpp": 1, "bytes": 100}, "exclude each other"),
+        ({"bpp": 1, "psnr": 30}, "exclude each other"),
+        ({"bytes": 100, "psnr": 30}, "exclude each other"),
+    ],
+)
+def test_wrong_options_name_the_supported_ones(
+    given: dict[str, Any], known: str, codec: Codec
+) -> None:
+    with pytest.raises(OptionError) as error:
+        codec.encode(smooth(4, 4), **given)
+    assert known in one_line(error)
+
+
 @pytest.mark.parametrize("quality", [0, 0.5, 1, 2, 100])
 @pytest.mark.parametrize("steps", [10, 1000])
 def test_options_at_their_limits(quality: float, steps: int, codec: Codec) -> None:
@@ -279,10 +315,12 @@ def test_models_of_other_codecs_are_refused(
     codec: Codec, lattice_model: str, tmp_path: Path
 ) -> None:
     image = smooth(4, 4)
-    with pytest.raises(ModelError, match="tiny-lattice is not made for diffc") as error:
+    with pytest.raises(
+        ModelError, match="tiny-lattice has the architecture lattice, not unet"
+    ) as error:
         codec.encode(image, model=lattice_model)
     one_line(error)
-    with pytest.raises(ModelError, match="not made for the order"):
+    with pytest.raises(ModelError, match="has the architecture unet, not lattice"):
         noisepress.encode(image, model=codec.model)
     card = registry.find(codec.model)
     network = read_network(card.path, card.architecture, card.config)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from noisepress.models.diffusion import Denoiser, alpha_sigma, posterior
 from noisepress.models.samplers import ancestral, ddim
 from noisepress.models.unet import UNet, UNetConfig
-from noisepress.training.distill import Pair, Steps, consistency_loss, moment_loss, progressive_loss
+from noisepress.training.distill import Steps, consistency_loss, moment_loss, progressive_loss
 
 Loss = Callable[[Denoiser, Denoiser, Tensor, Steps, torch.Generator], Tensor]
 
@@ -249,7 +249,7 @@ def test_few_steps_then_give_the_images_of_many(loss: Loss) -> None:
 
 def test_few_steps_then_give_images_of_the_right_moments() -> None:
     student, auxiliary = Lines(STEPS.student), Lines(STEPS.levels)
-    pair = Pair(student, auxiliary)
+    both = nn.ModuleList([student, auxiliary])
     noise = normals(8, 1000, 3, 4, 4)
 
     def moments(denoiser: Denoiser) -> tuple[Tensor, Tensor]:
@@ -259,7 +259,7 @@ def test_few_steps_then_give_images_of_the_right_moments() -> None:
         return shift, x.var((0, 2, 3)) / VARIANCE
 
     assert (moments(teacher)[1] < 0.4).all()
-    train(pair, lambda x, source: moment_loss(student, auxiliary, teacher, x, STEPS, source))
+    train(both, lambda x, source: moment_loss(student, auxiliary, teacher, x, STEPS, source))
     shift, variance = moments(student)
     assert (shift.abs() < 0.1).all() and ((variance - 1).abs() < 0.35).all()
 

@@ -76,13 +76,15 @@ def reference_conv(conv: ExactConv, x: Ints) -> Ints:
 
 def reference_relu(x: Ints, frac: int) -> Ints:
     by = np.full(len(x), frac - ACTIVATION_FRAC)
-    return np.clip(shift_right(x, by), 0, ACTIVATION_MAX)
+    clipped: Ints = np.clip(shift_right(x, by), 0, ACTIVATION_MAX)
+    return clipped
 
 
 def reference_block(block: ExactBlock, h: Ints) -> Ints:
     inner = reference_conv(block.spatial, reference_relu(h, RESIDUAL_FRAC))
     change = reference_conv(block.pointwise, reference_relu(inner, ACTIVATION_FRAC))
-    return np.clip(h + change, -RESIDUAL_LIMIT, RESIDUAL_LIMIT)
+    clipped: Ints = np.clip(h + change, -RESIDUAL_LIMIT, RESIDUAL_LIMIT)
+    return clipped
 
 
 def randomise(network: nn.Module, seed: int = 0) -> None:

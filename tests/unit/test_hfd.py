@@ -28,6 +28,7 @@ from noisepress.bitstream.errors import (
     ModelError,
     NoisepressError,
     OptionError,
+    UnsupportedImageError,
 )
 from noisepress.bitstream.header import unpack_all
 from noisepress.bitstream.noise import normals
@@ -36,11 +37,12 @@ from noisepress.codec.hfd import stages
 from noisepress.codec.hfd.codec import FIELDS, Parameters
 from noisepress.codec.hfd.hyperprior import SECTIONS, Hyperprior
 from noisepress.codec.hfd.stages import CALLS, DETAIL, Drawer, Picture
-from noisepress.codec.image.raster import Mode, Raster
+from noisepress.codec.image.raster import Mode, Palette, Raster
 from noisepress.codec.pixels import image_of, shown
 from noisepress.codec.protocol import Decoding, Render
 from noisepress.models import registry, tiling
 from noisepress.models.autoencoder import Autoencoder
+from noisepress.models.card import Card
 from noisepress.models.diffusion import alpha_sigma
 from noisepress.models.storage import read_network, write_network
 from noisepress.models.unet import SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, Known, UNet
@@ -215,7 +217,7 @@ def test_too_few_bytes_are_an_error_that_names_the_smallest_file(
 ) -> None:
     image = smooth(33, 40, 4)
     least = len(codec.at(image, 0))
-    with pytest.raises(OptionError, match=f"too few, the smallest file has {least}$") as error:
+    with pytest.raises(OptionError, match=f"too few: the smallest file has {least}$") as error:
         codec.encode(image, **given)
     one_line(error)
     assert len(codec.encode(image, bytes=least)) == least
@@ -243,7 +245,7 @@ def test_psnr_of_any_picture_takes_the_lowest_rate(codec: Codec) -> None:
 
 @pytest.mark.parametrize("wished", [99, math.inf])
 def test_qualities_out_of_reach_are_refused(wished: float, codec: Codec) -> None:
-    with pytest.raises(OptionError, match=r"out of reach, \d\d\.\d\d dB are not") as error:
+    with pytest.raises(OptionError, match=r"cannot be reached: at most \d\d\.\d\d dB is") as error:
         codec.encode(smooth(16, 16), psnr=wished)
     one_line(error)
 
@@ -251,23 +253,67 @@ def test_qualities_out_of_reach_are_refused(wished: float, codec: Codec) -> None
 # Options -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ({"quality": -1}, "0 to 100"),
+        ({"quality": 100.1}, "0 to 100"),
+        ({"quality": math.nan}, "0 to 100"),
+        ({"quality": "high"}, "quality is 'high'"),
+        ({"quality": None}, "quality is None"),
+        ({"seed": -1}, "0 to 4294967295"),
+        ({"seed": 2**32}, "0 to 4294967295"),
+        ({"seed": 1.0}, "whole numbers"),
+        ({"bpp": -0.1}, "bpp is -0.1"),
+        ({"bpp": math.nan}, "bpp is nan"),
+        ({"bpp": math.inf}, "bpp is inf"),
+        ({"bytes": -1}, "bytes is -1"),
+        ({"bytes": 100.5}, "whole numbers"),
+        ({"psnr": -1}, "psnr is -1"),
+        ({"psnr": math.nan}, "psnr is nan"),
+        ({"effort": 8}, "quality, bpp, bytes, psnr, device, seed, model, decoder"),
+        ({"steps": 8}, "unknown option 'steps'"),
+        ({"bpp": 1, "bytes": 100}, "exclude each other"),
+        ({"bpp": 1, "psnr": 30}, "exclude each other"),
+        ({"bytes": 100, "psnr": 30}, "exclude each other"),
+    ],
+)
+def test_wrong_options_name_the_supported_ones(
+    given: dict[str, Any], known: str, codec: Codec
+) -> None:
+    with pytest.raises(OptionError) as error:
+        codec.encode(smooth(4, 4), **given)
+    assert known in one_line(error)
+
+
+@pytest.mark.parametrize("mode", [Mode.BILEVEL, Mode.PALETTE8, Mode.L16, Mode.RGB16, Mode.RGBA16])
+@pytest.mark.parametrize("fallback", [False, True])
+def test_other_layouts_are_refused(mode: Mode, fallback: bool, codec: Codec) -> None:
+    palette = Palette(np.zeros((2, 3), np.uint8), b"").pack() if mode is Mode.PALETTE8 else b""
+    raster = Raster(np.zeros((4, 4, mode.channels), mode.dtype), mode, palette)
+    with pytest.raises(UnsupportedImageError, match=f"hfd does not code {mode.name}") as error:
+        codec.encode(raster, fallback=fallback)
+    one_line(error)
+
+
 def test_models_of_other_codecs_are_refused(
     codec: Codec, lattice_model: str, unet_model: str
 ) -> None:
     image = smooth(4, 4)
     for model in (lattice_model, unet_model, codec.decoder):
-        with pytest.raises(ModelError, match="is not an autoencoder for hfd") as error:
+        with pytest.raises(ModelError, match=r"has the architecture .*, not autoencoder") as error:
             codec.encode(image, model=model)
         one_line(error)
     for decoder in (lattice_model, unet_model, codec.model):
-        with pytest.raises(ModelError, match="is not a score decoder for hfd") as error:
+        wrong = "is not a score decoder for hfd|has the architecture .*, not unet"
+        with pytest.raises(ModelError, match=wrong) as error:
             codec.encode(image, decoder=decoder)
         one_line(error)
     for name in ("model", "decoder"):
         with pytest.raises(ModelError, match="unknown model 'hfd-huge'"):
             codec.encode(image, **{name: "hfd-huge"})
     for model in (codec.model, codec.decoder):
-        with pytest.raises(ModelError, match=r"not made for diffc|no table of errors") as error:
+        with pytest.raises(ModelError, match=r"not unet|no table of errors") as error:
             noisepress.encode(image, "diffc", model=model)
         one_line(error)
         with pytest.raises(ModelError) as error:
@@ -586,7 +632,7 @@ def test_a_file_holds_the_same_symbols_everywhere(
     monkeypatch.setattr(changed.hyper_synthesis, "forward", in_other_numbers)
     loaded = model_reference.load_network
 
-    def load(card: registry.Card, kind: Any, device: str = "cpu") -> Any:
+    def load(card: Card, kind: Any, device: str = "cpu") -> Any:
         return changed if kind is Autoencoder else loaded(card, kind, device)
 
     monkeypatch.setattr("noisepress.codec.hfd.coding.load_network", load)

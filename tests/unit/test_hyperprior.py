@@ -169,28 +169,28 @@ class Recorder(Tally):
         return super().code(symbols, model)
 
 
-def test_hyper_latents_have_laws_of_their_channels_and_latents_of_their_own(
+def test_hyper_latents_have_distributions_of_their_channels_and_latents_of_their_own(
     network: Autoencoder,
 ) -> None:
     recorders = [Recorder() for _ in range(SECTIONS)]
     x = latents(4, 8)
     sent(network, 16, x, iter(recorders))
-    ((symbols, law),) = recorders[0].models
-    assert isinstance(law, Repeated)
-    assert law.mixture.digits == 4 and law.which.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    ((symbols, model),) = recorders[0].models
+    assert isinstance(model, Repeated)
+    assert model.mixture.digits == 4 and model.which.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     mean, scale = network.prior_mean.detach(), network.prior_scale.detach()[1]
-    locations = law.mixture.locations[:, 0] / 16 - 128
+    locations = model.mixture.locations[:, 0] / 16 - 128
     np.testing.assert_allclose(locations, mean, atol=1 / 32)
-    np.testing.assert_allclose(law.mixture.scales[:, 0] / 64, scale, atol=1 / 128)
+    np.testing.assert_allclose(model.mixture.scales[:, 0] / 64, scale, atol=1 / 128)
     assert ((symbols >= 1) & (symbols <= 255)).all()
     seen: list[list[float]] = [[] for _ in PASSES]
     for recorder in recorders[1:]:
         assert len(recorder.models) == len(PASSES)
-        for found, (symbols, law) in zip(seen, recorder.models, strict=True):
-            assert isinstance(law, Repeated) and isinstance(law.mixture, GaussianMixture)
-            assert law.mixture.digits == 5 and len(symbols) == len(law.which)
-            assert (law.mixture.locations == 16 * 512).all()
-            found += (law.mixture.scales[law.which, 0] / 64).tolist()
+        for found, (symbols, model) in zip(seen, recorder.models, strict=True):
+            assert isinstance(model, Repeated) and isinstance(model.mixture, GaussianMixture)
+            assert model.mixture.digits == 5 and len(symbols) == len(model.which)
+            assert (model.mixture.locations == 16 * 512).all()
+            found += (model.mixture.scales[model.which, 0] / 64).tolist()
     octaves = deviations(network, 16, x).reshape(48, 4, 8)
     for found, part in zip(seen, PASSES, strict=True):
         surer = 0 if part.law is None else network.surer[part.law, :, None, None].detach().numpy()
@@ -232,9 +232,9 @@ def test_scales_are_held_to_their_range(gain: int, scale: int, network: Autoenco
     for _ in coder.run(x, 4, 4, iter(recorders)):
         pass
     for recorder in recorders[1:]:
-        for _, law in recorder.models:
-            assert isinstance(law, Repeated)
-            assert (law.mixture.scales == scale).all()
+        for _, model in recorder.models:
+            assert isinstance(model, Repeated)
+            assert (model.mixture.scales == scale).all()
 
 
 # Integers ------------------------------------------------------------------------------------

@@ -52,27 +52,27 @@ def test_tables_of_the_normal_are_the_rounded_formulas() -> None:
     assert tables.inverse.tolist() == [round(2 ** (20 - i / 64)) for i in steps]
 
 
-@pytest.mark.parametrize("law", ["logistic", "normal"])
-def test_a_wrong_table_is_an_error(law: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    crc = f"_{law.upper()}_CRC"
+@pytest.mark.parametrize("kind", ["logistic", "normal"])
+def test_a_wrong_table_is_an_error(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    crc = f"_{kind.upper()}_CRC"
     monkeypatch.setattr(entropy, crc, getattr(entropy, crc) ^ 1)
     with pytest.raises(RuntimeError, match="tables"):
-        getattr(entropy, f"_{law}_tables").__wrapped__()
+        getattr(entropy, f"_{kind}_tables").__wrapped__()
 
 
-LAWS: dict[Any, Callable[[], Any]] = {
+KINDS: dict[Any, Callable[[], Any]] = {
     LogisticMixture: entropy._logistic_tables,
     GaussianMixture: entropy._normal_tables,
 }
 FLOORS = {LogisticMixture: 12, GaussianMixture: 28}
-Law = type[LogisticMixture] | type[GaussianMixture]
+Kind = type[LogisticMixture] | type[GaussianMixture]
 
 
 def edge(
-    law: Law, x: int, size: int, logits: list[int], locations: list[int], scales: list[int]
+    kind: Kind, x: int, size: int, logits: list[int], locations: list[int], scales: list[int]
 ) -> int:
     """Cumulative weight below level x in Python integers, as docs/format.md has it."""
-    tables = LAWS[law]()
+    tables = KINDS[kind]()
     weights = [int(tables.weight[min(max(logits) - logit, 512)]) for logit in logits]
     total = sum(weights)
     below = 0
@@ -86,15 +86,15 @@ def edge(
         below = 0
     if x >= size:
         below = total * 2**28
-    floor: int = total * 2 ** (28 - FLOORS[law]) // size
+    floor: int = total * 2 ** (28 - FLOORS[kind]) // size
     return below + x * floor
 
 
 def frequencies(
-    law: Law, prefix: int, step: int, size: int, *parameters: list[int]
+    kind: Kind, prefix: int, step: int, size: int, *parameters: list[int]
 ) -> tuple[list[int], list[int]]:
     """The row of four frequencies and the five edges that it comes from."""
-    edges = [edge(law, prefix + digit * step, size, *parameters) for digit in range(5)]
+    edges = [edge(kind, prefix + digit * step, size, *parameters) for digit in range(5)]
     unit = (edges[4] - edges[0]) // 2**20 + 1
     return [1 + (edges[d + 1] - edges[d]) // unit for d in range(4)], edges
 
@@ -117,17 +117,17 @@ def parameters(rng: np.random.Generator, n: int, k: int) -> dict[str, entropy.In
     return drawn
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("kernel", both(_kernels.mixture_frequencies))
 @pytest.mark.parametrize(("digits", "k"), [(1, 1), (2, 3), (4, 1), (4, 5), (6, 2), (8, 10)])
 def test_mixture_frequencies(
-    law: Law, kernel: Kernel, digits: int, k: int, monkeypatch: pytest.MonkeyPatch
+    kind: Kind, kernel: Kernel, digits: int, k: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_kernels, "mixture_frequencies", kernel)
     rng = np.random.default_rng([digits, k])
     n = 40
     drawn = parameters(rng, n, k)
-    mixture = law(**drawn, digits=digits)
+    mixture = kind(**drawn, digits=digits)
     for left in range(digits):
         step = 4**left
         prefixes = (rng.integers(0, 4 ** (digits - left - 1), n) * 4 * step).astype(np.int32)
@@ -139,7 +139,7 @@ def test_mixture_frequencies(
         assert rows.sum(1, dtype=np.float64).max() < 2**24
         for i in range(n):
             lists = [drawn[name][i].tolist() for name in ("logits", "locations", "scales")]
-            expected, edges = frequencies(law, int(prefixes[i]), step, 4**digits, *lists)
+            expected, edges = frequencies(kind, int(prefixes[i]), step, 4**digits, *lists)
             assert edges == sorted(edges)
             assert max(edges) < 2**63
             assert rows[i].tolist() == expected
@@ -189,8 +189,8 @@ def test_level_probabilities_are_the_discretised_normal(scale: int) -> None:
         prefixes = levels >> (2 * left + 2) << (2 * left + 2)
         rows = mixture.frequencies(prefixes.astype(np.int32), 4**left).astype(np.float64)
         share *= rows[levels, levels >> (2 * left) & 3] / rows.sum(1)
-    law = NormalDist(30 + 5 / 16, 2 ** (scale / 64))
-    cdf = np.array([law.cdf(level - 0.5) for level in range(n + 1)])
+    normal = NormalDist(30 + 5 / 16, 2 ** (scale / 64))
+    cdf = np.array([normal.cdf(level - 0.5) for level in range(n + 1)])
     cdf[0], cdf[-1] = 0, 1
     np.testing.assert_allclose(share, np.diff(cdf), rtol=0.02, atol=4e-6)
     assert share.sum() == pytest.approx(1)

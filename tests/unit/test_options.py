@@ -92,11 +92,11 @@ def test_values_are_kept_as_plain_numbers_and_texts(name: str, value: Any, kept:
         ("word", "three", "one, two"),
         ("word", 1, "one, two"),
         ("word", ["one"], "one, two"),
-        ("text", 3, "a text"),
-        ("text", b"x", "a text"),
+        ("text", 3, "texts"),
+        ("text", b"x", "texts"),
         ("maybe", 6, "whole numbers from 0 to 5"),
-        ("paths", 3, "a text, or several"),
-        ("paths", [b"a"], "a text, or several"),
+        ("paths", 3, "texts, or lists of them"),
+        ("paths", [b"a"], "texts, or lists of them"),
     ],
 )
 def test_other_values_are_refused(name: str, value: Any, supported: str) -> None:
@@ -118,7 +118,7 @@ def test_unknown_and_doubled_options() -> None:
     with pytest.raises(OptionError, match=r"whole: options belong into Sample\(\.\.\.\)"):
         given(Sample, Sample(), {"whole": 3})
     with pytest.raises(OptionError, match="options are a Decoding, Sample is supported"):
-        given(Sample, Decoding(), {})  # type: ignore[type-var]
+        given(Sample, Decoding(), {})
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

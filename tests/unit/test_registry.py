@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from noisepress.bitstream.errors import ModelError
 from noisepress.models import registry
+from noisepress.models.card import read_card
 from noisepress.models.exact import convolutions
 from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.models.masked import MaskedConfig, MaskedNet
@@ -74,7 +75,7 @@ def test_what_is_written_is_read(network: LatticeNet | MaskedNet, tmp_path: Path
     path = tmp_path / "model.safetensors"
     facts = {"licence": "MIT"}
     write_network(network, path, name="mine", number=2000, tables={"t": [1, 2]}, facts=facts)
-    card = registry.read_card(path)
+    card = read_card(path)
     assert (card.name, card.number, card.architecture) == ("mine", 2000, network.ARCHITECTURE)
     assert (dict(card.tables), dict(card.facts)) == ({"t": [1, 2]}, facts)
     restored = registry.load(card)
@@ -93,7 +94,7 @@ def test_writing_again_gives_the_same_digest(tmp_path: Path) -> None:
         network = MaskedNet(MaskedConfig(width=4, blocks=1, components=2))
         path = tmp_path / folder / "model.safetensors"
         write_network(network, path, name="mine", number=2000, tables={}, facts={})
-        digests.append(registry.read_card(path).digest)
+        digests.append(read_card(path).digest)
     assert digests[0] == digests[1]
 
 
@@ -120,10 +121,15 @@ def test_unknown_name_names_the_bundled_ones() -> None:
     assert "ardm-huge" in text and all(name in text for name in registry.BUNDLED.values())
 
 
+def file_bytes(content: object) -> bytes:
+    """A file with a safetensors header and no tensors."""
+    header = json.dumps(content).encode()
+    return len(header).to_bytes(8, "little") + header
+
+
 def card_bytes(card: object) -> bytes:
     """A file with a safetensors header that holds `card`."""
-    header = json.dumps({"__metadata__": {"noisepress": json.dumps(card)}}).encode()
-    return len(header).to_bytes(8, "little") + header
+    return file_bytes({"__metadata__": {"noisepress": json.dumps(card)}})
 
 
 @pytest.mark.parametrize(
@@ -136,11 +142,24 @@ def card_bytes(card: object) -> bytes:
         (2).to_bytes(8, "little") + b"{}",
         (4).to_bytes(8, "little") + b"null",
         (3).to_bytes(8, "little") + b"\xff\xfe\xfd",
+        file_bytes({"tensor": {"dtype": "I8", "shape": [9], "data_offsets": [0, 9]}}),
         card_bytes([]),
         card_bytes({"name": "x"}),
         card_bytes({"unknown": 1}),
     ],
-    ids=["empty", "short", "text", "huge", "bare", "null", "utf8", "list", "partial", "unknown"],
+    ids=[
+        "empty",
+        "short",
+        "text",
+        "huge",
+        "bare",
+        "null",
+        "utf8",
+        "tensors",
+        "list",
+        "partial",
+        "unknown",
+    ],
 )
 def test_files_that_are_no_models_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "odd.safetensors"
@@ -199,7 +218,10 @@ def test_damaged_weights_are_refused(lattice_model: str, tmp_path: Path) -> None
     data = Path(lattice_model).read_bytes()
     path = tmp_path / "cut.safetensors"
     path.write_bytes(data[:-100])
-    card = registry.find(str(path))
     with pytest.raises(ModelError) as error:
-        registry.load(card)
+        registry.find(str(path))
+    refused(error)
+    card = registry.find(lattice_model)
+    with pytest.raises(ModelError) as error:
+        read_network(path, card.architecture, card.config)
     refused(error)

@@ -1,4 +1,4 @@
-"""Reverse channel coding: the search, the law of the samples, their price, and both sides."""
+"""Reverse channel coding: the search, the samples' distribution, their price, and both sides."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def sent_bits(coder: ReverseCoder, target: Target, plan: Plan) -> float:
 
 
 def log_ratio(sample: NDArray[Any], target: Target) -> Floats:
-    """log q/p of each sample but for a constant of each."""
+    """log q/p of each sample, up to a constant for each."""
     mean, variance = target.mean.astype(float), target.variance.astype(float)
     ratio: Floats = (sample**2 - (sample - mean) ** 2 / variance) / 2
     return ratio
@@ -132,7 +132,7 @@ def test_of_equal_paths_the_lower_state_is_kept(extend: Kernel) -> None:
     assert not choices.any()
 
 
-def best_sample(target: Target, plan: Plan, state_bits: int, first: int, last: int) -> Floats:
+def best_sample(target: Target, plan: Plan, state_bits: int, first: int, last: int) -> Float32s:
     """What a trellis sends for branches of a segment, by trying all paths."""
     size = 2**state_bits
     book = normals(plan.seed, 0, reverse_channel._BOOK, n=size * LONGEST).reshape(size, LONGEST)
@@ -316,7 +316,7 @@ def test_any_bytes_are_a_sample_or_an_error(coder: ReverseCoder) -> None:
     outcomes = set()
     for _ in range(40):
         try:
-            sample = coder.code(None, plan, Decoder(rng.bytes(rng.integers(0, 30))))
+            sample = coder.code(None, plan, Decoder(rng.bytes(int(rng.integers(0, 30)))))
         except CorruptError:
             outcomes.add("error")
         else:
@@ -456,11 +456,11 @@ def test_plans_without_classes() -> None:
     assert (plan.bits, BitTrellis(5).price(plan)) == (0, 0)
 
 
-# The law of the samples ----------------------------------------------------------------------
+# The distribution of the samples -------------------------------------------------------------
 
 
 def distance(values: NDArray[Any]) -> float:
-    """Kolmogorov and Smirnov's: the largest between the values' law and the normal one."""
+    """Kolmogorov and Smirnov's: the largest difference from the normal distribution."""
     cdf = np.array([NormalDist().cdf(value) for value in np.sort(values).tolist()])
     steps = np.arange(len(values) + 1) / len(values)
     return float(max((cdf - steps[:-1]).max(), (steps[1:] - cdf).max()))
@@ -482,7 +482,9 @@ def slope_of(sample: Float32s, target: Target) -> float:
     ("information", "count", "spread"),
     [(0.02, 50_000, 0.04), (0.1, 20_000, 0.04), (0.5, 8000, 0.15)],
 )
-def test_law_of_the_trellis(information: float, count: int, spread: float, state_bits: int) -> None:
+def test_distribution_of_the_trellis(
+    information: float, count: int, spread: float, state_bits: int
+) -> None:
     """Branches carry a little less than a bit, so that what arrives is as good as a sample of q."""
     coder = Trellis(state_bits)
     plan = plan_of([round(information * BIT)], count, coder)
@@ -510,7 +512,9 @@ def test_longer_registers_find_likelier_samples() -> None:
 
 
 @pytest.mark.parametrize(("information", "count"), [(0.1, 100), (0.5, 80)])
-def test_law_of_pfr(information: float, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distribution_of_pfr(
+    information: float, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exact where codewords are far more than the divergence asks for.
 
     Over many seeds: branches of a plan share codewords, the first of which are chosen often.
@@ -585,7 +589,7 @@ def test_code_length_of_pfr_is_near_the_divergence(
     np.testing.assert_array_equal(receive(coder, encoder.finish(), plan), sample)
 
 
-# Numbers under a Zipf law --------------------------------------------------------------------
+# Numbers of a Zipf distribution --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("index_bits", [1, 4, 12])
@@ -601,12 +605,12 @@ def test_every_number_comes_back(index_bits: int) -> None:
 
 def test_numbers_take_their_zipf_price() -> None:
     weights = np.arange(1, 2**14 + 1) ** -1.105
-    law = weights / weights.sum()
+    shares = weights / weights.sum()
     rng = np.random.default_rng(0)
-    numbers = rng.choice(2**14, 5000, p=law)
+    numbers = rng.choice(2**14, 5000, p=shares)
     tally = Tally()
     reverse_channel._code_zipf(numbers, len(numbers), 14, tally)
-    entropy = -float(np.log2(law[numbers]).sum())
+    entropy = -float(np.log2(shares[numbers]).sum())
     assert entropy < tally.bits < 1.04 * entropy
     for number, most in ((0, 4), (2**13, 19), (2**14 - 1, 19)):
         tally = Tally()
@@ -625,7 +629,7 @@ def test_numbers_without_a_codeword_are_refused(number: int) -> None:
     """The last octave could hold them."""
     numbers = np.array([3, number])
     encoder = Encoder()
-    with pytest.raises(CorruptError, match="too large"):
+    with pytest.raises(CorruptError, match=f"codeword {number} does not exist; there are 64"):
         reverse_channel._code_zipf(numbers, 2, 6, encoder)
-    with pytest.raises(CorruptError, match="too large"):
+    with pytest.raises(CorruptError, match=f"codeword {number} does not exist; there are 64"):
         reverse_channel._code_zipf(None, 2, 6, Decoder(encoder.finish()))

@@ -25,7 +25,7 @@ from noisepress.models import registry
 from noisepress.models.autoencoder import MULTIPLE, Autoencoder
 from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.models.masked import STAGES, MaskedConfig, MaskedNet
-from noisepress.models.storage import build
+from noisepress.models.storage import Network, build
 from noisepress.models.unet import UNet, UNetConfig
 from noisepress.training import command
 from noisepress.training.command import TrainingError, export, fitting, loss_curves, train
@@ -39,15 +39,15 @@ from noisepress.training.data import (
     photographs,
     prescale,
 )
+from noisepress.training.distill import Pair, consistency_loss, moment_loss, progressive_loss
 from noisepress.training.loop import Recipe, Run, optimisers
-from noisepress.training.losses import lattice_bits, masked_bits
-from noisepress.training.presets import PRESETS, Preset
+from noisepress.training.losses import DistillationLoss, lattice_bits, masked_bits
+from noisepress.training.presets import PRESETS, Preset, listing
 
 NAMES = tuple(f"photo{index}.jpg" for index in range(10))
 RECIPE = Recipe(steps=6, batch=4, validate=2)
 SPEC = CropSpec(size=16, scale=(2.0, 4.0), passes=1, crops=24, grain=2.0)
 LATTICE = Preset(
-    "ardm-photo",
     lambda: LatticeNet(LatticeConfig(width=8, blocks=1, components=2, levels=2)),
     lattice_bits,
     SPEC,
@@ -55,7 +55,6 @@ LATTICE = Preset(
     "tiny",
 )
 MASKED = Preset(
-    "ardm-small",
     lambda: MaskedNet(MaskedConfig(width=8, blocks=1, components=2)),
     masked_bits,
     SPEC,
@@ -69,7 +68,9 @@ def crops() -> Crops:
     """Smooth noise, shape (12, 16, 16, 3)."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (12, 4, 4, 3), dtype=np.uint8)
-    return coarse.repeat(4, 1).repeat(4, 2) // 2 + rng.integers(0, 8, (12, 16, 16, 3), np.uint8)
+    smooth = coarse.repeat(4, 1).repeat(4, 2) // np.uint8(2)
+    noisy: Crops = smooth + rng.integers(0, 8, (12, 16, 16, 3), np.uint8)
+    return noisy
 
 
 @pytest.fixture
@@ -113,7 +114,38 @@ def test_resumed_run_equals_an_uninterrupted_one(
     assert parts == losses
     ours, theirs = weights(whole.network), weights(second.network)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert all(torch.equal(whole.average[name], second.average[name]) for name in ours)
+    ours, theirs = weights(whole.average), weights(second.average)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_averages_warm_up_to_their_decay(crops: Crops, tmp_path: Path) -> None:
+    """By (1 + step) / (10 + step), as far as the recipe's decay."""
+    torch.manual_seed(0)
+    recipe = replace(RECIPE, steps=4, validate=1, average=0.2)
+    run = Run(MASKED.network(), masked_bits, recipe, tmp_path)
+    expected = weights(run.network)
+    for step, _ in enumerate(run.train(crops, crops)):
+        decay = min(0.2, (1 + step) / (10 + step))
+        for name, value in weights(run.network).items():
+            expected[name].mul_(decay).add_((1 - decay) * value)
+    assert step == 3
+    for name, value in weights(run.average.module).items():
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_checkpoints_without_schedules_are_read(crops: Crops, tmp_path: Path) -> None:
+    """Those of earlier versions, which held averages of parameters alone."""
+    first = start(LATTICE, tmp_path)
+    list(first.train(crops, crops, until=4))
+    state = torch.load(first.checkpoint)
+    del state["schedules"]
+    state["average"] = weights(first.average.module)
+    torch.save(state, first.checkpoint)
+    second = start(LATTICE, tmp_path)
+    second.resume()
+    list(second.train(crops, crops))
+    rates = [group["lr"] for one in second.optimisers for group in one.param_groups]
+    assert second.step == 6 and rates == [0.0, 0.0], "the rate after the last step"
 
 
 def test_training_moves_the_weights_and_lowers_the_loss(crops: Crops, tmp_path: Path) -> None:
@@ -175,16 +207,17 @@ def test_gentle_parts_learn_more_slowly() -> None:
 def test_exported_model_codes_an_image(
     preset: Preset, order: str, crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "BUNDLED", {1024: "ardm-photo", 1025: "ardm-small"})
+    monkeypatch.setattr(command, "BUNDLED", {1024: "lattice", 1025: "random"})
     run = start(preset, tmp_path)
     bits = list(run.train(crops, crops, until=2))[-1]
-    before = weights(run.network)
-    assert not any(torch.equal(run.average[name], value) for name, value in before.items())
+    before, average = weights(run.network), weights(run.average.module)
+    assert not any(torch.equal(average[name], value) for name, value in before.items())
     assert run.validation(crops) == bits, "validation is of the average and changes nothing"
     assert all(torch.equal(before[name], value) for name, value in weights(run.network).items())
-    path = tmp_path / "new.safetensors"
-    export(preset, run, crops, path)
+    export(order, preset, run, crops)
+    path = tmp_path / f"{order}.safetensors"
     card = registry.find(str(path))
+    assert card.name == order and card.number >= registry.FIRST_CUSTOM
     assert card.facts["validation bits per dimension"] == round(bits, 4)
     for fact in ("trained", "hours", "hardware", "licence", "command", "data"):
         assert str(card.facts[fact])
@@ -226,7 +259,7 @@ def test_cached_crops_are_read_and_not_made_again(photos: Path, tmp_path: Path) 
     for path in photos.iterdir():
         path.unlink()
     assert np.array_equal(cache(photos, tmp_path / "c.npy", SPEC, validation=False), first)
-    assert not list(tmp_path.glob("*.partial*"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_manifest_says_what_was_halved(photos: Path) -> None:
@@ -302,6 +335,7 @@ from pathlib import Path
 import numpy as np, torch
 from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.training.losses import lattice_bits
+from noisepress.training.distill import Pair, consistency_loss, moment_loss, progressive_loss
 from noisepress.training.loop import Recipe, Run, optimisers
 
 torch.manual_seed(0)
@@ -342,9 +376,17 @@ def test_two_processes_share_a_batch_and_keep_the_same_weights(
 
 def test_bundled_presets_make_the_bundled_models() -> None:
     assert set(registry.BUNDLED.values()) <= set(PRESETS)
-    for name, preset in PRESETS.items():
-        assert preset.model_id == name
-        assert preset.crops.size % 8 == 0
+    assert all(preset.crops.size % 8 == 0 for preset in PRESETS.values())
+
+
+def test_listing_has_a_line_for_each_preset() -> None:
+    lines = listing().splitlines()
+    assert [line.split()[0] for line in lines] == list(PRESETS)
+    columns = set()
+    for line, preset in zip(lines, PRESETS.values(), strict=True):
+        assert line.endswith(f"  {preset.summary}") and len(line) <= 100
+        columns.add(line.index(preset.summary))
+    assert len(columns) == 1
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -353,7 +395,9 @@ def test_presets_build(name: str) -> None:
     torch.manual_seed(0)
     network = preset.network()
     assert preset.summary and network.training
-    assert build(network.ARCHITECTURE, vars(network.config)).config == network.config
+    for part in network.children() if isinstance(network, Pair) else [network]:
+        assert isinstance(part, Network)
+        assert build(part.ARCHITECTURE, vars(part.config)).config == part.config
     if preset.start:
         assert preset.start in registry.BUNDLED.values()
     if isinstance(network, Autoencoder):
@@ -371,8 +415,17 @@ def test_denoisers_are_widened_for_a_condition() -> None:
     assert isinstance(found, UNet) and found.config == seeing.config
     assert torch.equal(found.leave.weight, plain.leave.weight) and found.training
     assert fitting(seeing, seeing) is seeing and fitting(plain, plain) is plain
+    pair = fitting(plain, Pair(seeing, seeing))
+    assert isinstance(pair, Pair) and pair.student.config == pair.auxiliary.config == seeing.config
+    for ours, theirs in zip(pair.student.parameters(), pair.auxiliary.parameters(), strict=True):
+        assert torch.equal(ours, theirs) and ours is not theirs
+
+
+def test_models_of_other_architectures_start_no_preset() -> None:
     lattice = LATTICE.network()
-    assert fitting(lattice, seeing) is lattice
+    assert isinstance(lattice, LatticeNet)
+    assert fitting(lattice, LATTICE.network()) is lattice
+    expect_error(lambda: fitting(lattice, MASKED.network()), "lattice.*masked")
 
 
 def test_command_trains_and_writes_the_model(
@@ -384,7 +437,7 @@ def test_command_trains_and_writes_the_model(
     assert not list(out.glob("*.safetensors")), "the run is not over"
     assert train("tiny", photos, out, until=None, start=None) == 0
     card = registry.find(str(out / "tiny.safetensors"))
-    assert card.name == "ardm-photo" and card.facts["trained"].startswith("6 steps")
+    assert card.name == "tiny" and card.facts["trained"].startswith("6 steps")
 
 
 def test_a_run_from_trained_weights_begins_with_them(
@@ -397,9 +450,46 @@ def test_a_run_from_trained_weights_begins_with_them(
     assert train("tiny", photos, tmp_path / "second", start=str(first.path), steps=2) == 0
     second = registry.find(str(tmp_path / "second" / "tiny.safetensors"))
     assert second.facts["trained"].startswith("2 steps")
-    assert second.facts["began with"] == f"ardm-photo {first.digest:08x}"
+    assert second.facts["began with"] == f"tiny {first.digest:08x}"
     bits = "validation bits per dimension"
     assert second.facts[bits] <= first.facts[bits] + 0.02
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("hfd-photo-fast")])
+def test_distilled_decoders_are_trained_and_exported(
+    name: str,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    autoencoder_model: str,
+    score_model: str,
+) -> None:
+    preset = PRESETS[name]
+    assert isinstance(preset.loss, DistillationLoss)
+    tiny = replace(
+        preset,
+        loss=replace(preset.loss, autoencoder=autoencoder_model, teacher=score_model),
+        crops=replace(SPEC, size=64, crops=4),
+        recipe=replace(preset.recipe, steps=2, batch=4),
+        start=score_model,
+    )
+    monkeypatch.setitem(PRESETS, name, tiny)
+    assert train(name, photos, tmp_path / "run") == 0
+    card = registry.find(str(tmp_path / "run" / f"{name}.safetensors"))
+    teacher, student = registry.load(registry.find(score_model)), registry.load(card)
+    assert isinstance(teacher, UNet) and isinstance(student, UNet)
+    assert student.config == teacher.config and card.name == name
+    before = weights(teacher)
+    assert all(value.isfinite().all() for value in weights(student).values())
+    assert any(not torch.equal(before[part], value) for part, value in weights(student).items())
+    levels = card.tables["levels"]
+    assert len(levels) == 4 and levels == sorted(levels)
+
+
+def test_each_distillation_is_a_preset() -> None:
+    losses = [preset.loss for preset in PRESETS.values()]
+    methods = {loss.method for loss in losses if isinstance(loss, DistillationLoss)}
+    assert methods == {consistency_loss, progressive_loss, moment_loss}
 
 
 def test_a_continued_recipe_starts_lower_and_only_falls() -> None:

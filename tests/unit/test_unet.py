@@ -13,6 +13,7 @@ from torch import Tensor
 
 from noisepress.bitstream.errors import ModelError
 from noisepress.models import registry
+from noisepress.models.card import read_card
 from noisepress.models.diffusion import joined, x_from_v
 from noisepress.models.storage import build, read_network, write_network
 from noisepress.models.unet import Known, UNet, UNetConfig
@@ -117,7 +118,7 @@ def test_conditions_matter_as_the_weights_say(tmp_path: Path) -> None:
             net(z, logsnr)
     path = tmp_path / "unet.safetensors"
     write_network(net, path, name="mine", number=2000, tables={}, facts={})
-    restored = registry.load(registry.read_card(path))
+    restored = registry.load(read_card(path))
     assert isinstance(restored, UNet) and restored.config == net.config
     with torch.inference_mode():
         again = restored(z.float(), logsnr, known._replace(image=known.image.float()))
@@ -173,7 +174,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_what_is_written_is_read_but_for_rounding(file: Path) -> None:
-    card = registry.read_card(file)
+    card = read_card(file)
     assert (card.name, card.number, card.architecture) == ("mine", 2000, "unet")
     assert (dict(card.tables), dict(card.facts)) == ({"t": [1]}, {"a": "b"})
     restored, original = registry.load(card), network().float()

@@ -22,6 +22,7 @@ from noisepress.bitstream.errors import (
 from noisepress.codec import model_reference
 from noisepress.codec.vdm.codec import STEPS
 from noisepress.models import registry
+from noisepress.models.card import Card
 from noisepress.models.vdm import (
     LOG_SIGMA_MAX,
     LOG_SIGMA_MIN,
@@ -112,7 +113,7 @@ def test_a_file_decodes_alike_everywhere(
     monkeypatch.setattr(changed, "forward", in_other_numbers)
     loaded = model_reference.load_network
 
-    def load(card: registry.Card, kind: Any) -> Any:
+    def load(card: Card, kind: Any) -> Any:
         return changed if kind is VdmNet else loaded(card, kind)
 
     monkeypatch.setattr("noisepress.codec.vdm.coding.load_network", load)
@@ -166,7 +167,7 @@ def test_the_loss_is_the_coded_size(vdm_model: str, models: dict[str, Any]) -> N
     even = planes[..., ::2, ::2].contiguous()
     pixels = hidden_pixels(planes) - bases(even)
     chain = BitsBack(network, 24)
-    stack = Stack(words(3, n=chain.needed(pixels.numel()) // 32 + 2).tobytes() + b"\1")
+    stack = Stack(words(3, n=chain.initial_bits(pixels.numel()) // 32 + 2).tobytes() + b"\1")
     before = stack.bits
     chain.push(stack, even, pixels)
     coded = (stack.bits - before) / pixels.numel()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from image_files import crop
 from PIL import Image
 
 from noisepress.bitstream.errors import CorruptError
@@ -56,6 +57,12 @@ def test_every_mode(mode: Mode, effort: Effort) -> None:
 @settings(max_examples=20, deadline=None)
 def test_small_arrays(array: np.ndarray[Any, Any]) -> None:
     assert_carried(from_array(array))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_photographs(channels: int) -> None:
+    assert_carried(from_array(crop(channels)))
+    assert_carried(from_array(crop(channels, np.uint16)))
 
 
 def test_opaque_and_invisible_pixels() -> None:

@@ -1,8 +1,8 @@
 """Peak memory of encoding and decoding a large image, each in a process of its own.
 
-    python -m noisepress.benchmarks.memory PHOTO --megapixels 100
+    python -m noisepress.benchmarks.studies.memory PHOTO --megapixels 100
 
-The image is the photograph, mirrored and repeated to a square of the size asked for.
+The image is the photograph, mirrored and repeated to a square of that size.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .codecs import Pixels
-from .measure import load, peak_in
+from ..codecs import Pixels
+from ..measure import load, peak_in
 
 
 def mirrored(pixels: Pixels, side: int) -> Pixels:

@@ -11,8 +11,9 @@ import pytest
 
 import noisepress
 from noisepress.benchmarks.codecs import Pixels
-from noisepress.benchmarks.memory import mirrored
+from noisepress.benchmarks.studies.memory import mirrored
 
+pytestmark = pytest.mark.slow
 Benchmark = Any
 
 

@@ -1,51 +1,45 @@
-"""What vdm's bits-back coding costs: files against the bound, step counts, bits lent in advance.
+"""What vdm's bits-back coding costs: files against the variational bound, by the number of steps.
 
-    python -m noisepress.benchmarks.bits_back PHOTO... -o OUT.json
+    python -m noisepress.benchmarks.studies.bits_back PHOTO... -o OUT.json
 
-codes an archive of crops of all photographs, and each of the photographs, at several step counts;
-and the same with ardm and JPEG XL. An interrupted run goes on where it was.
+codes an archive of crops of all photographs, and some photographs whole, with vdm at several
+numbers of steps, with ardm and with JPEG XL. An interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise, repeat
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
-from .. import archive, encode
-from ..bitstream.coders import Stack, Tally
-from ..bitstream.container import outline, read, section
-from ..bitstream.entropy import EntropyModel, Ints
-from ..bitstream.header import unpack
-from ..bitstream.noise import words
-from ..codec.archive import files_of
-from ..codec.image.raster import Samples
-from ..codec.model_reference import load_network
-from ..codec.vdm.bits_back import MEAN_FRAC, BitsBack
-from ..codec.vdm.codec import DETAILS, Parameters, Vdm
-from ..codec.vdm.coding import lattice
-from ..codec.vdm.tiles import TILE, groups_of, tiles_of, values
-from ..models.registry import find
-from ..models.vdm import LATENT_FRAC, UNITS, VdmNet
-from .codecs import codec_of, parse
-from .measure import load
+from ... import archive, encode
+from ...bitstream.coders import Tally
+from ...bitstream.container import outline, read, section
+from ...bitstream.header import unpack
+from ...codec.archive import files_of
+from ...codec.image.raster import Samples
+from ...codec.model_reference import load_network
+from ...codec.vdm.bits_back import MEAN_FRAC, BitsBack
+from ...codec.vdm.codec import DETAILS, Parameters, Vdm
+from ...codec.vdm.coding import lattice
+from ...codec.vdm.tiles import TILE, chain_inputs, groups_of, tiles_of
+from ...models.vdm import LATENT_FRAC, UNITS, VdmNet
+from ..codecs import codec_of, parse
+from ..measure import load
+from .points import arguments, measure_missing
 
 STEPS = (10, 25, 50, 100, 250)
 CROPS = 200
 _TOGETHER = 8
-"""Tiles of which the bound is computed at a time."""
+"""Tiles in a batch of the bound's networks."""
 Floats = NDArray[np.float64]
 
 
@@ -56,11 +50,11 @@ class Point:
     Attributes:
         what: `crops`, or the image's file name.
         codec: `vdm`, `ardm` or `jpegxl-lossless`.
-        steps: of vdm's chain, else 0.
+        steps: of vdm's chain; 0 for other codecs.
         samples: of all images.
-        bits: of the file; of JPEG XL's crops, of all their files.
-        bound: what vdm's file would take but for rounding and headers, on average over chains:
-            the variational bound, and ardm's part; else 0.
+        bits: of the file; for crops by JPEG XL, of all their files.
+        bound: bits that vdm's file would take without rounding and headers, on average over
+            chains: the variational bound, and the part that ardm codes; 0 for other codecs.
     """
 
     what: str
@@ -70,50 +64,17 @@ class Point:
     bits: int
     bound: float
 
-
-@dataclass(frozen=True)
-class Loan:
-    """Bits lent in advance, a value.
-
-    Attributes:
-        steps: of the chain.
-        bit_swap: in the order that vdm has.
-        top_down: if all of the chain were drawn first, as in arXiv 1901.04866.
-    """
-
-    steps: int
-    bit_swap: float
-    top_down: float
-
-
-class _Ledger(Stack):
-    """A stack that remembers its lowest and how many bits were taken."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.lowest, self.taken = self.bits, 0
-
-    def pop(self, model: EntropyModel) -> Ints:
-        before = self.bits
-        symbols = super().pop(model)
-        self.lowest, self.taken = min(self.lowest, self.bits), self.taken + before - self.bits
-        return symbols
-
-
-def loan(image: Samples, steps: int) -> Loan:
-    """Of the first tile of an image (h, w, 3)."""
-    chain = BitsBack(load_network(find(Vdm.model), VdmNet), steps)
-    even, pixels = values([next(tiles_of(image))])
-    count = pixels.numel()
-    start = words(0, n=chain.needed(count) // 32 + 1).tobytes() + b"\1"
-    ledger = _Ledger(start)
-    before = ledger.bits
-    chain.push(ledger, even, pixels)
-    return Loan(steps, (before - ledger.lowest) / count, ledger.taken / count)
+    @property
+    def job(self) -> tuple[str, str, int]:
+        return self.what, self.codec, self.steps
 
 
 def bound(images: Sequence[Samples], steps: int, plain: int) -> float:
-    """Bits of images (h, w, 3) under the model, of which so many tiles are in lattice order."""
+    """Bits of images (h, w, 3) under the model.
+
+    Args:
+        plain: how many tiles are coded in lattice order, to supply the initial bits.
+    """
     parameters = Parameters.choose(Vdm(steps=steps))
     coarse, finest = lattice(parameters, finest=1), lattice(parameters, finest=0)
     tally = Tally()
@@ -126,14 +87,14 @@ def bound(images: Sequence[Samples], steps: int, plain: int) -> float:
         finest.code_block(tile, tile.copy(), 0, tally)
     chain, rng = BitsBack(load_network(parameters.card, VdmNet), steps), np.random.default_rng(0)
     groups = groups_of(tiles[plain:], _TOGETHER)
-    return tally.bits + sum(_expected(chain, *values(group), rng) for group in groups)
+    return tally.bits + sum(_expected(chain, *chain_inputs(group), rng) for group in groups)
 
 
 @torch.inference_mode()
 def _expected(chain: BitsBack, even: Tensor, pixels: Tensor, rng: np.random.Generator) -> float:
-    """The bound of a batch for one random chain: reconstruction, every step's KL, the prior's.
+    """The bound of a batch for one random chain: reconstruction, KL of every step, KL of the prior.
 
-    The noisy values are those that a chain can have, of 1/2^LATENT_FRAC, and otherwise continuous.
+    As in a real chain, noisy values are multiples of 1/2^LATENT_FRAC; all else is continuous.
     """
     x = pixels.numpy().astype(np.float64).reshape(-1)
     powers = [4.0 ** (level / UNITS) for level in chain.levels]
@@ -157,28 +118,28 @@ def _noisier(y: Floats, power: float, rng: np.random.Generator) -> Floats:
 
 
 def _belief(chain: BitsBack, rung: int, even: Tensor, y: Floats | None) -> tuple[Floats, Floats]:
-    """Mean and deviation of p in pixel values."""
+    """Mean and standard deviation of p in pixel values."""
     noisier = None if y is None else (y * 2**LATENT_FRAC).astype(np.int64)
-    mean, scale = chain.belief(rung, even, noisier)
+    mean, scale = chain.prediction(rung, even, noisier)
     return mean / 2 ** (LATENT_FRAC + MEAN_FRAC), np.exp2(scale / UNITS)
 
 
 def _between(low: Floats, high: Floats, deviation: Floats) -> Floats:
-    """Probability of an interval under a normal around zero, at least 2^-40."""
+    """Probability of an interval under a normal distribution around zero, at least 2^-40."""
     ends = [torch.from_numpy(end / deviation) for end in (low, high)]
     inside: Floats = (torch.special.ndtr(ends[1]) - torch.special.ndtr(ends[0])).numpy()
     return np.maximum(inside, 2.0**-40)
 
 
 def _divergence(q_mean: Floats, q_deviation: float, mean: Floats, deviation: Floats) -> float:
-    """KL of two normals in nats, summed."""
+    """KL divergence of two normal distributions in nats, summed."""
     ratio = (q_deviation / deviation) ** 2
     squares = ((q_mean - mean) / deviation) ** 2
     return float((0.5 * (ratio + squares - 1 - np.log(ratio))).sum())
 
 
 def crops_of(images: Mapping[str, Samples], count: int) -> list[tuple[str, Samples]]:
-    """Tiles spread evenly over images, with names."""
+    """Whole tiles, spread evenly over the images, with names."""
     whole = [
         (f"{name}-{index}", np.ascontiguousarray(tile))
         for name, image in images.items()
@@ -211,44 +172,23 @@ def measure(what: str, images: Sequence[tuple[str, Samples]], codec: str, steps:
     return Point(what, codec, steps, samples, 8 * len(data), bound(arrays, steps, plain))
 
 
-def read_points(path: Path) -> tuple[list[Point], list[Loan]]:
-    """What `main` wrote."""
-    found = json.loads(path.read_text())
-    return [Point(**one) for one in found["files"]], [Loan(**one) for one in found["loans"]]
-
-
-def write(points: Iterable[Point], loans: Iterable[Loan], path: Path) -> None:
-    """Write as JSON, a line for each."""
-    parts = {"files": map(asdict, points), "loans": map(asdict, loans)}
-    lines = [
-        f'"{name}": [\n' + ",\n".join(json.dumps(row) for row in rows) + "\n]"
-        for name, rows in parts.items()
-    ]
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-
-
 def main() -> None:
     """Measure photographs."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file")
-    parser.add_argument("--crops", type=int, default=CROPS, help="of 64 x 64 in the archive")
+    parser = arguments(__doc__)
+    parser.add_argument("--crops", type=int, default=CROPS, help="crops of 64 x 64 in the archive")
     parser.add_argument("--whole", type=int, default=2, help="photographs coded whole")
     args = parser.parse_args()
     images = {path.name: load(path) for path in args.photos}
     sets = {"crops": crops_of(images, args.crops)}
     sets |= {name: [(name, image)] for name, image in list(images.items())[: args.whole]}
-    points, loans = read_points(args.output) if args.output.exists() else ([], [])
-    done = {(point.what, point.codec, point.steps) for point in points}
     ways = [("ardm", 0), ("jpegxl-lossless", 0), *(("vdm", steps) for steps in STEPS)]
     jobs = [(what, *way) for way in ways for what in sets]
-    for steps in STEPS:
-        if steps not in {one.steps for one in loans}:
-            loans.append(loan(next(iter(images.values())), steps))
-    for what, codec, steps in tqdm(jobs, unit="file"):
-        if (what, codec, steps) not in done:
-            points.append(measure(what, sets[what], codec, steps))
-            write(points, loans, args.output)
+    measure_missing(
+        args.output,
+        Point,
+        lambda what, codec, steps: measure(what, sets[what], codec, steps),
+        jobs,
+    )
 
 
 if __name__ == "__main__":

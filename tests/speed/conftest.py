@@ -1,4 +1,4 @@
-"""Inputs that the speed benchmarks share. Run with: pytest benchmarks/speed"""
+"""Inputs that the speed benchmarks share. Run with: pytest -m slow tests/speed"""
 
 from __future__ import annotations
 

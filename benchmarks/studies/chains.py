@@ -1,39 +1,36 @@
-"""What diffc's parts cost: coders against the divergence, step counts, the errors' spectrum.
+"""What the parts of diffc cost: coders against the divergence, step counts, error variances.
 
-    python -m noisepress.benchmarks.chains PHOTO... -o OUT.json
+    python -m noisepress.benchmarks.studies.chains PHOTO... -o OUT.json
 
-codes the middle of every photograph in several ways up to several levels. Beside real files there
-is the ideal: exact samples of q, which no code sends, at the price of their divergence from p.
-An interrupted run goes on where it was.
+codes the middle of every photograph in several ways and at several qualities. The coder `ideal` is
+a bound: it draws exact samples of q, which no code can send, at the price of their divergence from
+p. An interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from ..bitstream.coders import Coder
-from ..bitstream.entropy import Ints
-from ..bitstream.information import OCTAVE, Int64s
-from ..bitstream.reverse_channel import Float32s, Pfr, Plan, ReverseCoder, Target, Trellis
-from ..codec.diffc.chain import GAIN_REACH, GAIN_UNITS, Chain, Errors, lowest_level, quality_level
-from ..codec.diffc.codec import Diffc, DiffcCodec, Parameters
-from ..codec.diffc.coding import denoiser, encoded
-from ..codec.diffc.rate_control import Goal, send
-from ..codec.image.raster import Mode, Raster, Samples
-from ..codec.pixels import padded, psnr
-from ..codec.protocol import assemble
-from ..models.unet import UNet
-from .measure import load
+from ...bitstream.coders import Coder
+from ...bitstream.entropy import Ints
+from ...bitstream.information import OCTAVE, Int64s
+from ...bitstream.reverse_channel import Float32s, Pfr, Plan, ReverseCoder, Target, Trellis
+from ...codec.diffc.chain import GAIN_REACH, GAIN_UNITS, Chain, Errors, lowest_level, quality_level
+from ...codec.diffc.codec import Diffc, DiffcCodec, Parameters
+from ...codec.diffc.coding import denoiser, encoded
+from ...codec.diffc.rate_control import Goal, send
+from ...codec.image.raster import Mode, Raster, Samples
+from ...codec.pixels import padded, psnr
+from ...codec.protocol import assemble
+from ...models.unet import UNet
+from ..measure import load
+from .points import arguments, measure_missing
 
 QUALITIES = (36.0, 48.0, 60.0)
 """About 27 to 36 dB on photographs."""
@@ -45,10 +42,10 @@ class Variant:
     """One way of coding.
 
     Attributes:
-        coder: `ideal`, `pfr`, or `trellis` and its bits of a state, such as `trellis12`.
+        coder: `ideal`, `pfr`, or `trellis` and the bits of its state, such as `trellis12`.
         steps: of the chain.
-        spectrum: False: one error variance for all frequencies and colours, and one gain. Only
-            the ideal coder copes with that.
+        spectrum: an error variance for each frequency and colour; if False, a single variance
+            and a single gain, which only the ideal coder supports.
     """
 
     coder: str
@@ -56,7 +53,7 @@ class Variant:
     spectrum: bool = True
 
     def reverse(self) -> ReverseCoder:
-        """The coder of samples; the ideal one has the branches of the default's."""
+        """The coder of samples; for `ideal`, the default, whose branches it shares."""
         if self.coder == "pfr":
             return Pfr()
         bits = self.coder.removeprefix("trellis")
@@ -77,29 +74,35 @@ class Point:
 
     Attributes:
         image: file name.
-        quality: see `codec.diffc.Options`.
+        coder, steps, spectrum: see `Variant`.
+        quality: 0 to 100, see `noisepress.encode`.
         pixels: of the image.
-        bits: of the file; of the ideal coder, the divergence.
-        divergence: bits of KL(q || p), all steps together.
+        bits: of the file; for the ideal coder, the divergence.
+        divergence: KL(q || p) in bits, summed over the steps.
         psnr: of the mmse picture, in dB.
     """
 
     image: str
-    variant: Variant
+    coder: str
+    steps: int
+    spectrum: bool
     quality: float
     pixels: int
     bits: float
     divergence: float
     psnr: float
 
-    @classmethod
-    def parse(cls, entry: Mapping[str, object]) -> Point:
-        """The inverse of `dataclasses.asdict`."""
-        return cls(**{**entry, "variant": Variant(**entry["variant"])})  # type: ignore[arg-type]
+    @property
+    def variant(self) -> Variant:
+        return Variant(self.coder, self.steps, self.spectrum)
+
+    @property
+    def job(self) -> tuple[str, Variant, float]:
+        return self.image, self.variant, self.quality
 
 
 class Counting:
-    """A coder of samples that adds up the divergences; the ideal one replaces the sample."""
+    """A coder of samples that sums the divergences; if ideal, it draws the samples from q."""
 
     def __init__(self, inner: ReverseCoder, ideal: bool) -> None:
         self._inner, self._ideal = inner, ideal
@@ -125,7 +128,7 @@ class Counting:
 
 
 class _OneGain(Chain):
-    """A chain whose gains are the same in all bands."""
+    """A chain with the same gain in all bands."""
 
     def gains(self, image: Tensor) -> Ints:
         tabulated = float(np.exp2(self.errors.at(self.level) / OCTAVE).mean())
@@ -135,7 +138,7 @@ class _OneGain(Chain):
 
 
 def flat(errors: Errors) -> Errors:
-    """The same errors on average, with one variance for all classes."""
+    """Errors of the same mean variance, equal in all classes."""
 
     def spread(rows: Int64s) -> Int64s:
         level = np.log2(np.exp2(rows / OCTAVE).mean(-1, keepdims=True)) * OCTAVE
@@ -145,7 +148,7 @@ def flat(errors: Errors) -> Errors:
 
 
 def measure(samples: Samples, name: str, variant: Variant, quality: float) -> Point:
-    """Code one image (h, w, 3) up to the level of a quality."""
+    """Code one image (h, w, 3) at a quality."""
     raster = Raster(samples, Mode.RGB8)
     height, width = raster.height, raster.width
     parameters = Parameters.choose(Diffc())
@@ -162,7 +165,19 @@ def measure(samples: Samples, name: str, variant: Variant, quality: float) -> Po
     bits = reverse.divergence if variant.coder == "ideal" else 8.0 * size(payloads)
     with torch.inference_mode():
         reached = psnr(samples, chain.estimate())
-    return Point(name, variant, quality, height * width, bits, reverse.divergence, reached)
+    return Point(
+        name,
+        **vars(variant),
+        quality=quality,
+        pixels=height * width,
+        bits=bits,
+        divergence=reverse.divergence,
+        psnr=reached,
+    )
+
+
+LEVELS = (30.0, 34.0)
+"""PSNR in dB at which `summaries` compares rates."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +185,7 @@ class Summary:
     """All files of a variant.
 
     Attributes:
-        overhead: how much larger files are than the divergence, as a fraction.
+        overhead: how much larger the files are than the divergence, as a fraction.
         rates: bits per pixel at `LEVELS`.
     """
 
@@ -179,73 +194,58 @@ class Summary:
     rates: tuple[float, ...]
 
 
-LEVELS = (30.0, 34.0)
-"""In dB, where `summaries` compare."""
-
-
 def summaries(points: Sequence[Point]) -> list[Summary]:
-    """One for each variant, in the order of the points."""
+    """One for each variant, in the order of the points.
+
+    Rates are read off a polynomial of the log rate in the PSNR, through the means over the images
+    at each quality.
+    """
     found = []
     for variant in dict.fromkeys(point.variant for point in points):
-        mine = [point for point in points if point.variant == variant]
+        files = [point for point in points if point.variant == variant]
+        qualities = dict.fromkeys(point.quality for point in files)
         curve = [
-            [
-                (point.psnr, math.log(point.bits / point.pixels))
-                for point in mine
-                if point.quality == q
-            ]
-            for q in dict.fromkeys(point.quality for point in mine)
+            [(one.psnr, math.log(one.bits / one.pixels)) for one in files if one.quality == quality]
+            for quality in qualities
         ]
         psnrs, rates = np.array(curve).mean(1).T
         through = np.poly1d(np.polyfit(psnrs, rates, len(curve) - 1))
-        overhead = sum(point.bits for point in mine) / sum(point.divergence for point in mine) - 1
+        overhead = sum(one.bits for one in files) / sum(one.divergence for one in files) - 1
         found.append(Summary(variant, overhead, tuple(math.exp(through(at)) for at in LEVELS)))
     return found
 
 
 def middle(samples: Samples, side: int) -> Samples:
-    """The middle square, or all of an image that is smaller."""
+    """The central square, or all of an image that is smaller."""
     top, left = (max(0, (length - side) // 2) for length in samples.shape[:2])
     return np.ascontiguousarray(samples[top : top + side, left : left + side])
 
 
-def read(path: Path) -> list[Point]:
-    """What `main` wrote."""
-    return [Point.parse(entry) for entry in json.loads(path.read_text())]
-
-
-def write(points: Iterable[Point], path: Path) -> None:
-    """Write as JSON."""
-    lines = ",\n".join(json.dumps(asdict(point)) for point in points)
-    path.write_text(f"[\n{lines}\n]\n")
-
-
 def main() -> None:
     """Measure photographs."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file")
-    parser.add_argument("--side", type=int, default=256, help="of the coded middles, in pixels")
-    known = dict.fromkeys(variant.coder for variant in VARIANTS)
+    parser = arguments(__doc__)
+    parser.add_argument("--side", type=int, default=256, help="side of the coded middle, in pixels")
     parser.add_argument(
         "--coder",
-        choices=known,
+        choices=dict.fromkeys(variant.coder for variant in VARIANTS),
         action="append",
-        help="only these, at the default steps; repeatable",
+        help="measure only this coder, with the default steps; repeatable",
     )
     args = parser.parse_args()
     images = {path.name: middle(load(path), args.side) for path in args.photos}
     chosen = [Variant(coder) for coder in args.coder or ()]
-    variants = [one for one in VARIANTS if not chosen or one in chosen]
     jobs = [
-        (name, variant, quality) for variant in variants for quality in QUALITIES for name in images
+        (name, variant, quality)
+        for variant in chosen or VARIANTS
+        for quality in QUALITIES
+        for name in images
     ]
-    points = read(args.output) if args.output.exists() else []
-    done = {(point.image, point.variant, point.quality) for point in points}
-    for name, variant, quality in tqdm(jobs, unit="file"):
-        if (name, variant, quality) not in done:
-            points.append(measure(images[name], name, variant, quality))
-            write(points, args.output)
+    measure_missing(
+        args.output,
+        Point,
+        lambda name, variant, quality: measure(images[name], name, variant, quality),
+        jobs,
+    )
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .dct import BLOCK, CLASSES, from_blocks, to_blocks
-from .diffusion import alpha_sigma
+from noisepress.models.dct import BLOCK, CLASSES, from_blocks, to_blocks
+from noisepress.models.diffusion import alpha_sigma
 
 
 @dataclass(frozen=True)

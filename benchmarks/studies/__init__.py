@@ -1,0 +1,1 @@
+"""Studies of parts of the codecs: the only benchmarks that import from below the public names."""

@@ -1,0 +1,200 @@
+"""Studies of the codecs' parts, and the file that an interrupted one continues from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from noisepress.benchmarks.studies import bits_back, chains, decoders, loans
+from noisepress.benchmarks.studies.chains import Point, Variant, flat, middle, summaries
+from noisepress.benchmarks.studies.points import measure_missing, read, write
+from noisepress.bitstream.errors import ModelError
+from noisepress.codec.diffc.chain import Errors
+from noisepress.codec.diffc.coding import denoiser
+from noisepress.models.registry import find, load
+from noisepress.models.storage import write_network
+
+CROPS = 14
+
+
+def photo(height: int, width: int) -> NDArray[np.uint8]:
+    """Soft shades with grain."""
+    rng = np.random.default_rng(0)
+    row, column = np.mgrid[:height, :width][..., None]
+    shade = 120 + 50 * np.sin(row / 30 + np.arange(3) / 2) + 20 * np.cos(column / 17)
+    noisy: NDArray[np.float64] = (shade + rng.normal(0, 5, shade.shape)).clip(0, 255)
+    return noisy.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Product:
+    """A point for tests."""
+
+    one: int
+    other: int
+    value: float
+
+    @property
+    def job(self) -> tuple[int, int]:
+        return self.one, self.other
+
+
+def test_an_interrupted_study_measures_what_is_missing(tmp_path: Path) -> None:
+    path, calls = tmp_path / "points.json", []
+
+    def measure(one: int, other: int) -> Product:
+        if other > 4:
+            raise KeyboardInterrupt
+        calls.append((one, other))
+        return Product(one, other, one * other / 8)
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_missing(path, Product, measure, [(3, 4), (2, 3), (1, 5)])
+    assert read(path, Product) == [Product(3, 4, 1.5), Product(2, 3, 0.75)]
+    measure_missing(path, Product, measure, [(3, 4), (1, 1), (2, 3)])
+    assert calls == [(3, 4), (2, 3), (1, 1)]
+    assert read(path, Product)[2] == Product(1, 1, 0.125)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        Point("a.png", "pfr", 36, True, 60.0, 1000, 81.5, 70.25, 33.5),
+        bits_back.Point("crops", "vdm", 10, 100, 333, 320.5),
+        decoders.Point(3, "x", 4, 0.25, 29.5, 300.0),
+        loans.Loan("a.png", 10, 9.5, 50.25),
+    ],
+)
+def test_points_come_back_from_the_file(
+    point: Point | bits_back.Point | decoders.Point | loans.Loan, tmp_path: Path
+) -> None:
+    write([point, point], tmp_path / "points.json")
+    assert read(tmp_path / "points.json", type(point)) == [point, point]
+
+
+def points(variant: Variant, factor: float, divergence: float) -> list[Point]:
+    """Two images whose rate is factor 2^(dB / 6) / 64."""
+    return [
+        Point(
+            name,
+            **vars(variant),
+            quality=quality,
+            pixels=1000,
+            bits=bits,
+            divergence=divergence * bits,
+            psnr=psnr,
+        )
+        for quality, psnr in ((20.0, 26.0), (40.0, 32.0), (60.0, 37.0))
+        for name in ("a", "b")
+        for bits in [1000 * factor * 2 ** (psnr / 6) / 64]
+    ]
+
+
+def test_summaries_interpolate_rates_and_add_up_bits() -> None:
+    variants = Variant("trellis12"), Variant("ideal", 12, False)
+    first, second = summaries([*points(variants[0], 1, 0.8), *points(variants[1], 0.5, 1)])
+    assert (first.variant, second.variant) == variants
+    assert first.overhead == pytest.approx(0.25)
+    assert second.overhead == pytest.approx(0)
+    expected = [2 ** (level / 6) / 64 for level in chains.LEVELS]
+    assert first.rates == pytest.approx(expected)
+    assert second.rates == pytest.approx([rate / 2 for rate in expected])
+
+
+@pytest.mark.parametrize("coder", ["ideal", "trellis8"])
+def test_measured_files_of_diffc(coder: str) -> None:
+    picture = np.random.default_rng(0).integers(100, 140, (24, 40, 3)).astype(np.uint8)
+    variant = Variant(coder, 10)
+    small, large = (chains.measure(picture, "x", variant, quality) for quality in (40, 60))
+    assert (small.job, small.pixels) == (("x", variant, 40), 24 * 40)
+    assert small.psnr < large.psnr
+    for point in (small, large):
+        assert point.bits == point.divergence if coder == "ideal" else point.bits % 8 == 0
+    growth = (large.bits - small.bits) / (large.divergence - small.divergence)
+    assert growth == 1 if coder == "ideal" else 0.9 < growth < 1.6
+
+
+def test_flat_errors_have_the_same_mean() -> None:
+    _, errors = denoiser(find("diffc-photo"), "cpu")
+    even = flat(errors)
+    assert isinstance(even, Errors) and even.first == errors.first
+    for level in (None, -100, 0, 77):
+        values = even.at(level)
+        assert len(set(values.tolist())) == 1
+        mean = math.log2(np.exp2(errors.at(level) / 32).mean()) * 32
+        assert abs(values[0] - mean) <= 4
+
+
+@pytest.mark.parametrize(("shape", "kept"), [((300, 400), (256, 256)), ((300, 100), (256, 100))])
+def test_middle(shape: tuple[int, int], kept: tuple[int, int]) -> None:
+    image = np.indices((*shape, 3)).sum(0).astype(np.uint8)
+    found = middle(image, 256)
+    assert found.shape == (*kept, 3)
+    top, left = ((whole - part) // 2 for whole, part in zip(shape, kept, strict=True))
+    np.testing.assert_array_equal(found, image[top : top + kept[0], left : left + kept[1]])
+
+
+def test_files_of_vdm_are_about_the_bound() -> None:
+    crops = bits_back.crops_of({"a": photo(130, 260), "b": photo(390, 64)}, CROPS)
+    assert len(crops) == CROPS
+    assert {name[0] for name, _ in crops} == {"a", "b"}
+    assert all(image.shape == (64, 64, 3) for _, image in crops)
+    point = bits_back.measure("crops", crops, "vdm", 2)
+    assert point.job == ("crops", "vdm", 2)
+    assert point.samples == CROPS * 64 * 64 * 3
+    assert 1 < point.bits / point.bound < 1.05  # headers of small files
+
+
+@pytest.mark.parametrize("codec", ["ardm", "jpegxl-lossless"])
+def test_peers_of_vdm_code_the_same_images(codec: str) -> None:
+    crops = bits_back.crops_of({"a": photo(64, 128)}, CROPS)
+    point = bits_back.measure("crops", crops, codec, 0)
+    assert (point.steps, point.bound, point.samples) == (0, 0, 2 * 64 * 64 * 3)
+    assert 2 < point.bits / point.samples < 8
+
+
+def test_bit_swap_borrows_two_values_and_the_top_down_order_all() -> None:
+    few, many = (loans.measure(photo(64, 64), "x", steps) for steps in (2, 6))
+    assert 5 < few.bit_swap < 13 and 5 < many.bit_swap < 13
+    assert few.top_down == pytest.approx(3 * 4.7, rel=0.2)
+    assert many.top_down == pytest.approx(7 * 4.7, rel=0.2)
+
+
+ROW, COLUMN = np.mgrid[:128, :128][..., None]
+SHADES = (120 + 60 * np.sin(ROW / 9 + COLUMN / 7 + np.arange(3))).astype(np.uint8)
+IMAGES = [SHADES, SHADES[::-1].copy()]
+
+
+def test_the_first_stage_is_measured_once_and_every_decoder_at_all_calls() -> None:
+    bundled = decoders.BUNDLED
+    assert decoders.ways([bundled]) == [("", 0), *((bundled, calls) for calls in decoders.CALLS)]
+
+
+def test_a_decoder_made_for_few_calls_is_measured_at_its_own(tmp_path: Path) -> None:
+    path = str(tmp_path / "few.safetensors")
+    network = load(find(decoders.BUNDLED))
+    tables = {"levels": [-46, 58, 162]}
+    write_network(network, Path(path), name="few", number=1100, tables=tables, facts={})
+    assert decoders.ways([path])[1:] == [(path, 3)]
+    point = decoders.measure(IMAGES, path, 3)
+    assert point.job == ("few", 3) and point.frechet > 0
+
+
+def test_pictures_cost_the_same_by_all_decoders() -> None:
+    ways = (("", 0), (decoders.BUNDLED, 1), (decoders.BUNDLED, 3))
+    first, few, more = (decoders.measure(IMAGES, *way) for way in ways)
+    assert (first.job, few.job) == ways[:2]
+    assert first.images == 2
+    assert first.bpp == few.bpp == more.bpp > 0
+    assert len({first.psnr, few.psnr, more.psnr}) == 3
+    assert all(point.frechet > 0 for point in (first, few, more))
+
+
+def test_decoders_of_files_are_named_by_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot read"):
+        decoders.measure(IMAGES, str(tmp_path / "mine.safetensors"), 1)
