@@ -295,7 +295,10 @@ def decode_raster(
     header = contents.header
     total = header.width * header.height * mode_of(contents).channels
     pictures = _pictures(contents, how, reporter(progress, total), previews=False)
-    return to_raster(contents, deque(pictures, maxlen=1)[0])
+    raster = to_raster(contents, deque(pictures, maxlen=1)[0])
+    if progress and not contents.truncated:
+        progress(total, total)
+    return raster
 
 
 def decode(

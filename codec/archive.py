@@ -34,7 +34,16 @@ from ..bitstream.container import (
 )
 from ..bitstream.errors import CorruptError, NoisepressError, OptionError, UnsupportedImageError
 from ..bitstream.header import VARINT, Field, pack, unpack
-from .api import Progress, check_decoding, chosen, decode_raster, encode, reporter, to_raster
+from .api import (
+    Progress,
+    check_decoding,
+    chosen,
+    decode_raster,
+    encode,
+    mode_of,
+    reporter,
+    to_raster,
+)
 from .fallback.codecs import WebP
 from .image.raster import Mode, Raster, checksum, to_array
 from .inputs import Data, as_data, as_raster
@@ -257,6 +266,8 @@ def _members(
     """
     files, details = files_of(payload, count)
     contents = [read(file, limits) for file in files]
+    for one in contents:
+        mode_of(one)
     grouped = [one for one in contents if _group_codec(one)]
     found: Iterator[Raster] = iter(())
     if grouped and (codec := _group_codec(grouped[0])):

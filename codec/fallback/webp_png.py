@@ -26,7 +26,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ...bitstream.errors import CorruptError, one_line
 from ..image.raster import Mode, Palette, Raster, Samples
@@ -220,6 +220,8 @@ def _corrupt_payload(kind: str) -> Iterator[None]:
     """Turn whatever a decoder raises into a `CorruptError` with one line."""
     try:
         yield
+    except UnidentifiedImageError as error:  # its message holds an address, which varies
+        raise CorruptError(f"{kind} payload is no {kind} image") from error
     except Exception as error:
         raise CorruptError(f"{kind} payload does not decode: {one_line(error)}") from error
 

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
+from fuzz.damage import mutate
 
 from noisepress.bitstream.container import Header, Section, SectionKind, read, truncate, write
 from noisepress.bitstream.errors import NoisepressError
@@ -21,24 +22,6 @@ FILES = [
     ),
     write(Header(0, 1, 9, 9, 1), [Section(kind, b"payload") for kind in SectionKind]),
 ]
-
-
-def mutate(data: bytes, rng: random.Random) -> bytes:
-    """A few edits: bytes changed, removed, doubled, put in, or cut off."""
-    out = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(len(out) + 1)
-        to = min(len(out), at + rng.randint(1, 8))
-        edits = (
-            bytes(rng.randrange(256) for _ in range(to - at)),
-            b"",
-            bytes(out[at:to]) * 2,
-            bytes([rng.choice((0x00, 0x7F, 0x80, 0xFF))]) * rng.randint(1, 9),
-        )
-        out[at:to] = rng.choice(edits)
-        if rng.random() < 0.1:
-            del out[at:]
-    return bytes(out)
 
 
 def with_good_header_checksum(data: bytes) -> bytes:

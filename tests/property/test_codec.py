@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 import noisepress
-from noisepress.bitstream.container import SectionKind, read
 from noisepress.bitstream.errors import NoisepressError
 from noisepress.codec.image.raster import Mode, Palette, Raster
 
@@ -144,18 +142,6 @@ def test_any_prefix_decodes_or_is_refused(raster: Raster, cut: float, lattice_mo
     assert np.array_equal(shown[..., :colour], raster.samples[::step, ::step, :colour])
 
 
-SHAPES = [(1, 1), (1, 2), (2, 1), (1, 33), (33, 1), (1, 100), (100, 1), (2, 70), (33, 32), (65, 3)]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("channels", [1, 3])
-def test_narrow_images(shape: tuple[int, int], channels: int, lattice_model: str) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (*shape, channels), np.uint8)
-    data = noisepress.encode(image, fallback=False, model=lattice_model)
-    found = noisepress.decode(data, model=lattice_model)
-    assert np.array_equal(found.reshape(image.shape), image)
-
-
 def gradient_and_noise(height: int, width: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(0)
     row, column, channel = np.ogrid[:height, :width, :3]
@@ -163,19 +149,6 @@ def gradient_and_noise(height: int, width: int) -> NDArray[np.uint8]:
     image: NDArray[np.uint8]
     image = np.clip(shade + rng.normal(0, 4, (height, width, 3)), 0, 255).astype(np.uint8)
     return image
-
-
-def test_estimate_is_the_size_of_the_data_sections(order_and_model: tuple[str, str]) -> None:
-    order, model = order_and_model
-    image = gradient_and_noise(128, 128) if order == "lattice" else gradient_and_noise(48, 48)
-    options: dict[str, Any] = {"order": order, "model": model}
-    if order == "random":
-        options["calls"] = 16
-    bits = noisepress.estimate(image, **options)
-    data = noisepress.encode(image, fallback=False, **options)
-    sections = read(data).payloads(SectionKind.DATA)
-    coded = 8 * sum(map(len, sections))
-    assert abs(coded - bits) <= 0.005 * bits + 64 * len(sections)
 
 
 def test_small_blocks_round_trip_and_differ_from_one_block(lattice_model: str) -> None:

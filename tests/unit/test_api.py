@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,25 +11,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from common import one_line, picture
 from numpy.typing import NDArray
 from PIL import Image
 
 import noisepress
-from noisepress.bitstream.container import Header, Section, read, write
+from noisepress.bitstream.container import read
 from noisepress.bitstream.errors import (
     CorruptError,
     LimitError,
     ModelError,
-    NoisepressError,
     OptionError,
-    TruncatedError,
     UnsupportedImageError,
 )
 from noisepress.bitstream.header import write_varint
 from noisepress.codec import api
 from noisepress.codec.ardm import lattice as lattice_codec
 from noisepress.codec.fallback import webp_png
-from noisepress.codec.image.raster import Mode, Palette, Raster
+from noisepress.codec.image.raster import Mode, Raster
 from noisepress.codec.image.read import from_pillow
 from noisepress.codec.image.write import to_pillow
 from noisepress.codec.options import Options
@@ -42,21 +39,6 @@ from noisepress.models.masked import MaskedConfig, MaskedNet
 from noisepress.models.storage import read_network, write_network
 
 Samples = NDArray[Any]
-
-
-def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> NDArray[np.uint8]:
-    """Shades with a little noise."""
-    rng = np.random.default_rng(seed)
-    row, column, channel = np.ogrid[:height, :width, :channels]
-    shade = 3 * row + 2 * column + 30 * channel + rng.integers(0, 5, (height, width, channels))
-    image: NDArray[np.uint8] = (shade % 256).astype(np.uint8)
-    return image
-
-
-def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
-    text = str(error.value)
-    assert text and "\n" not in text
-    return text
 
 
 @pytest.fixture
@@ -89,22 +71,15 @@ def test_arrays_tensors_pillow_images_and_files_give_the_same_file(
     assert np.array_equal(noisepress.decode(files[0], model=options["model"]), image)
 
 
-def test_input_is_not_changed(options: dict[str, Any]) -> None:
-    image = picture(20, 20)
-    before = image.copy()
-    noisepress.encode(image, **options)
-    assert np.array_equal(image, before)
-
-
-def test_file_is_deterministic_and_the_seed_changes_it(masked_model: str) -> None:
+def test_the_seed_changes_the_file(masked_model: str) -> None:
     image = picture(9, 9)
     files = [
         noisepress.encode(
             image, order="random", model=masked_model, calls=6, fallback=False, seed=seed
         )
-        for seed in (0, 0, 1)
+        for seed in (0, 1)
     ]
-    assert files[0] == files[1] != files[2]
+    assert files[0] != files[1]
 
 
 def test_lattice_pictures_grow_to_the_image(lattice_model: str) -> None:
@@ -136,130 +111,6 @@ def test_progressive_pictures_keep_the_mode(mode: Mode, lattice_model: str) -> N
     assert [p.ndim for p in pictures] == [expected.ndim] * len(pictures)
     assert [p.shape[2:] for p in pictures] == [expected.shape[2:]] * len(pictures)
     assert np.array_equal(pictures[-1], expected)
-
-
-def small_file(options: dict[str, Any]) -> tuple[bytes, NDArray[np.uint8]]:
-    image = picture(36, 34, 3) if options["order"] == "lattice" else picture(6, 7)
-    return noisepress.encode(image, **options), image
-
-
-def test_truncation_to_any_size(options: dict[str, Any]) -> None:
-    """Every cut leaves whole sections, or says that the first does not fit."""
-    data, _ = small_file(options)
-    model = options["model"]
-    pictures = list(noisepress.decode_progressive(data, model=model))
-    ends = read(data).ends()[1:]
-    assert len(ends) == len(pictures) > 1
-    for size in range(len(data) + 2):
-        fitting = [end for end in ends if end <= size]
-        if not fitting:
-            with pytest.raises(TruncatedError) as error:
-                noisepress.truncate(data, size)
-            assert str(ends[0]) in one_line(error)
-            continue
-        assert noisepress.truncate(data, size) == data[: fitting[-1]]
-    for end, shown in zip(ends, pictures, strict=True):
-        assert np.array_equal(noisepress.decode(data[:end], model=model), shown)
-
-
-def test_cut_anywhere_decodes_to_the_last_whole_section(options: dict[str, Any]) -> None:
-    data, image = small_file(options)
-    model = options["model"]
-    pictures = list(noisepress.decode_progressive(data, model=model))
-    ends = read(data).ends()[1:]
-    near = {max(0, end + by) for end in ends for by in (-5, -4, -1, 0, 1)}
-    for size in sorted(near | set(range(0, len(data), 61)) | set(range(60))):
-        whole = sum(end <= size for end in ends)
-        if whole == 0:
-            with pytest.raises(TruncatedError) as error:
-                noisepress.decode(data[:size], model=model)
-            one_line(error)
-        else:
-            found = noisepress.decode(data[:size], model=model)
-            assert np.array_equal(found, pictures[whole - 1])
-            info = noisepress.inspect(data[:size])
-            assert info.truncated == (size < len(data))
-            assert sum(there for *_, there in info.sections) == whole
-            if info.truncated:
-                with pytest.raises(TruncatedError):
-                    noisepress.verify(data[:size], model=model)
-    assert np.array_equal(pictures[-1], image)
-
-
-def test_cut_before_the_alpha_shows_an_opaque_picture(lattice_model: str) -> None:
-    image = picture(8, 8, 4)
-    data = noisepress.encode(image, model=lattice_model, fallback=False)
-    first, last = read(data).ends()[1:]
-    found = noisepress.decode(data[: last - 1], model=lattice_model)
-    assert np.array_equal(found[..., :3], image[..., :3])
-    assert (found[..., 3] == 255).all()
-    assert np.array_equal(found, noisepress.decode(data[:first], model=lattice_model))
-
-
-def damaged(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Every bit flipped, every byte inverted or doubled."""
-    for position, byte in enumerate(data):
-        for change in (*(1 << bit for bit in range(8)), 0xFF):
-            flipped = bytes([byte ^ change])
-            yield f"{position}^{change}", data[:position] + flipped + data[position + 1 :]
-        yield f"+{position}", data[:position] + bytes([byte]) + data[position:]
-
-
-def assert_damage_is_noticed(data: bytes, model: str | None) -> None:
-    count = 0
-    for what, bad in damaged(data):
-        count += 1
-        try:
-            noisepress.decode(bad, model=model)
-        except NoisepressError as error:
-            assert str(error) and "\n" not in str(error), what
-        else:
-            raise AssertionError(f"damage {what} was not noticed")
-    assert count == 10 * len(data)
-
-
-def test_every_damaged_byte_is_noticed(options: dict[str, Any]) -> None:
-    image = picture(5, 6, 4)
-    data = noisepress.encode(Raster(image, Mode.RGBA8, icc=b"profile"), **options)
-    assert noisepress.inspect(data).codec == "ardm"
-    assert_damage_is_noticed(data, options["model"])
-
-
-@pytest.mark.parametrize("codec", ["webp", "png"])
-def test_every_damaged_byte_of_the_carriers_is_noticed(codec: str) -> None:
-    palette = Palette(np.arange(12, dtype=np.uint8).reshape(4, 3), b"\x80").pack()
-    raster = Raster(picture(5, 6, 1) % 4, Mode.PALETTE8, palette)
-    data = noisepress.encode(raster, codec, fallback=False)
-    assert_damage_is_noticed(data, None)
-
-
-@pytest.mark.parametrize(
-    ("given", "known"),
-    [
-        ({"codec": "jpeg"}, "ardm, webp, png"),
-        ({"effort": 3}, "order, model, block, seed, schedule, calls"),
-        ({"order": "raster"}, "lattice, random"),
-        ({"order": "random", "schedule": "cosine"}, "equal, dynamic"),
-        ({"order": "random", "calls": 3}, "4 to 1024"),
-        ({"order": "random", "calls": 1025}, "4 to 1024"),
-        ({"order": "random", "calls": 10**12}, "4 to 1024"),
-        ({"order": "random", "seed": -1}, "0 to 4294967295"),
-        ({"order": "random", "seed": 2**32}, "0 to 4294967295"),
-        ({"block": 15}, "16 to 4096"),
-        ({"block": 0}, "16 to 4096"),
-        ({"block": 4097}, "16 to 4096"),
-        ({"codec": "png", "order": "lattice"}, "none"),
-        ({"codec": "webp", "order": "lattice"}, "effort"),
-        ({"codec": "webp", "effort": 4}, "0 to 3"),
-    ],
-)
-@pytest.mark.parametrize("fallback", [False, True])
-def test_wrong_options_name_the_supported_ones(
-    given: dict[str, Any], known: str, fallback: bool
-) -> None:
-    with pytest.raises(OptionError) as error:
-        noisepress.encode(picture(4, 4), fallback=fallback, **given)
-    assert known in one_line(error)
 
 
 def test_the_winner_is_checked(lattice_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,19 +176,6 @@ def test_a_codec_is_not_its_own_fallback(codec: str, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(webp_png, name, spied)
     noisepress.encode(picture(9, 9), codec)
     assert len(calls) == len(set(calls)) == 5
-
-
-def test_images_that_a_codec_does_not_take_are_refused_without_fallback() -> None:
-    grey16 = np.zeros((4, 4), np.uint16)
-    tries: list[tuple[str, dict[str, Any]]]
-    tries = [("ardm", {}), ("webp", {}), ("ardm", {"order": "random"})]
-    for codec, extra in tries:
-        with pytest.raises(UnsupportedImageError, match="L16"):
-            noisepress.encode(grey16, codec, fallback=False, **extra)
-        restored = noisepress.decode(noisepress.encode(grey16, codec, **extra))
-        assert restored.dtype == np.uint16 and np.array_equal(restored, grey16)
-    with pytest.raises(UnsupportedImageError):
-        noisepress.encode(picture(4, 4, 1), order="random", fallback=False)
 
 
 @pytest.mark.parametrize(
@@ -423,27 +261,6 @@ def test_metadata_comes_back_byte_for_byte(options: dict[str, Any]) -> None:
     assert kinds[-3:] == ["icc", "exif", "xmp"]
 
 
-def test_cut_behind_the_image_loses_metadata_only(options: dict[str, Any]) -> None:
-    image = picture(9, 9)
-    data = noisepress.encode(Raster(image, Mode.RGB8, icc=ICC, xmp=XMP), **options)
-    raster = noisepress.decode_raster(data[:-1], model=options["model"])
-    assert np.array_equal(raster.samples, image)
-    assert (raster.icc, raster.xmp) == (ICC, b"")
-
-
-def test_verify_tells_other_images(options: dict[str, Any]) -> None:
-    image = picture(9, 9)
-    data = noisepress.encode(image, **options)
-    noisepress.verify(data, model=options["model"])
-    noisepress.verify(data, image, model=options["model"])
-    other = image.copy()
-    other[-1, -1, -1] ^= 1
-    for wrong in (other, image[:-1], image[..., 0]):
-        with pytest.raises(CorruptError) as error:
-            noisepress.verify(data, wrong, model=options["model"])
-        one_line(error)
-
-
 def test_smallest_of_all_codecs_wins(lattice_model: str) -> None:
     tiles = np.tile(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8), (8, 8, 1))
     flat = np.zeros((64, 64, 3), np.uint8)
@@ -472,18 +289,6 @@ def test_fixed_overhead_of_an_image_is_small(options: dict[str, Any]) -> None:
     contents = read(data)
     entries = sum(len(write_varint(kind) + write_varint(size)) for kind, size in contents.table)
     assert contents.start - entries <= 40
-
-
-def test_progress_rises_to_the_total(options: dict[str, Any]) -> None:
-    image = picture(30, 30)
-    seen: list[tuple[int, int]] = []
-    data = noisepress.encode(image, progress=lambda *at: seen.append(at), **options)
-    assert seen[-1] == (image.size, image.size)
-    assert {total for _, total in seen} == {image.size}
-    assert all(a[0] <= b[0] for a, b in itertools.pairwise(seen))
-    seen.clear()
-    noisepress.decode(data, model=options["model"], progress=lambda *at: seen.append(at))
-    assert len(seen) > 3 and seen[-1] == (image.size, image.size)
 
 
 def _wide(network: Exact, dtype: torch.dtype, layout: Any) -> Exact:
@@ -538,65 +343,3 @@ def test_estimate_agrees_with_the_file(options: dict[str, Any]) -> None:
     bits = noisepress.estimate(image, **named)
     sections = [length for kind, length, _ in noisepress.inspect(data).sections if kind == "data"]
     assert abs(8 * sum(sections) - bits) <= 0.005 * bits + 64 * len(sections)
-
-
-Change = Callable[[Header, list[Section]], tuple[Header, list[Section]]]
-
-FORGERIES: dict[str, Change] = {
-    "other samples": lambda h, s: (replace(h, check=h.check ^ 1), s),
-    "other layout": lambda h, s: (replace(h, mode=Mode.RGB8), s),
-    "16-bit layout": lambda h, s: (replace(h, mode=Mode.RGBA16), s),
-    "unknown layout": lambda h, s: (replace(h, mode=40), s),
-    "unknown codec": lambda h, s: (replace(h, codec=99), s),
-    "another codec": lambda h, s: (replace(h, codec=2), s),
-    "wider": lambda h, s: (replace(h, width=h.width + 1), s),
-    "much larger": lambda h, s: (replace(h, width=200, height=200), s),
-    "turned": lambda h, s: (replace(h, width=h.height, height=h.width), s),
-    "no parameters": lambda h, s: (replace(h, parameters=b""), s),
-    "cut parameters": lambda h, s: (replace(h, parameters=h.parameters[:-1]), s),
-    "more parameters": lambda h, s: (replace(h, parameters=h.parameters + b"\0"), s),
-    "other digest": lambda h, s: (replace(h, parameters=_flip(h.parameters, 3)), s),
-    "other order": lambda h, s: (replace(h, parameters=b"\7" + h.parameters[1:]), s),
-    "no section": lambda h, s: (h, s[-1:]),
-    "one section less": lambda h, s: (h, s[1:]),
-    "one section more": lambda h, s: (h, [s[0], *s]),
-    "no opacity": lambda h, s: (h, s[:-1]),
-    "empty data": lambda h, s: (h, [Section(0, b""), *s[1:]]),
-    "cut data": lambda h, s: (h, [Section(0, s[0].payload[:-9]), *s[1:]]),
-    "ones for data": lambda h, s: (h, [Section(0, b"\xff" * 500), *s[1:]]),
-    "empty opacity": lambda h, s: (h, [*s[:-1], Section(1, b"")]),
-    "strange opacity": lambda h, s: (h, [*s[:-1], Section(1, b"\1" + bytes(90))]),
-    "damaged profile": lambda h, s: (h, [*s, Section(64, b"\1damaged")]),
-}
-
-
-def _flip(data: bytes, position: int) -> bytes:
-    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
-
-
-@pytest.mark.parametrize("name", FORGERIES)
-def test_forged_files_with_good_checksums_are_refused(name: str, options: dict[str, Any]) -> None:
-    """A file that a careless or hostile program wrote: valid container, wrong content."""
-    image = picture(7, 9, 4)
-    contents = read(noisepress.encode(image, **options))
-    good = write(contents.header, contents.sections)
-    assert np.array_equal(noisepress.decode(good, model=options["model"]), image)
-    forged = write(*FORGERIES[name](contents.header, list(contents.sections)))
-    with pytest.raises(NoisepressError) as error:
-        noisepress.decode(forged, model=options["model"])
-    text = one_line(error)
-    if name == "one section more":
-        assert "data sections do not fit the image's size" in text
-
-
-def test_random_data_with_good_checksums_is_refused(options: dict[str, Any]) -> None:
-    contents = read(noisepress.encode(picture(6, 5), **options))
-    rng = np.random.default_rng(0)
-    for _ in range(40):
-        sections = [
-            Section(section.kind, rng.bytes(int(rng.integers(0, 2 * len(section.payload) + 9))))
-            for section in contents.sections
-        ]
-        with pytest.raises(CorruptError) as error:
-            noisepress.decode(write(contents.header, sections), model=options["model"])
-        one_line(error)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from common import picture
 
 import noisepress
 from noisepress.bitstream.container import outline, read
@@ -21,22 +21,12 @@ from noisepress.bitstream.errors import (
 )
 from noisepress.codec.image.raster import Raster
 
-
-def picture(seed: int, height: int = 20, width: int = 30, channels: int = 3) -> NDArray[np.uint8]:
-    """Shades with a little noise."""
-    rng = np.random.default_rng(seed)
-    row, column = np.mgrid[:height, :width][..., None]
-    shade = 100 + 50 * np.sin(row / 9 + seed + np.arange(channels)) + 2 * column
-    noisy: NDArray[np.float64] = (shade + rng.normal(0, 4, shade.shape)).clip(0, 255)
-    return noisy.astype(np.uint8)
-
-
 IMAGES: list[tuple[str, Any]] = [
-    ("first.png", picture(0)),
-    ("second.png", picture(1, 70, 65)),
-    ("grey.png", picture(2, channels=1)),
-    ("opacity.png", picture(3, channels=4)),
-    ("last é.png", picture(4, 1, 1)),
+    ("first.png", picture(20, 30)),
+    ("second.png", picture(70, 65, seed=1)),
+    ("grey.png", picture(20, 30, 1, seed=2)),
+    ("opacity.png", picture(20, 30, 4, seed=3)),
+    ("last é.png", picture(1, 1, seed=4)),
 ]
 
 
@@ -76,7 +66,7 @@ def test_everything_comes_out(group: int, options: dict[str, Any]) -> None:
 
 
 def test_metadata_comes_out(options: dict[str, Any]) -> None:
-    raster = Raster(picture(0), noisepress.Mode.RGB8, icc=b"profile", xmp=b"<x/>")
+    raster = Raster(picture(20, 30), noisepress.Mode.RGB8, icc=b"profile", xmp=b"<x/>")
     archive = noisepress.Archive(noisepress.archive([("a", raster)], **options))
     assert archive.read_group(0, model=models(options)) == [raster]
 
@@ -105,7 +95,7 @@ def test_a_cut_archive_gives_the_groups_before_the_cut(options: dict[str, Any]) 
 def test_vdm_shares_what_a_group_borrows(lattice_model: str, vdm_model: str) -> None:
     """One chain for all images is smaller than a chain for each."""
     options: dict[str, Any] = {"model": vdm_model, "coarse": lattice_model, "steps": 2}
-    images = [(str(seed), picture(seed, 64, 64)) for seed in range(6)]
+    images = [(str(seed), picture(64, 64, seed=seed)) for seed in range(6)]
     together = noisepress.archive(images, "vdm", group=6, **options)
     alone = noisepress.archive(images, "vdm", group=1, **options)
     plain = read(noisepress.encode(images[0][1], "vdm", fallback=False, **options))
@@ -118,7 +108,7 @@ def test_vdm_shares_what_a_group_borrows(lattice_model: str, vdm_model: str) -> 
 
 
 def test_lossy_members_are_rendered_as_asked(unet_model: str) -> None:
-    image = picture(5, 32, 32)
+    image = picture(32, 32, seed=5)
     archive = noisepress.Archive(noisepress.archive([("a", image)], "diffc", model=unet_model))
     smooth, natural = (
         archive.read("a", model=unet_model, render=render) for render in ("mmse", "flow")
@@ -141,17 +131,19 @@ def test_progress_ends_at_all_samples(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "c:d", "a\nb", "\0", "x" * 2000])
 def test_names_that_could_leave_a_folder_are_refused(name: str) -> None:
     with pytest.raises(OptionError, match="cannot be a name"):
-        noisepress.archive([(name, picture(0))], "png")
+        noisepress.archive([(name, picture(20, 30))], "png")
 
 
 def test_names_stand_once() -> None:
     with pytest.raises(OptionError, match="two images have the name a"):
-        noisepress.archive([("a", picture(0)), ("b", picture(0)), ("a", picture(1))], "png")
+        noisepress.archive(
+            [("a", picture(20, 30)), ("b", picture(20, 30)), ("a", picture(20, 30, seed=1))], "png"
+        )
 
 
 def test_what_is_no_archive_is_refused() -> None:
     with pytest.raises(CorruptError, match="an image, not an archive"):
-        noisepress.Archive(noisepress.encode(picture(0), "png"))
+        noisepress.Archive(noisepress.encode(picture(20, 30), "png"))
     data = noisepress.archive(IMAGES, "png")
     for read_as_image in (noisepress.decode, noisepress.inspect, noisepress.verify):
         with pytest.raises(UnknownIdError, match="an archive"):

@@ -14,6 +14,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from common import one_line, psnr, smooth
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -21,20 +22,19 @@ from torch import Tensor, nn
 import noisepress
 from noisepress import cli
 from noisepress.bitstream.coders import Decoder, Tally
-from noisepress.bitstream.container import Header, Section, SectionKind, read, write
+from noisepress.bitstream.container import SectionKind, read, write
 from noisepress.bitstream.errors import (
     CorruptError,
     ModelError,
     NoisepressError,
     OptionError,
-    TruncatedError,
     UnsupportedImageError,
 )
 from noisepress.bitstream.header import unpack_all
 from noisepress.bitstream.noise import normals
 from noisepress.codec import model_reference
 from noisepress.codec.hfd import stages
-from noisepress.codec.hfd.codec import FIELDS, HfdCodec, Parameters
+from noisepress.codec.hfd.codec import FIELDS, Parameters
 from noisepress.codec.hfd.hyperprior import SECTIONS, Hyperprior
 from noisepress.codec.hfd.stages import CALLS, DETAIL, Drawer, Picture
 from noisepress.codec.image.raster import Mode, Palette, Raster
@@ -50,28 +50,6 @@ from noisepress.models.unet import SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, Known, UN
 Samples = NDArray[np.uint8]
 LAST = 32
 """The highest rate of the small model."""
-
-
-def smooth(height: int, width: int, channels: int = 3, seed: int = 0) -> Samples:
-    """Slopes of shade with faint noise."""
-    rng = np.random.default_rng(seed)
-    row, column = np.mgrid[:height, :width][..., None] / 32
-    (down, along), base = rng.normal(0, 40, (2, channels)), rng.uniform(80, 180, channels)
-    shades = base + down * np.sin(row) + along * np.cos(column)
-    noise = rng.normal(0, 1.5, (height, width, channels))
-    picture: Samples = (shades + noise).clip(0, 255).astype(np.uint8)
-    return picture
-
-
-def psnr(picture: NDArray[Any], image: NDArray[Any]) -> float:
-    error = np.mean((picture.astype(float) - image) ** 2)
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
-
-
-def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
-    text = str(error.value)
-    assert text and "\n" not in text
-    return text
 
 
 class Codec:
@@ -116,31 +94,6 @@ def codec(autoencoder_model: str, score_model: str) -> Codec:
 # Pictures ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 70), (70, 1), (64, 64), (65, 37)])
-@pytest.mark.parametrize("mode", [Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8])
-def test_images_of_all_layouts_and_sizes(shape: tuple[int, int], mode: Mode, codec: Codec) -> None:
-    image = smooth(*shape, mode.channels)
-    data = codec.encode(Raster(image, mode), quality=100)
-    raster = noisepress.decode_raster(data, model=codec.models)
-    assert raster.mode is mode
-    assert (raster.samples.shape, raster.samples.dtype) == (image.shape, image.dtype)
-    colours = mode.channels - mode.has_alpha
-    assert psnr(raster.samples[..., :colours], image[..., :colours]) > 36
-    np.testing.assert_array_equal(raster.samples[..., colours:], image[..., colours:])
-    info = noisepress.inspect(data)
-    assert (info.codec, info.mode, info.height, info.width) == ("hfd", mode.name, *shape)
-    kinds = [kind for kind, *_ in info.sections]
-    assert kinds == ["data"] * SECTIONS + ["alpha"] * mode.has_alpha
-
-
-def test_opacity_is_exact_however_rough(codec: Codec) -> None:
-    image = smooth(19, 23, 4)
-    image[..., 3] = np.random.default_rng(1).integers(0, 256, (19, 23))
-    found = codec.decode(codec.encode(image, quality=0))
-    np.testing.assert_array_equal(found[..., 3], image[..., 3])
-    assert psnr(found[..., :3], image[..., :3]) < 40
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_quality_buys_nearness(channels: int, codec: Codec) -> None:
     image = smooth(80, 70, channels).squeeze()
@@ -170,10 +123,9 @@ def test_extreme_images(codec: Codec) -> None:
         assert found.shape == image.shape and psnr(found, image) > least
 
 
-def test_file_is_deterministic_and_options_change_it(codec: Codec) -> None:
+def test_options_change_the_file(codec: Codec) -> None:
     image = smooth(20, 18)
     plain = codec.encode(image)
-    assert codec.encode(image) == plain
     for change in ({"seed": 1}, {"quality": 61}):
         other = codec.encode(image, **change)
         assert other != plain
@@ -190,24 +142,6 @@ def test_info_names_the_parameters(codec: Codec) -> None:
         "rate": 16,
         "seed": 2**32 - 1,
     }
-
-
-def test_metadata_comes_back_byte_for_byte(codec: Codec) -> None:
-    beside = {"icc": bytes(range(256)) * 2, "exif": b"II*\0abc", "xmp": b"<x/>"}
-    raster = Raster(smooth(12, 9, 4), Mode.RGBA8, **beside)
-    found = noisepress.decode_raster(codec.encode(raster), model=codec.models)
-    assert {name: getattr(found, name) for name in beside} == beside
-
-
-def test_progress_rises_to_the_total(codec: Codec) -> None:
-    image = smooth(20, 20, 4)
-    seen: list[tuple[int, int]] = []
-    data = codec.encode(image, progress=lambda *at: seen.append(at))
-    assert len(seen) > 1 and seen[-1] == (image.size, image.size)
-    seen.clear()
-    codec.decode(data, progress=lambda *at: seen.append(at))
-    assert len(seen) == SECTIONS and seen[-1] == (image.size, image.size)
-    assert all(a[0] <= b[0] for a, b in itertools.pairwise(seen))
 
 
 def test_archives_hold_hfd_files(codec: Codec) -> None:
@@ -234,14 +168,6 @@ def test_the_bundled_models_code() -> None:
         found = noisepress.decode(data, render=render, steps=2)
         assert found.shape == image.shape and found.dtype == np.uint8
     assert len(noisepress.encode(image, "hfd", bytes=len(data))) <= len(data)
-
-
-def test_codec_is_lossy_and_has_an_id_of_its_own(codec: Codec) -> None:
-    assert (HfdCodec.ID, HfdCodec.NAME, HfdCodec.LOSSLESS) == (6, "hfd", False)
-    data = codec.encode(smooth(9, 9))
-    noisepress.verify(data, model=codec.models)
-    with pytest.raises(OptionError, match="hfd is lossy"):
-        noisepress.verify(data, smooth(9, 9), model=codec.models)
 
 
 # Sizes ---------------------------------------------------------------------------------------
@@ -448,37 +374,6 @@ def test_pictures_on_the_way_are_what_the_encoder_thinks(codec: Codec) -> None:
     assert own.psnr(rate) == pytest.approx(found[-1])
 
 
-def test_cut_anywhere_decodes_to_the_last_whole_section(codec: Codec) -> None:
-    image = smooth(18, 20, 4)
-    data = codec.encode(image)
-    pictures = codec.pictures(data)
-    ends = read(data).ends()[1:]
-    for size in range(len(data)):
-        whole = sum(end <= size for end in ends)
-        if whole == 0:
-            with pytest.raises(TruncatedError) as error:
-                codec.decode(data[:size])
-            one_line(error)
-            continue
-        if not any(abs(end - size) <= 1 for end in ends):
-            continue  # as its neighbours
-        found = codec.decode(data[:size])
-        np.testing.assert_array_equal(found[..., :3], pictures[whole - 1][..., :3])
-        assert (found[..., 3] == 255).all()
-        assert noisepress.inspect(data[:size]).truncated
-    np.testing.assert_array_equal(pictures[-1][..., 3], image[..., 3])
-    assert all((picture[..., 3] == 255).all() for picture in pictures[:-1])
-
-
-def test_truncated_files_are_files(codec: Codec) -> None:
-    image = smooth(70, 70)
-    data = codec.encode(image)
-    for size in (100, 150, len(data) - 1):
-        part = noisepress.truncate(data, size)
-        assert len(part) <= size
-        assert codec.decode(part).shape == image.shape
-
-
 # Renderings ----------------------------------------------------------------------------------
 
 
@@ -526,16 +421,6 @@ def test_steps_are_the_networks_calls(codec: Codec, monkeypatch: pytest.MonkeyPa
     assert not levels
     codec.pictures(data, render="flow", steps=2)
     assert len(levels) == 2 * SECTIONS
-
-
-@pytest.mark.parametrize("steps", [0, -1, 1001, 2.5, "8"])
-@pytest.mark.parametrize("render", ["mmse", "flow"])
-def test_wrong_steps_are_errors(steps: Any, render: str, codec: Codec) -> None:
-    data = codec.encode(smooth(4, 4))
-    for call in (codec.decode, codec.pictures):
-        with pytest.raises(OptionError, match="whole numbers from 1 to 1000") as error:
-            call(data, render=render, steps=steps)
-        assert repr(steps) in one_line(error)
 
 
 def test_detail_is_how_much_of_what_is_drawn_is_shown(
@@ -683,60 +568,11 @@ def test_rates_that_the_model_has_not_are_refused(rate: int, codec: Codec) -> No
     one_line(error)
 
 
-def test_every_damaged_byte_is_noticed(codec: Codec) -> None:
-    raster = Raster(smooth(5, 6, 4), Mode.RGBA8, icc=b"profile")
-    data = codec.encode(raster, quality=5)
-    for position, byte in enumerate(data):
-        for change in (1, 0x80, 0xFF):
-            bad = data[:position] + bytes([byte ^ change]) + data[position + 1 :]
-            with pytest.raises(NoisepressError) as error:
-                codec.decode(bad)
-            one_line(error)
-
-
-Change = Callable[[Header, list[Section]], tuple[Header, list[Section]]]
-
-
-def _with(h: Header, position: int, value: int) -> Header:
-    """One byte of the codec's parameters set."""
-    parameters = bytearray(h.parameters)
-    parameters[position] = value
-    return replace(h, parameters=bytes(parameters))
-
-
-FORGERIES: dict[str, Change] = {
-    "palette layout": lambda h, s: (replace(h, mode=Mode.PALETTE8), s),
-    "16-bit layout": lambda h, s: (replace(h, mode=Mode.RGBA16), s),
-    "unknown layout": lambda h, s: (replace(h, mode=40), s),
-    "unknown codec": lambda h, s: (replace(h, codec=99), s),
-    "another codec": lambda h, s: (replace(h, codec=4), s),
-    "no parameters": lambda h, s: (replace(h, parameters=b""), s),
-    "cut parameters": lambda h, s: (replace(h, parameters=h.parameters[:-1]), s),
-    "more parameters": lambda h, s: (replace(h, parameters=h.parameters + b"\0"), s),
-    "other model": lambda h, s: (_with(h, 0, h.parameters[0] ^ 1), s),
-    "other digest": lambda h, s: (_with(h, 3, h.parameters[3] ^ 1), s),
-    "other decoder": lambda h, s: (_with(h, 6, h.parameters[6] ^ 2), s),
-    "other decoder's digest": lambda h, s: (_with(h, 9, h.parameters[9] ^ 1), s),
-    "rate beyond the field": lambda h, s: (
-        replace(h, parameters=h.parameters[:-2] + b"\x81\x08\0"),
-        s,
-    ),
-    "no data": lambda h, s: (h, s[-1:]),
-    "a section too many": lambda h, s: (h, [s[0], *s]),
-    "ones for hyper-latents": lambda h, s: (h, [Section(0, b"\xff" * 500), *s[1:]]),
-    "ones for latents": lambda h, s: (h, [*s[:3], Section(0, b"\xff" * 500), *s[4:]]),
-    "empty opacity": lambda h, s: (h, [*s[:-1], Section(1, b"")]),
-    "wider": lambda h, s: (replace(h, width=h.width + 64), s),
-    "damaged profile": lambda h, s: (h, [*s, Section(64, b"\1damaged")]),
-}
-
-
-@pytest.mark.parametrize("name", FORGERIES)
-def test_forged_files_with_good_checksums_are_refused(name: str, codec: Codec) -> None:
-    contents = read(codec.encode(smooth(7, 9, 4), quality=5))
-    assert codec.decode(write(contents.header, contents.sections)).shape == (7, 9, 4)
-    forged = write(*FORGERIES[name](contents.header, list(contents.sections)))
-    with pytest.raises(NoisepressError) as error:
+def test_latents_of_ones_are_refused(codec: Codec) -> None:
+    contents = read(codec.encode(smooth(7, 9), quality=5))
+    *others, last = contents.sections
+    forged = write(contents.header, [*others, replace(last, payload=b"\xff" * 500)])
+    with pytest.raises(CorruptError) as error:
         codec.decode(forged)
     one_line(error)
 
@@ -751,22 +587,6 @@ def test_too_many_sections_are_refused(codec: Codec) -> None:
     for fewer in range(1, SECTIONS):
         data = write(contents.header, contents.sections[:fewer])
         assert codec.decode(data).shape == (7, 9, 3)
-
-
-def test_random_data_with_good_checksums_is_a_picture_or_an_error(codec: Codec) -> None:
-    header = read(codec.encode(smooth(6, 5), quality=20)).header
-    rng = np.random.default_rng(0)
-    outcomes = set()
-    for size in (0, 1, 4, 10, 40, 200) * 2:
-        forged = write(header, [Section(0, rng.bytes(size)) for _ in range(SECTIONS)])
-        try:
-            assert codec.decode(forged).shape == (6, 5, 3)
-        except CorruptError as error:
-            assert "\n" not in str(error)
-            outcomes.add("error")
-        else:
-            outcomes.add("picture")
-    assert "picture" in outcomes
 
 
 # Other machines ------------------------------------------------------------------------------

@@ -1,0 +1,119 @@
+"""The codecs that the battery runs, with options that make them fast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+import noisepress
+from noisepress.bitstream.header import Field
+from noisepress.codec.ardm import codec as ardm
+from noisepress.codec.diffc import codec as diffc
+from noisepress.codec.hfd import codec as hfd
+from noisepress.codec.image.raster import Mode, Raster
+from noisepress.codec.vdm import codec as vdm
+
+GREY_AND_COLOUR = (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8)
+COLOUR = (Mode.RGB8, Mode.RGBA8)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A codec as the battery uses it.
+
+    Attributes:
+        name: of the case, unlike any other's.
+        modes: sample layouts that it takes.
+        fields: of its header.
+        options: of an encode.
+        models: options that name a model, with the fixtures of small ones, later with paths.
+        floor: dB that pictures of any size have at least; infinite if the codec is lossless.
+    """
+
+    name: str
+    codec: str
+    modes: Sequence[Mode]
+    fields: Sequence[Field] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    floor: float = math.inf
+
+    @property
+    def lossless(self) -> bool:
+        return self.floor == math.inf
+
+    @property
+    def paths(self) -> list[str]:
+        return list(self.models.values())
+
+    def encode(self, image: object, **options: Any) -> bytes:
+        given = {"fallback": False, **self.options, **self.models, **options}
+        return noisepress.encode(image, self.codec, **given)
+
+    def decode(self, data: bytes, **how: Any) -> NDArray[Any]:
+        return noisepress.decode(data, model=self.paths, **how)
+
+    def raster(self, data: bytes, **how: Any) -> Raster:
+        return noisepress.decode_raster(data, model=self.paths, **how)
+
+    def pictures(self, data: bytes) -> list[NDArray[Any]]:
+        return list(noisepress.decode_progressive(data, model=self.paths))
+
+    def verify(self, data: bytes, image: object = None) -> None:
+        noisepress.verify(data, image, model=self.paths)
+
+
+SMALL = (
+    Case(
+        "ardm-lattice",
+        "ardm",
+        GREY_AND_COLOUR,
+        (*ardm.COMMON, *ardm.OF_ORDER["lattice"]),
+        models={"model": "lattice_model"},
+    ),
+    Case(
+        "ardm-random",
+        "ardm",
+        COLOUR,
+        (*ardm.COMMON, *ardm.OF_ORDER["random"]),
+        {"order": "random", "calls": 6},
+        {"model": "masked_model"},
+    ),
+    Case(
+        "vdm",
+        "vdm",
+        COLOUR,
+        vdm.FIELDS,
+        {"steps": 3},
+        {"model": "vdm_model", "coarse": "lattice_model"},
+    ),
+    Case(
+        "diffc",
+        "diffc",
+        GREY_AND_COLOUR,
+        diffc.FIELDS,
+        {"effort": 6, "quality": 80},
+        {"model": "unet_model"},
+        floor=28,
+    ),
+    Case(
+        "hfd",
+        "hfd",
+        GREY_AND_COLOUR,
+        hfd.FIELDS,
+        {"quality": 100},
+        {"model": "autoencoder_model", "decoder": "score_model"},
+        floor=36,
+    ),
+    Case("webp", "webp", (*GREY_AND_COLOUR, Mode.PALETTE8, Mode.BILEVEL)),
+    Case("png", "png", tuple(Mode)),
+)
+
+BUNDLED = tuple(
+    replace(case, name=f"{case.name}-bundled", models={}) for case in SMALL if case.models
+)
+"""The same with the models of the package."""

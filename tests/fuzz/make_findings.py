@@ -1,0 +1,148 @@
+"""How the first files of `findings/` were made: golden files with one thing wrong each.
+
+Run by hand: `PYTHONPATH=tests python tests/fuzz/make_findings.py` writes the files that are not
+there and prints their lines for `manifest.json`. What a fuzzer finds goes into the folder as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from fuzz.damage import outcomes
+
+from noisepress.bitstream.container import Header, Section, read, write
+
+TESTS = Path(__file__).parents[1]
+GOLDEN, FOLDER = TESTS / "golden" / "codec", TESTS / "fuzz" / "findings"
+Change = Callable[[Header, list[Section]], tuple[Header, list[Section]]]
+
+
+def header(**fields: int) -> Change:
+    """Common fields changed."""
+    return lambda h, s: (replace(h, **fields), s)
+
+
+def parameter(place: int, *values: int) -> Change:
+    """Bytes of the codec's own fields changed; a negative place counts from the end."""
+
+    def change(h: Header, s: list[Section]) -> tuple[Header, list[Section]]:
+        at = place % len(h.parameters)
+        changed = h.parameters[:at] + bytes(values) + h.parameters[at + 1 :]
+        return replace(h, parameters=changed), s
+
+    return change
+
+
+def section(at: int, change: Callable[[bytes], bytes]) -> Change:
+    """The payload of a section changed."""
+    return lambda h, s: (
+        h,
+        [
+            Section(one.kind, change(one.payload)) if index == at % len(s) else one
+            for index, one in enumerate(s)
+        ],
+    )
+
+
+def sections(change: Callable[[list[Section]], list[Section]]) -> Change:
+    return lambda h, s: (h, change(s))
+
+
+FINDINGS: dict[str, tuple[str, str, Change]] = {
+    "ardm_order": ("lattice_grey", "an order that there is not", parameter(0, 7)),
+    "ardm_block": ("lattice_blocks", "a block of 15 pixels", parameter(-1, 15)),
+    "ardm_digest": ("lattice_grey", "another model of that number", parameter(3, 0)),
+    "ardm_model": ("lattice_grey", "a model that is not there", parameter(1, 0x91)),
+    "ardm_left_over": ("lattice_grey", "a byte behind the fields", parameter(-1, 4, 0)),
+    "ardm_width": ("lattice_grey", "more columns than were coded", header(width=72)),
+    "ardm_pyramid": ("lattice_grey", "more levels than sections", header(width=700, height=20)),
+    "ardm_layout": ("lattice_grey", "a layout that ardm leaves to others", header(mode=7)),
+    "ardm_check": ("lattice_grey", "the checksum of other samples", header(check=1)),
+    "ardm_empty": ("lattice_grey", "a section without a byte", section(0, lambda p: b"")),
+    "ardm_ones": ("lattice_grey", "a section of ones", section(0, lambda p: b"\xff" * 200)),
+    "ardm_cut": (
+        "lattice_blocks",
+        "a payload cut in half",
+        section(-1, lambda p: p[: len(p) // 2]),
+    ),
+    "random_calls": ("random_equal", "fewer calls than stages", parameter(-1, 3)),
+    "random_schedule": ("random_equal", "a schedule that there is not", parameter(-2, 2)),
+    "random_grey": ("random_equal", "a grey image in random order", header(mode=1)),
+    "vdm_steps": ("vdm_small", "a chain without a step", parameter(-2, 0, 0)),
+    "vdm_coarse": ("vdm_small", "a coarse model that is not there", parameter(6, 0x91)),
+    "vdm_no_stack": ("vdm_small", "details without a stack", section(-2, lambda p: p[:1])),
+    "vdm_plain": (
+        "vdm_small",
+        "more plain tiles than tiles",
+        section(-2, lambda p: b"\x7f" + p[1:]),
+    ),
+    "vdm_sections": ("vdm_small", "no section of details", sections(lambda s: s[1:])),
+    "diffc_states": ("diffc_rgb", "a trellis without states", parameter(7, 0)),
+    "diffc_reverse": ("diffc_rgb", "a coder that there is not", parameter(6, 2)),
+    "diffc_levels": ("diffc_small", "steps beyond the highest level", sections(lambda s: s * 9)),
+    "diffc_ones": ("diffc_rgb", "a section of ones", section(0, lambda p: b"\xff" * 200)),
+    "diffc_layout": ("diffc_rgb", "a layout of 16 bits", header(mode=7)),
+    "hfd_rate": ("hfd_rgb", "a rate that the model has not", parameter(-2, 0xFF, 7)),
+    "hfd_sections": ("hfd_rgb", "a section too many", sections(lambda s: [s[0], *s])),
+    "hfd_ones": ("hfd_rgb", "hyper-latents of ones", section(0, lambda p: b"\xff" * 200)),
+    "hfd_opacity": (
+        "hfd_grey_alpha",
+        "opacity packed in an unknown way",
+        section(-1, lambda p: b"\7" + p[1:]),
+    ),
+    "hfd_opacity_size": ("hfd_grey_alpha", "opacity of another size", header(width=10)),
+    "webp_foreign": ("webp_grey_alpha", "no WebP", section(0, lambda p: b"RIFF" + bytes(30))),
+    "webp_cut": ("webp_palette", "a cut WebP", section(0, lambda p: p[:-7])),
+    "webp_size": ("webp_grey_alpha", "a WebP of another size", header(height=7)),
+    "webp_parameters": (
+        "webp_grey_alpha",
+        "fields that WebP has not",
+        lambda h, s: (replace(h, parameters=b"\0"), s),
+    ),
+    "webp_palette": ("webp_palette", "a palette of one colour", section(-1, lambda p: b"\0\0abc")),
+    "png_depth": ("png_rgb16", "a PNG of other depth", header(mode=3)),
+    "metadata_damaged": ("lattice_metadata", "deflated bytes changed", section(2, lambda p: p[:9])),
+    "metadata_packing": (
+        "lattice_metadata",
+        "a profile packed in an unknown way",
+        section(2, lambda p: b"\x09" + p[1:]),
+    ),
+    "archive_count": ("vdm_archive", "more images than groups", section(0, lambda p: b"\2\x70")),
+    "archive_index": ("vdm_archive", "an index that ends early", section(0, lambda p: p[:-3])),
+    "archive_left_over": ("vdm_archive", "bytes behind the index", section(0, lambda p: p + b"a")),
+    "archive_name": (
+        "vdm_archive",
+        "a name with a slash",
+        section(0, lambda p: p.replace(b"b.png", b"b/png")),
+    ),
+    "archive_twice": (
+        "vdm_archive",
+        "two images of one name",
+        section(0, lambda p: p.replace(b"b.png", b"a.png")),
+    ),
+    "archive_group": ("vdm_archive", "a group that ends early", section(1, lambda p: p[:40])),
+    "archive_member": (
+        "vdm_archive",
+        "a member of no layout",
+        section(1, lambda p: b"\5\77" + p[2:]),
+    ),
+}
+
+
+def main() -> None:
+    for name, (golden, about, change) in FINDINGS.items():
+        path = FOLDER / f"{name}.nzp"
+        if path.exists():
+            continue
+        contents = read((GOLDEN / f"{golden}.nzp").read_bytes())
+        path.write_bytes(write(*change(contents.header, list(contents.sections))))
+        found = outcomes(path.read_bytes(), [str(model) for model in GOLDEN.glob("*.safetensors")])
+        error = found["Archive" if name.startswith("archive") else "decode"]
+        print(f' "{path.name}": {json.dumps({"about": about, "error": error})},')
+
+
+if __name__ == "__main__":
+    main()
