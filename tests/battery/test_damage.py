@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,11 +160,12 @@ def test_every_common_field_is_checked(case: Case) -> None:
         if field.name in ("codec", "mode"):
             others = [other for other in range(64) if other != value]
         for other in others:
+            change: dict[str, Any] = {field.name: other}
             if not field.low <= other <= field.high:
                 with pytest.raises(NoisepressError):
-                    write(replace(header, **{field.name: other}), contents.sections)
+                    write(replace(header, **change), contents.sections)
                 continue
-            bad = write(replace(header, **{field.name: other}), contents.sections)
+            bad = write(replace(header, **change), contents.sections)
             if field.name == "codec" or (field.name == "mode" and other not in case.modes):
                 assert_refused(bad, case)
             elif field.name == "check" and case.lossless:

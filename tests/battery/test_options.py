@@ -139,10 +139,11 @@ def test_options_are_given_once_and_to_their_codec(kind: type[Options]) -> None:
 @pytest.mark.parametrize("codec", ["jpeg", "", "ARDM", None, 3, b"ardm", ["ardm"], Decoding()])
 def test_what_is_no_codec_names_the_codecs(codec: Any) -> None:
     image = picture(4, 4)
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: noisepress.encode(image, codec),
         lambda: noisepress.archive([("a", image)], codec),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(OptionError) as error:
             call()
         text = one_line(error)

@@ -91,7 +91,11 @@ def test_extreme_images_come_back(kind: str, case: Case) -> None:
         assert psnr(found, images[kind]) > 7
 
 
-METADATA = {"icc": bytes(range(256)) * 2, "exif": b"II*\0abc", "xmp": b"<x>\xc3\xa9</x>"}
+METADATA: dict[str, Any] = {
+    "icc": bytes(range(256)) * 2,
+    "exif": b"II*\0abc",
+    "xmp": b"<x>\xc3\xa9</x>",
+}
 
 
 def test_metadata_comes_back_byte_for_byte(case: Case) -> None:

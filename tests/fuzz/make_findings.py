@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from fuzz.damage import outcomes
 
@@ -20,7 +21,7 @@ GOLDEN, FOLDER = TESTS / "golden" / "codec", TESTS / "fuzz" / "findings"
 Change = Callable[[Header, list[Section]], tuple[Header, list[Section]]]
 
 
-def header(**fields: int) -> Change:
+def header(**fields: Any) -> Change:
     """Common fields changed."""
     return lambda h, s: (replace(h, **fields), s)
 

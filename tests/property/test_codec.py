@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 import noisepress
+from noisepress.bitstream.container import SectionKind, read
 from noisepress.bitstream.errors import NoisepressError
 from noisepress.codec.image.raster import Mode, Palette, Raster
 
@@ -160,3 +162,28 @@ def test_small_blocks_round_trip_and_differ_from_one_block(lattice_model: str) -
     assert files[0] != files[1]
     for data in files:
         assert np.array_equal(noisepress.decode(data, model=lattice_model), image)
+
+
+SHAPES = [(1, 1), (1, 2), (2, 1), (1, 33), (33, 1), (1, 100), (100, 1), (2, 70), (33, 32), (65, 3)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_narrow_images(shape: tuple[int, int], channels: int, lattice_model: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, channels), np.uint8)
+    data = noisepress.encode(image, fallback=False, model=lattice_model)
+    found = noisepress.decode(data, model=lattice_model)
+    assert np.array_equal(found.reshape(image.shape), image)
+
+
+def test_estimate_is_the_size_of_the_data_sections(order_and_model: tuple[str, str]) -> None:
+    order, model = order_and_model
+    image = gradient_and_noise(128, 128) if order == "lattice" else gradient_and_noise(48, 48)
+    options: dict[str, Any] = {"order": order, "model": model}
+    if order == "random":
+        options["calls"] = 16
+    bits = noisepress.estimate(image, **options)
+    data = noisepress.encode(image, fallback=False, **options)
+    sections = read(data).payloads(SectionKind.DATA)
+    coded = 8 * sum(map(len, sections))
+    assert abs(coded - bits) <= 0.005 * bits + 64 * len(sections)

@@ -343,3 +343,61 @@ def test_estimate_agrees_with_the_file(options: dict[str, Any]) -> None:
     bits = noisepress.estimate(image, **named)
     sections = [length for kind, length, _ in noisepress.inspect(data).sections if kind == "data"]
     assert abs(8 * sum(sections) - bits) <= 0.005 * bits + 64 * len(sections)
+
+
+def test_file_is_deterministic_and_the_seed_changes_it(masked_model: str) -> None:
+    image = picture(9, 9)
+    files = [
+        noisepress.encode(
+            image, order="random", model=masked_model, calls=6, fallback=False, seed=seed
+        )
+        for seed in (0, 0, 1)
+    ]
+    assert files[0] == files[1] != files[2]
+
+
+def test_cut_before_the_alpha_shows_an_opaque_picture(lattice_model: str) -> None:
+    image = picture(8, 8, 4)
+    data = noisepress.encode(image, model=lattice_model, fallback=False)
+    first, last = read(data).ends()[1:]
+    found = noisepress.decode(data[: last - 1], model=lattice_model)
+    assert np.array_equal(found[..., :3], image[..., :3])
+    assert (found[..., 3] == 255).all()
+    assert np.array_equal(found, noisepress.decode(data[:first], model=lattice_model))
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ({"codec": "jpeg"}, "ardm, webp, png"),
+        ({"effort": 3}, "order, model, block, seed, schedule, calls"),
+        ({"order": "raster"}, "lattice, random"),
+        ({"order": "random", "schedule": "cosine"}, "equal, dynamic"),
+        ({"order": "random", "calls": 3}, "4 to 1024"),
+        ({"order": "random", "calls": 1025}, "4 to 1024"),
+        ({"order": "random", "calls": 10**12}, "4 to 1024"),
+        ({"order": "random", "seed": -1}, "0 to 4294967295"),
+        ({"order": "random", "seed": 2**32}, "0 to 4294967295"),
+        ({"block": 15}, "16 to 4096"),
+        ({"block": 0}, "16 to 4096"),
+        ({"block": 4097}, "16 to 4096"),
+        ({"codec": "png", "order": "lattice"}, "none"),
+        ({"codec": "webp", "order": "lattice"}, "effort"),
+        ({"codec": "webp", "effort": 4}, "0 to 3"),
+    ],
+)
+@pytest.mark.parametrize("fallback", [False, True])
+def test_wrong_options_name_the_supported_ones(
+    given: dict[str, Any], known: str, fallback: bool
+) -> None:
+    with pytest.raises(OptionError) as error:
+        noisepress.encode(picture(4, 4), fallback=fallback, **given)
+    assert known in one_line(error)
+
+
+def test_cut_behind_the_image_loses_metadata_only(options: dict[str, Any]) -> None:
+    image = picture(9, 9)
+    data = noisepress.encode(Raster(image, Mode.RGB8, icc=ICC, xmp=XMP), **options)
+    raster = noisepress.decode_raster(data[:-1], model=options["model"])
+    assert np.array_equal(raster.samples, image)
+    assert (raster.icc, raster.xmp) == (ICC, b"")

@@ -35,6 +35,7 @@ from noisepress.codec.diffc.chain import (
     lowest_level,
     quality_level,
 )
+from noisepress.codec.diffc.codec import DiffcCodec
 from noisepress.codec.image.raster import Mode, Raster
 from noisepress.models import registry, tiling
 from noisepress.models.storage import read_network, write_network
@@ -590,3 +591,37 @@ def test_padding_repeats_the_last_row_and_column(shape: tuple[int, int, int]) ->
     np.testing.assert_array_equal(shown, np.broadcast_to(samples[rows, columns], (16, 16, 3)))
     assert pixels.psnr(samples, padded) == math.inf
     assert pixels.psnr(samples, padded + 4 / 255) == pytest.approx(20 * math.log10(255), abs=0.1)
+
+
+def test_file_is_deterministic_and_options_change_it(codec: Codec) -> None:
+    image = smooth(20, 18)
+    plain = codec.encode(image)
+    assert codec.encode(image) == plain
+    for change in ({"seed": 1}, {"effort": 7}, {"steps": 30}, {"quality": 61}):
+        other = codec.encode(image, **change)
+        assert other != plain
+        assert psnr(codec.decode(other), image) == pytest.approx(
+            psnr(codec.decode(plain), image), abs=2.5
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ({"render": "best"}, "mmse, flow, ancestral"),
+        ({"render": ""}, "mmse, flow, ancestral"),
+        ({"detail": -0.1}, "0 to 1"),
+        ({"detail": 1.1}, "0 to 1"),
+        ({"detail": math.nan, "render": "flow"}, "0 to 1"),
+    ],
+)
+def test_wrong_renderings_are_errors(given: dict[str, Any], known: str, codec: Codec) -> None:
+    data = codec.encode(smooth(4, 4), quality=0)
+    for call in (codec.decode, codec.pictures):
+        with pytest.raises(OptionError) as error:
+            call(data, **given)
+        assert known in one_line(error)
+
+
+def test_codec_is_lossy_and_has_an_id_of_its_own() -> None:
+    assert (DiffcCodec.ID, DiffcCodec.NAME, DiffcCodec.LOSSLESS) == (4, "diffc", False)

@@ -34,7 +34,7 @@ from noisepress.bitstream.header import unpack_all
 from noisepress.bitstream.noise import normals
 from noisepress.codec import model_reference
 from noisepress.codec.hfd import stages
-from noisepress.codec.hfd.codec import FIELDS, Parameters
+from noisepress.codec.hfd.codec import FIELDS, HfdCodec, Parameters
 from noisepress.codec.hfd.hyperprior import SECTIONS, Hyperprior
 from noisepress.codec.hfd.stages import CALLS, DETAIL, Drawer, Picture
 from noisepress.codec.image.raster import Mode, Palette, Raster
@@ -647,3 +647,31 @@ def test_a_file_holds_the_same_symbols_everywhere(
     assert psnr(shown_there, image) == pytest.approx(psnr(picture, image), abs=0.05)
     assert psnr(codec.decode(coded_there), image) == pytest.approx(psnr(picture, image), abs=0.05)
     assert abs(len(coded_there) - len(data)) <= 0.02 * len(data)
+
+
+def test_file_is_deterministic_and_options_change_it(codec: Codec) -> None:
+    image = smooth(20, 18)
+    plain = codec.encode(image)
+    assert codec.encode(image) == plain
+    for change in ({"seed": 1}, {"quality": 61}):
+        other = codec.encode(image, **change)
+        assert other != plain
+    assert codec.encode(image, quality=30) == plain
+
+
+def test_codec_is_lossy_and_has_an_id_of_its_own(codec: Codec) -> None:
+    assert (HfdCodec.ID, HfdCodec.NAME, HfdCodec.LOSSLESS) == (6, "hfd", False)
+    data = codec.encode(smooth(9, 9))
+    noisepress.verify(data, model=codec.models)
+    with pytest.raises(OptionError, match="hfd is lossy"):
+        noisepress.verify(data, smooth(9, 9), model=codec.models)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1001, 2.5, "8"])
+@pytest.mark.parametrize("render", ["mmse", "flow"])
+def test_wrong_steps_are_errors(steps: Any, render: str, codec: Codec) -> None:
+    data = codec.encode(smooth(4, 4))
+    for call in (codec.decode, codec.pictures):
+        with pytest.raises(OptionError, match="whole numbers from 1 to 1000") as error:
+            call(data, render=render, steps=steps)
+        assert repr(steps) in one_line(error)

@@ -18,6 +18,8 @@ from noisepress.bitstream.container import read, write
 from noisepress.bitstream.errors import (
     CorruptError,
     ModelError,
+    OptionError,
+    UnsupportedImageError,
 )
 from noisepress.codec import model_reference
 from noisepress.codec.vdm.codec import STEPS
@@ -179,3 +181,17 @@ def test_the_loss_is_the_coded_size(vdm_model: str, models: dict[str, Any]) -> N
     assert torch.equal(total, terms.total)
     assert min(float(terms.prior), float(terms.diffusion), float(terms.reconstruction)) > 0
     assert coded == pytest.approx(float(terms.total), rel=0.05)
+
+
+def test_grey_is_left_to_the_carriers(models: dict[str, Any]) -> None:
+    grey = picture(9, 9, 1)
+    with pytest.raises(UnsupportedImageError, match="vdm does not code L8"):
+        encoded(grey, models)
+    data = noisepress.encode(grey, "vdm", **models)
+    assert noisepress.inspect(data).codec in ("webp", "png")
+
+
+@pytest.mark.parametrize("steps", [0, STEPS[1] + 1, 2.5, "3"])
+def test_steps_out_of_range_are_refused(steps: object, models: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=f"whole numbers from 1 to {STEPS[1]}$"):
+        encoded(picture(8, 8), models, steps=steps)
