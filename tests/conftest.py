@@ -80,7 +80,7 @@ def autoencoder_model(tmp_path_factory: pytest.TempPathFactory) -> str:
         )
     )
     network.start_as_transform()
-    with torch.no_grad():  # no two laws alike
+    with torch.no_grad():  # no two distributions alike
         network.gains.add_(0.2 * torch.randn_like(network.gains))
         network.prior_mean.copy_(3 * torch.randn_like(network.prior_mean))
         network.prior_scale.copy_(2 + 0.5 * torch.randn_like(network.prior_scale))

@@ -170,6 +170,11 @@ def export(
     numbers = {bundled: number for number, bundled in BUNDLED.items()}
     crops = preset.crops
     start = find(origin) if origin else None
+    command = f"noisepress train {name} --data PHOTOS --out RUN"
+    if start and origin != preset.start:
+        command += f" --start {start.name}"
+    if run.recipe.steps != preset.recipe.steps:
+        command += f" --steps {run.recipe.steps}"
     write_network(
         network,
         run.folder / f"{name}.safetensors",
@@ -186,7 +191,7 @@ def export(
             "parameters": sum(p.numel() for p in network.parameters()),
             "data": f"photographs downscaled by {crops.scale[0]} to {crops.scale[1]}",
             "licence": "MIT",
-            "command": f"noisepress train {name} --data PHOTOS --out RUN",
+            "command": command,
         },
     )
 

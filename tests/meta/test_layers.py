@@ -18,7 +18,7 @@ ALLOWED = {
     "bitstream": {"bitstream"},
     "models": {"bitstream", "models"},
     "codec": {"bitstream", "models", "codec"},
-    "training": {"bitstream", "models", "codec", "training"},
+    "training": {"bitstream", "models", "training"},
     "benchmarks": {ROOT_FILES, "benchmarks"},
 }
 """Folders of ours that each folder may import from; the root may import from all."""

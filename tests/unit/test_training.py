@@ -447,9 +447,11 @@ def test_a_run_from_trained_weights_begins_with_them(
     assert train("tiny", photos, tmp_path / "first") == 0
     first = registry.find(str(tmp_path / "first" / "tiny.safetensors"))
     assert first.facts["began with"] == "random weights"
+    assert first.facts["command"] == "noisepress train tiny --data PHOTOS --out RUN"
     assert train("tiny", photos, tmp_path / "second", start=str(first.path), steps=2) == 0
     second = registry.find(str(tmp_path / "second" / "tiny.safetensors"))
     assert second.facts["trained"].startswith("2 steps")
+    assert second.facts["command"].endswith("--out RUN --start tiny --steps 2")
     assert second.facts["began with"] == f"tiny {first.digest:08x}"
     bits = "validation bits per dimension"
     assert second.facts[bits] <= first.facts[bits] + 0.02
