@@ -406,8 +406,8 @@ def _bench(args: argparse.Namespace) -> int:
     results = run(images, parse_all(texts or LOSSLESS + LOSSY), out, args.jobs)
     print(summary(results))
     print(write_report(results, out))
-    for one in results.failed():
-        _complain(f"{one.image}, {one.setting.label}: {one.error}")
+    for failure in results.failed():
+        _complain(f"{failure.image}, {failure.setting.label}: {failure.error}")
     return 1 if results.failed() else 0
 
 

@@ -265,20 +265,20 @@ def _members(
         NoisepressError: see `noisepress.decode`.
     """
     files, details = files_of(payload, count)
-    contents = [read(file, limits) for file in files]
-    for one in contents:
-        mode_of(one)
-    grouped = [one for one in contents if _group_codec(one)]
+    members = [read(file, limits) for file in files]
+    for member in members:
+        mode_of(member)
+    grouped = [member for member in members if _group_codec(member)]
     found: Iterator[Raster] = iter(())
     if grouped and (codec := _group_codec(grouped[0])):
         pictures = codec.decode_group(grouped, details, decoding, lambda _: None)
-        for one, picture in zip(grouped, pictures, strict=True):
-            if checksum(picture) != one.header.check:
+        for member, picture in zip(grouped, pictures, strict=True):
+            if checksum(picture) != member.header.check:
                 raise CorruptError("the decoded samples do not match the file's checksum")
-        found = iter([to_raster(one, p) for one, p in zip(grouped, pictures, strict=True)])
+        found = iter([to_raster(*pair) for pair in zip(grouped, pictures, strict=True)])
     return [
-        next(found) if _group_codec(one) else decode_raster(file, decoding, limits=limits)
-        for file, one in zip(files, contents, strict=True)
+        next(found) if _group_codec(member) else decode_raster(file, decoding, limits=limits)
+        for file, member in zip(files, members, strict=True)
     ]
 
 

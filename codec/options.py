@@ -145,9 +145,9 @@ def _option(name: str, hint: Any, default: Any) -> Option:
     assert get_origin(hint) is Annotated and isinstance(doc, Doc)
     union = get_origin(annotated) in (Union, UnionType)
     types = get_args(annotated) if union else (annotated,)
-    choices = [get_args(one) for one in types if get_origin(one) is Literal]
-    plain = next((one for one in types if one in (int, float, str)), str)
-    several = any(get_origin(one) is Sequence for one in types)
+    choices = [get_args(kind) for kind in types if get_origin(kind) is Literal]
+    plain = next((kind for kind in types if kind in (int, float, str)), str)
+    several = any(get_origin(kind) is Sequence for kind in types)
     return Option(
         name, plain, default, NoneType in types, several, choices[0] if choices else (), doc
     )

@@ -31,8 +31,8 @@ def encode(raster: Raster, options: Vdm, report: Report, size: Size) -> Encoded 
     if raster.mode not in MODES:
         return None
     (coarse,), details = encode_group([raster], options, report)
-    data = [one for one in coarse.sections if one.kind == SectionKind.DATA]
-    alpha = [one for one in coarse.sections if one.kind == SectionKind.ALPHA]
+    data = [part for part in coarse.sections if part.kind == SectionKind.DATA]
+    alpha = [part for part in coarse.sections if part.kind == SectionKind.ALPHA]
     return Encoded(coarse.parameters, [*data, Section(SectionKind.DATA, details), *alpha])
 
 
@@ -79,7 +79,7 @@ def decode_group(
 ) -> list[Samples]:
     """See `protocol.GroupCodec.decode_group`."""
     parameters = _parameters(files[0], decoding)
-    pictures = [deque(_coarse(one, parameters, report), maxlen=1)[0] for one in files]
+    pictures = [deque(_coarse(file, parameters, report), maxlen=1)[0] for file in files]
     return _whole(files, pictures, details, parameters, report)
 
 
@@ -112,12 +112,13 @@ def _whole(
     tiles = _tiles(parameters)
     values, position = unpack(DETAILS, details, 0)
     images = []
-    for one, picture in zip(files, pictures, strict=True):
-        image = np.zeros((one.header.height, one.header.width, _COLOURS), np.uint8)
+    for file, picture in zip(files, pictures, strict=True):
+        image = np.zeros((file.header.height, file.header.width, _COLOURS), np.uint8)
         image[::2, ::2] = picture
         images.append(image)
     tiles.pop(Stack(details[position:]), images, values["plain"], report)
-    return [with_alpha(image, one, complete=True) for one, image in zip(files, images, strict=True)]
+    pairs = zip(images, files, strict=True)
+    return [with_alpha(image, file, complete=True) for image, file in pairs]
 
 
 def lattice(parameters: Parameters, finest: int) -> Lattice:

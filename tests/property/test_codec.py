@@ -115,7 +115,7 @@ def test_random_order_with_fallback(raster: Raster, masked_model: str) -> None:
 
 @given(raster=rasters(), codec=st.sampled_from(["webp", "png"]))
 @QUICK
-def test_carriers_alone(raster: Raster, codec: str) -> None:
+def test_fallbacks_alone(raster: Raster, codec: str) -> None:
     try:
         data = noisepress.encode(raster, codec, fallback=False)
     except NoisepressError:

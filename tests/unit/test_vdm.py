@@ -183,7 +183,7 @@ def test_the_loss_is_the_coded_size(vdm_model: str, models: dict[str, Any]) -> N
     assert coded == pytest.approx(float(terms.total), rel=0.05)
 
 
-def test_grey_is_left_to_the_carriers(models: dict[str, Any]) -> None:
+def test_grey_is_left_to_the_fallbacks(models: dict[str, Any]) -> None:
     grey = picture(9, 9, 1)
     with pytest.raises(UnsupportedImageError, match="vdm does not code L8"):
         encoded(grey, models)
