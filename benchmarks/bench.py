@@ -21,6 +21,7 @@ from pebble import ProcessExpired, ProcessPool
 from tqdm import tqdm
 
 import noisepress
+from noisepress.bitstream.atomic import write_atomically
 
 from .codecs import CODECS, Codec, codec_of
 from .errors import BenchError
@@ -33,7 +34,6 @@ from .results import (
     coded_path,
     decoded_path,
     original_path,
-    write_whole,
 )
 
 RESULTS = "results.json"
@@ -141,7 +141,7 @@ def _recall(place: Path, key: Mapping[str, Any]) -> Any:
 def _remember(place: Path, key: Mapping[str, Any], value: object) -> None:
     """Keep a value in a file, with the key that it holds for."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(place, (json.dumps({"key": key, "value": value}, indent=1) + "\n").encode())
+    write_atomically(place, (json.dumps({"key": key, "value": value}, indent=1) + "\n").encode())
 
 
 def _measurements(

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from noisepress import Options
+from noisepress.bitstream.atomic import write_atomically
 
 from .codecs import Codec, Pixels, codec_of, encode_pillow
 from .results import (
@@ -21,7 +22,6 @@ from .results import (
     coded_path,
     decoded_path,
     original_path,
-    write_whole,
 )
 
 _CLEAR = Path("/proc/self/clear_refs")
@@ -91,7 +91,7 @@ def _measure(image: Path, setting: Setting, pictures: Path) -> Measurement:
     if not (original.exists() and np.array_equal(load(original), pixels)):
         _write_picture(original, pixels)
     if codec.ours:
-        write_whole(coded_path(pictures, image, setting), data)
+        write_atomically(coded_path(pictures, image, setting), data)
     if not codec.lossless:
         _write_picture(decoded_path(pictures, image, setting), decoded)
     (start, start_cpu), (middle, middle_cpu), (end, end_cpu) = watch
@@ -133,4 +133,4 @@ def _reset_peak() -> bool:
 
 
 def _write_picture(path: Path, pixels: Pixels) -> None:
-    write_whole(path, encode_pillow(pixels, Options(), kind="PNG"))
+    write_atomically(path, encode_pillow(pixels, Options(), kind="PNG"))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from noisepress.bitstream.atomic import write_atomically
 
 Value = int | float | str | bool
 """Of an option."""
@@ -92,13 +93,6 @@ class Measurement:
         return cls(**{**entry, "setting": Setting(**entry["setting"])})
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, even if several processes write it at once."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(path)
-
-
 def original_path(pictures: Path, image: Path) -> Path:
     """Where the image goes that was given to the codecs."""
     return pictures / image.stem / "original.png"
@@ -147,7 +141,7 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write as JSON."""
-        write_whole(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
+        write_atomically(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
     @classmethod
     def read(cls, path: Path) -> Results:

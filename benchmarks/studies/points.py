@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar, TypeVarTuple
 
 from tqdm import tqdm
 
-from ..results import write_whole
+from ...bitstream.atomic import write_atomically
 
 
 class Point(Protocol):
@@ -42,7 +42,7 @@ def read(path: Path, kind: Callable[..., PointT]) -> list[PointT]:
 def write(points: Iterable[Point], path: Path) -> None:
     """Write as JSON, a point a line."""
     lines = ",\n".join(json.dumps(vars(point)) for point in points)
-    write_whole(path, f"[\n{lines}\n]\n".encode())
+    write_atomically(path, f"[\n{lines}\n]\n".encode())
 
 
 def measure_missing(
