@@ -175,7 +175,6 @@ class Run:
             "network": self.network.state_dict(),
             "average": self.average.module.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-            "schedules": [schedule.state_dict() for schedule in self.schedules],
         }
         with atomic_writer(self.checkpoint) as file:
             torch.save(state, file)
@@ -191,16 +190,16 @@ class Run:
         state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         self.step, self.seconds = state["step"], state["seconds"]
         self.network.load_state_dict(state["network"])
+        # Averages of earlier versions lack the buffers.
         self.average.module.load_state_dict(state["network"] | state["average"])
         self.average.n_averaged.fill_(1 + self.step)
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+        optimisers = zip(self.optimisers, self.schedules, state["optimisers"], strict=True)
+        for optimiser, schedule, saved in optimisers:
             optimiser.load_state_dict(saved)
-        # Checkpoints of earlier versions have no schedules, and averages of parameters only.
-        of_the_step = [{"last_epoch": self.step, "lr_lambdas": []}] * len(self.schedules)
-        for schedule, saved in zip(
-            self.schedules, state.get("schedules", of_the_step), strict=True
-        ):
-            schedule.load_state_dict(saved)
+            schedule.last_epoch = self.step
+            # Checkpoints of earlier versions hold the rates of the step before.
+            for group, peak in zip(optimiser.param_groups, schedule.base_lrs, strict=True):
+                group["lr"] = peak * self.recipe.rate_at(self.step)
 
     @property
     def main(self) -> bool:

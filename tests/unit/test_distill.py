@@ -97,8 +97,8 @@ class Recorded:
 
     def __call__(self, z: Tensor, logsnr: Tensor) -> Tensor:
         self.z, self.logsnr = z, logsnr
-        self.said = self.denoiser(z, logsnr)
-        return self.said
+        self.answer = self.denoiser(z, logsnr)
+        return self.answer
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_step_to_the_image_has_exactly_the_last_estimate_for_its_target(loss: 
     asked = Recorded(lambda z, logsnr: Exact(steps)(z, logsnr))
     assert loss(asked, teacher, images(4, generator(2)), steps, generator()).item() == 0
     start = asked.z[:1]
-    assert torch.equal(asked.said[:1], ddim(teacher, start, steps.levels))
+    assert torch.equal(asked.answer[:1], ddim(teacher, start, steps.levels))
 
 
 @BY_TRAJECTORY
@@ -184,7 +184,7 @@ def test_images_become_noisy_by_the_posterior() -> None:
     moment_loss(student, auxiliary, teacher, images(700, generator(4)), STEPS, generator())
     ways = zip(student.logsnr.tolist(), auxiliary.logsnr.tolist(), strict=True)
     steps = [posterior(start, end) for start, end in ways]
-    for start, made, end, step in zip(student.z, student.said, auxiliary.z, steps, strict=True):
+    for start, made, end, step in zip(student.z, student.answer, auxiliary.z, steps, strict=True):
         end.sub_(step.of_z * start + step.of_x * made).div_(math.sqrt(step.variance))
     unit, before = auxiliary.z.reshape(7, -1), student.z.reshape(7, -1)
     assert (unit.mean(1).abs() < 0.06).all() and ((unit.std(1) - 1).abs() < 0.04).all()
@@ -201,7 +201,7 @@ def test_moments_teach_the_two_networks_separately() -> None:
     x = images(14, generator(5))
     loss = moment_loss(student, auxiliary, teacher, x, STEPS, generator())
 
-    made, found = student.said, auxiliary.said
+    made, found = student.answer, auxiliary.answer
     _, sigma = alpha_sigma(auxiliary.logsnr)
     weight = sigma**-2 / made.numel()
     taught = teacher(auxiliary.z, auxiliary.logsnr)

@@ -133,19 +133,24 @@ def test_averages_warm_up_to_their_decay(crops: Crops, tmp_path: Path) -> None:
         torch.testing.assert_close(value, expected[name])
 
 
-def test_checkpoints_without_schedules_are_read(crops: Crops, tmp_path: Path) -> None:
-    """Those of earlier versions, which held averages of parameters alone."""
-    first = start(LATTICE, tmp_path)
-    list(first.train(crops, crops, until=4))
+def test_runs_of_earlier_versions_resume(crops: Crops, tmp_path: Path) -> None:
+    """Their averages were of parameters alone, their learning rates those of the step before."""
+    whole = start(LATTICE, tmp_path / "whole")
+    losses = list(whole.train(crops, crops))
+    first = start(LATTICE, tmp_path / "parts")
+    parts = list(first.train(crops, crops, until=4))
     state = torch.load(first.checkpoint)
-    del state["schedules"]
     state["average"] = weights(first.average.module)
+    for optimiser, schedule in zip(state["optimisers"], first.schedules, strict=True):
+        for group, peak in zip(optimiser["param_groups"], schedule.base_lrs, strict=True):
+            del group["initial_lr"]
+            group.update(peak=peak, lr=peak * first.recipe.rate_at(3))
     torch.save(state, first.checkpoint)
-    second = start(LATTICE, tmp_path)
+    second = start(LATTICE, tmp_path / "parts")
     second.resume()
-    list(second.train(crops, crops))
-    rates = [group["lr"] for one in second.optimisers for group in one.param_groups]
-    assert second.step == 6 and rates == [0.0, 0.0], "the rate after the last step"
+    assert parts + list(second.train(crops, crops)) == losses
+    ours, theirs = weights(whole.average), weights(second.average)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_training_moves_the_weights_and_lowers_the_loss(crops: Crops, tmp_path: Path) -> None:
