@@ -113,7 +113,17 @@ SMALL = (
     Case("png", "png", tuple(Mode)),
 )
 
+_BUNDLED_FLOORS = {"hfd": 33.0}
+"""Of cases whose bundled models are further from a single pixel than the small ones."""
+
 BUNDLED = tuple(
-    replace(case, name=f"{case.name}-bundled", models={}) for case in SMALL if case.models
+    replace(
+        case,
+        name=f"{case.name}-bundled",
+        models={},
+        floor=_BUNDLED_FLOORS.get(case.name, case.floor),
+    )
+    for case in SMALL
+    if case.models
 )
 """The same with the models of the package."""

@@ -316,7 +316,7 @@ def test_pictures_on_the_way_get_nearer(case: Case) -> None:
         np.testing.assert_array_equal(pictures[-1], image)
         return
     found = [psnr(shown, image) for shown in pictures]
-    assert found[-1] == max(found) > found[0] + 3
+    assert found[-1] > max(found) - 0.05 and found[-1] > found[0] + 3
 
 
 def test_verify_tells_other_images(case: Case) -> None:
