@@ -164,7 +164,6 @@ def encode(
 
 def _file(raster: Raster, codec: Codec, options: Options, report: Report) -> bytes | None:
     """The file of a codec; None for a layout that it does not take."""
-
     encoded = codec.encode(
         raster, options, report, lambda encoded: len(assemble(raster, codec, encoded))
     )
