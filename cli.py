@@ -458,10 +458,10 @@ def _flags(parser: argparse.ArgumentParser, kinds: Mapping[str, type[Options]]) 
     groups: dict[str, Any] = {}
     for name, owners in flags.items():
         title = f"options of {', '.join(owners)}"
-        group = groups.setdefault(title, None) or parser.add_argument_group(title)
-        groups[title] = group
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
         option = next(iter(owners.values()))
-        group.add_argument(
+        groups[title].add_argument(
             f"--{name}",
             type=option.kind,
             action="append" if option.several else "store",

@@ -234,7 +234,7 @@ def estimate(image: object, codec: Ardm | None = None, **options: Any) -> float:
     return estimated(raster, Parameters.choose(settings))
 
 
-def mode_of(contents: Contents) -> Mode:
+def known_mode(contents: Contents) -> Mode:
     """The sample layout of a file.
 
     Raises:
@@ -252,7 +252,7 @@ def _pictures(
     """The picture after each data section; the complete one is checked."""
     header = contents.header
     codec = by_id(header.codec)
-    mode_of(contents)
+    known_mode(contents)
     if not contents.payloads(SectionKind.DATA):
         needed = contents.ends()[1]
         raise TruncatedError(f"the file is cut before its first section ends at byte {needed}")
@@ -292,7 +292,7 @@ def decode_raster(
     how = given(Decoding, decoding, options)
     contents = read(as_data(data), limits)
     header = contents.header
-    total = header.width * header.height * mode_of(contents).channels
+    total = header.width * header.height * known_mode(contents).channels
     pictures = _pictures(contents, how, reporter(progress, total), previews=False)
     raster = to_raster(contents, deque(pictures, maxlen=1)[0])
     if progress and not contents.truncated:
@@ -376,7 +376,7 @@ def inspect(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     contents = read(file, limits)
     header = contents.header
     codec = by_id(header.codec)
-    mode = mode_of(contents)
+    mode = known_mode(contents)
     names = {int(kind): kind.name.lower() for kind in SectionKind}
     whole = contents.ends()[-1]
     return FileInfo(

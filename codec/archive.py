@@ -40,7 +40,7 @@ from .api import (
     chosen,
     decode_raster,
     encode,
-    mode_of,
+    known_mode,
     reporter,
     to_raster,
 )
@@ -267,7 +267,7 @@ def _members(
     files, details = files_of(payload, count)
     members = [read(file, limits) for file in files]
     for member in members:
-        mode_of(member)
+        known_mode(member)
     grouped = [member for member in members if _group_codec(member)]
     found: Iterator[Raster] = iter(())
     if grouped and (codec := _group_codec(grouped[0])):
