@@ -51,7 +51,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Have links lead to pages of the site where there are any, else to the repository."""
+    """List the public names, and lead links to pages of the site, else to the repository."""
+    if page.file.src_uri == "api.md":
+        names = ", ".join(noisepress.__all__)
+        markdown += f"\n    options:\n      members: [{names}]\n"
     sources = {name: path for path, name in PAGES.items()}
     source = sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
 

@@ -63,7 +63,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    code = [ROOT / name for name in ("__init__.py", "__main__.py", "cli.py")]
+    code = [ROOT / name for name in ("__init__.py", "__init__.pyi", "__main__.py", "cli.py")]
     code += [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     data = [ROOT / "py.typed", ROOT / "codec" / "demo.png", ROOT / "benchmarks/report/page.html"]
     data += [*(ROOT / "models/weights").iterdir(), *(ROOT / "models/cards").iterdir()]
@@ -88,7 +88,7 @@ def test_the_core_needs_only_what_encodes_and_decodes(metadata: Message) -> None
     required = [line for line in metadata.get_all("Requires-Dist", []) if ";" not in line]
     names = {re.split(r"[<>=]", line)[0] for line in required}
     coding = {"constriction", "imagecodecs", "numba", "numpy", "pillow", "safetensors", "torch"}
-    assert names <= coding | {"tifffile", "tqdm"} and names >= coding
+    assert names <= coding | {"lazy-loader", "tqdm"} and names >= coding
     extras = {"all", "bench", "compressai", "docs", "test", "train"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
 
