@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -88,27 +88,6 @@ def reporter(progress: Progress | None, total: int, done: float = 0.0) -> Report
             progress(min(round(done), total), total)
 
     return report
-
-
-@overload
-def encode(
-    image: object,
-    codec: Options,
-    *,
-    fallback: bool = True,
-    progress: Progress | None = None,
-) -> bytes: ...
-
-
-@overload
-def encode(
-    image: object,
-    codec: str = "ardm",
-    *,
-    fallback: bool = True,
-    progress: Progress | None = None,
-    **options: Any,
-) -> bytes: ...
 
 
 def encode(

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, overload
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -80,27 +80,6 @@ class Member:
     width: int
     height: int
     group: int
-
-
-@overload
-def archive(
-    images: Iterable[tuple[str, object]],
-    codec: Options,
-    *,
-    group: int = 32,
-    progress: Progress | None = None,
-) -> bytes: ...
-
-
-@overload
-def archive(
-    images: Iterable[tuple[str, object]],
-    codec: str = "ardm",
-    *,
-    group: int = 32,
-    progress: Progress | None = None,
-    **options: Any,
-) -> bytes: ...
 
 
 def archive(
