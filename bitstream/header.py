@@ -26,6 +26,8 @@ class Field:
             byte) or UINT32 (4 bytes, little endian).
         low, high: smallest and largest value, inclusive.
         doc: its meaning in one line, as in `docs/format.md`.
+        words: what the values from 0 stand for, of a field with few.
+        only_if: name and value of an earlier field; with another value, this one is left out.
     """
 
     name: str
@@ -33,6 +35,12 @@ class Field:
     low: int
     high: int
     doc: str
+    words: tuple[str, ...] = ()
+    only_if: tuple[str, int] | None = None
+
+    def left_out(self, values: Mapping[str, int]) -> bool:
+        """Whether it is not stored beside these values."""
+        return self.only_if is not None and values.get(self.only_if[0]) != self.only_if[1]
 
 
 def write_varint(value: int) -> bytes:
@@ -78,6 +86,8 @@ def pack(fields: Sequence[Field], values: Mapping[str, int]) -> bytes:
         raise FieldError(f"unknown header fields: {', '.join(sorted(unknown))}")
     out = bytearray()
     for field in fields:
+        if field.left_out(values):
+            continue
         value = values.get(field.name)
         if value is None or not field.low <= value <= field.high:
             raise FieldError(f"{field.name} is {value}, supported are {field.low} to {field.high}")
@@ -100,6 +110,8 @@ def unpack(fields: Sequence[Field], data: Bytes, position: int) -> tuple[dict[st
     """
     values: dict[str, int] = {}
     for field in fields:
+        if field.left_out(values):
+            continue
         if field.kind == UINT32:
             if position + 4 > len(data):
                 raise TruncatedError(f"the file ends inside {field.name}")

@@ -11,6 +11,7 @@ from ..bitstream.container import Contents, Header, Section, write
 from .image.metadata import pack_metadata
 from .image.raster import Mode, Raster, Samples
 from .options import Doc, Options
+from .parameters import Parameters
 
 if TYPE_CHECKING:
     from ..bitstream.coders import Coder
@@ -126,6 +127,8 @@ class NetworkCodec:
     `encode` and `decode` of `Codec`.
     """
 
+    PARAMETERS: ClassVar[type[Parameters]]
+
     @classmethod
     def coding(cls) -> Any:
         """The module `coding` beside that of the class."""
@@ -141,6 +144,10 @@ class NetworkCodec:
     ) -> Iterator[Samples]:
         """See `Codec.decode`."""
         yield from self.coding().decode(contents, decoding, report, previews=previews)
+
+    def describe(self, parameters: bytes) -> dict[str, int | str]:
+        """See `Codec.describe`."""
+        return self.PARAMETERS.describe(parameters)
 
 
 @runtime_checkable

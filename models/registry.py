@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..bitstream.errors import ModelError
 from .card import Card, read_card
@@ -88,6 +88,23 @@ def load(card: Card, device: str = "cpu") -> Network:
         ModelError: the file is damaged, or there is no such device.
     """
     return _load(card.path, card.digest, card.architecture, json.dumps(dict(card.config)), device)
+
+
+NetworkT = TypeVar("NetworkT", bound="Network")
+
+
+def load_network(card: Card, kind: type[NetworkT], device: str = "cpu") -> NetworkT:
+    """Like `load`, of a card that is to have a certain kind of network.
+
+    Raises:
+        ModelError: see `load`; or the model has another kind of network.
+    """
+    network = load(card, device) if card.architecture == kind.ARCHITECTURE else None
+    if not isinstance(network, kind):
+        raise ModelError(
+            f"model {card.name} has the architecture {card.architecture}, not {kind.ARCHITECTURE}"
+        )
+    return network
 
 
 @lru_cache(maxsize=8)

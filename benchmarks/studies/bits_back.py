@@ -26,11 +26,11 @@ from ...bitstream.container import outline, read, section
 from ...bitstream.header import unpack
 from ...codec.archive import files_of
 from ...codec.image.raster import Samples
-from ...codec.model_reference import load_network
 from ...codec.vdm.bits_back import MEAN_FRAC, BitsBack
-from ...codec.vdm.codec import DETAILS, Parameters, Vdm
+from ...codec.vdm.codec import DETAILS, Vdm, VdmParameters
 from ...codec.vdm.coding import lattice
 from ...codec.vdm.tiles import TILE, chain_inputs, groups_of, tiles_of
+from ...models.registry import load_network
 from ...models.vdm import LATENT_FRAC, UNITS, VdmNet
 from ..codecs import codec_of, parse
 from ..measure import load
@@ -75,7 +75,7 @@ def bound(images: Sequence[Samples], steps: int, plain: int) -> float:
     Args:
         plain: how many tiles are coded in lattice order, to supply the initial bits.
     """
-    parameters = Parameters.choose(Vdm(steps=steps))
+    parameters = VdmParameters.choose(Vdm(steps=steps))
     coarse, finest = lattice(parameters, finest=1), lattice(parameters, finest=0)
     tally = Tally()
     tiles = [tile for image in images for tile in tiles_of(image)]
@@ -85,7 +85,7 @@ def bound(images: Sequence[Samples], steps: int, plain: int) -> float:
         deque(coarse.run(half, shape, repeat(tally)), maxlen=0)
     for tile in tiles[:plain]:
         finest.code_block(tile, tile.copy(), 0, tally)
-    chain, rng = BitsBack(load_network(parameters.card, VdmNet), steps), np.random.default_rng(0)
+    chain, rng = BitsBack(load_network(parameters.model, VdmNet), steps), np.random.default_rng(0)
     groups = groups_of(tiles[plain:], _TOGETHER)
     return tally.bits + sum(_expected(chain, *chain_inputs(group), rng) for group in groups)
 

@@ -22,7 +22,7 @@ from ...bitstream.entropy import Ints
 from ...bitstream.information import OCTAVE, Int64s
 from ...bitstream.reverse_channel import Float32s, Pfr, Plan, ReverseCoder, Target, Trellis
 from ...codec.diffc.chain import GAIN_REACH, GAIN_UNITS, Chain, Errors, lowest_level, quality_level
-from ...codec.diffc.codec import Diffc, DiffcCodec, Parameters
+from ...codec.diffc.codec import Diffc, DiffcCodec, DiffcParameters
 from ...codec.diffc.coding import denoiser, encoded
 from ...codec.diffc.rate_control import Goal, send
 from ...codec.image.raster import Mode, Raster, Samples
@@ -151,8 +151,8 @@ def measure(samples: Samples, name: str, variant: Variant, quality: float) -> Po
     """Code one image (h, w, 3) at a quality."""
     raster = Raster(samples, Mode.RGB8)
     height, width = raster.height, raster.width
-    parameters = Parameters.choose(Diffc())
-    denoise, errors = denoiser(parameters.card, "cpu")
+    parameters = DiffcParameters.choose(Diffc())
+    denoise, errors = denoiser(parameters.model, "cpu")
     kind, table = (Chain, errors) if variant.spectrum else (_OneGain, flat(errors))
     reverse = Counting(variant.reverse(), variant.coder == "ideal")
     chain = kind(denoise, table, *padded(height, width, UNet.MULTIPLE), reverse, 0)

@@ -13,11 +13,10 @@ from ...bitstream.coders import Stack
 from ...bitstream.entropy import EntropyModel, Ints
 from ...bitstream.noise import words
 from ...codec.image.raster import Samples
-from ...codec.model_reference import load_network
 from ...codec.vdm.bits_back import BitsBack
 from ...codec.vdm.codec import Vdm
 from ...codec.vdm.tiles import chain_inputs, tiles_of
-from ...models.registry import find
+from ...models.registry import find, load_network
 from ...models.vdm import VdmNet
 from ..measure import load
 from .bits_back import STEPS

@@ -6,17 +6,15 @@ order and all its parameters are in the header.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
-from ...bitstream.errors import CorruptError
-from ...bitstream.header import VARINT, Field, pack, unpack
+from ...bitstream.header import VARINT, Field
 from ...models import registry
 from ...models.card import Card
 from ..image.raster import Mode
-from ..model_reference import MODEL_FIELDS, describe_model, record, recorded_model
 from ..options import Doc, Options
+from ..parameters import Parameters, choice, model_fields
 from ..protocol import NetworkCodec
 
 Order = Literal["lattice", "random"]
@@ -30,17 +28,26 @@ MODES = {
 }
 _BLOCK, _SEED, _CALLS = (16, 4096), (0, 2**32 - 1), (4, 1024)
 
-COMMON = (Field("order", VARINT, 0, len(ORDERS) - 1, "0 lattice, 1 random"), *MODEL_FIELDS)
-OF_ORDER = {
-    "lattice": (
+
+def _only_in(order: Order, *fields: Field) -> tuple[Field, ...]:
+    """Fields that files in another order do not have."""
+    return tuple(replace(field, only_if=("order", ORDERS.index(order))) for field in fields)
+
+
+FIELDS = (
+    choice("order", "0 lattice, 1 random", ORDERS),
+    *model_fields("model", "model number"),
+    *_only_in(
+        "lattice",
         Field("block", VARINT, *_BLOCK, "side of a coding block in pixels of a sub-lattice"),
     ),
-    "random": (
+    *_only_in(
+        "random",
         Field("seed", VARINT, *_SEED, "seed of the order"),
-        Field("schedule", VARINT, 0, len(SCHEDULES) - 1, "0 equal groups, 1 dynamic program"),
+        choice("schedule", "0 equal groups, 1 dynamic program", SCHEDULES),
         Field("calls", VARINT, *_CALLS, "network calls"),
     ),
-}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,68 +76,29 @@ class Ardm(Options):
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """Everything that a decoder needs to know, as stored in the header.
+class ArdmParameters(Parameters):
+    """What a decoder needs to know, see `FIELDS`; values of another order have no effect."""
 
-    Attributes:
-        order: see `ORDERS`.
-        card: the model.
-        values: the fields of the order.
-    """
+    CODEC: ClassVar[str] = "ardm"
+    FIELDS: ClassVar[tuple[Field, ...]] = FIELDS
 
     order: Order
-    card: Card
-    values: Mapping[str, int]
+    model: Card
+    block: int = 0
+    seed: int = 0
+    schedule: Schedule = "dynamic"
+    calls: int = 0
 
     @classmethod
-    def choose(cls, options: Ardm) -> Parameters:
+    def choose(cls, options: Ardm) -> ArdmParameters:
         """Parameters of an encode.
 
         Raises:
             ModelError: there is no such model.
         """
         default = {"lattice": "ardm-photo", "random": "ardm-small"}[options.order]
-        chosen = {
-            "block": options.block,
-            "seed": options.seed,
-            "schedule": SCHEDULES.index(options.schedule),
-            "calls": options.calls,
-        }
-        values = {field.name: chosen[field.name] for field in OF_ORDER[options.order]}
-        return cls(options.order, registry.find(options.model or default), values)
-
-    @classmethod
-    def parse(cls, data: bytes, models: Sequence[str] = ()) -> Parameters:
-        """Parameters from a header.
-
-        Args:
-            models: paths of model files to look at before the bundled ones.
-
-        Raises:
-            CorruptError, TruncatedError: see `unpack_fields`.
-            ModelError: the model is not there or has another digest.
-        """
-        common, values = unpack_fields(data)
-        return cls(ORDERS[common["order"]], recorded_model(common, models), values)
-
-    def pack(self) -> bytes:
-        """Header bytes."""
-        common = {"order": ORDERS.index(self.order), **record(self.card)}
-        return pack(COMMON, common) + pack(OF_ORDER[self.order], self.values)
-
-
-def unpack_fields(data: bytes) -> tuple[dict[str, int], dict[str, int]]:
-    """The common fields and those of the order.
-
-    Raises:
-        CorruptError: a value is out of range, or bytes are left over.
-        TruncatedError: the bytes end inside a field.
-    """
-    common, position = unpack(COMMON, data, 0)
-    values, position = unpack(OF_ORDER[ORDERS[common["order"]]], data, position)
-    if position != len(data):
-        raise CorruptError("the ardm header has bytes left over")
-    return common, values
+        model = registry.find(options.model or default)
+        return cls(**{**vars(options), "model": model})
 
 
 class ArdmCodec(NetworkCodec):
@@ -140,10 +108,4 @@ class ArdmCodec(NetworkCodec):
     NAME: ClassVar[str] = "ardm"
     LOSSLESS: ClassVar[bool] = True
     OPTIONS: ClassVar[type[Options]] = Ardm
-
-    def describe(self, parameters: bytes) -> dict[str, int | str]:
-        common, values = unpack_fields(parameters)
-        described = {"order": ORDERS[common["order"]], **describe_model(common), **values}
-        if "schedule" in values:
-            described["schedule"] = SCHEDULES[values["schedule"]]
-        return described
+    PARAMETERS: ClassVar[type[Parameters]] = ArdmParameters

@@ -12,12 +12,12 @@ from ...bitstream.container import Contents, Section, SectionKind
 from ...bitstream.errors import CorruptError, ModelError
 from ...models.lattice import LatticeNet
 from ...models.masked import STAGES, MaskedNet
+from ...models.registry import load_network
 from ..alpha import split_alpha, with_alpha
 from ..image.raster import Mode, Raster, Samples
-from ..model_reference import load_network
 from ..protocol import Decoding, Encoded, Report, Size, watched
 from . import groups
-from .codec import MODES, SCHEDULES, Ardm, Parameters
+from .codec import MODES, Ardm, ArdmParameters
 from .lattice import Lattice, sections
 from .random_order import RandomOrder
 
@@ -26,7 +26,7 @@ def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded
     """See `protocol.Codec.encode`."""
     if raster.mode not in MODES[options.order]:
         return None
-    parameters = Parameters.choose(options)
+    parameters = ArdmParameters.choose(options)
     colour, alpha = split_alpha(raster)
     encoders = [Encoder() for _ in range(_section_count(parameters, *colour.shape[:2]))]
     coders = watched(encoders, report, _share(parameters))
@@ -35,7 +35,7 @@ def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded
     return Encoded(parameters.pack(), [*data, *alpha])
 
 
-def estimate(raster: Raster, parameters: Parameters) -> float:
+def estimate(raster: Raster, parameters: ArdmParameters) -> float:
     """Bits of the data sections by the model's probabilities; nothing is written.
 
     Raises:
@@ -52,7 +52,7 @@ def decode(
 ) -> Iterator[Samples]:
     """See `protocol.Codec.decode`."""
     header = contents.header
-    parameters = Parameters.parse(header.parameters, decoding.models)
+    parameters = ArdmParameters.parse(header.parameters, decoding.models)
     mode = Mode(header.mode)
     if mode not in MODES[parameters.order]:
         raise CorruptError(f"ardm in {parameters.order} order has no {mode.name} images")
@@ -66,33 +66,32 @@ def decode(
         yield with_alpha(picture, contents, complete=done == planned)
 
 
-def _section_count(parameters: Parameters, height: int, width: int) -> int:
+def _section_count(parameters: ArdmParameters, height: int, width: int) -> int:
     """How many data sections an image takes."""
     return STAGES if parameters.order == "random" else len(sections(height, width))
 
 
-def _share(parameters: Parameters) -> float:
+def _share(parameters: ArdmParameters) -> float:
     """How much of a sample one coded symbol is."""
     return 1 / STAGES if parameters.order == "random" else 1.0
 
 
-def _loop(parameters: Parameters) -> Lattice | RandomOrder:
+def _loop(parameters: ArdmParameters) -> Lattice | RandomOrder:
     """The loop that codes with these parameters.
 
     Raises:
         ModelError: the model is made for another order, or has no loss curves.
     """
-    card, values = parameters.card, parameters.values
+    card, calls = parameters.model, parameters.calls
     if parameters.order == "lattice":
-        return Lattice(load_network(card, LatticeNet), values["block"])
+        return Lattice(load_network(card, LatticeNet), parameters.block)
     network = load_network(card, MaskedNet)
     curves = tuple(tuple(curve) for curve in card.tables.get("curves", ()))
     if [len(curve) for curve in curves] != [groups.GRID] * STAGES:
         raise ModelError(f"model {card.name} has no loss curves")
-    dynamic = SCHEDULES[values["schedule"]] == "dynamic"
-    calls = values["calls"]
+    dynamic = parameters.schedule == "dynamic"
     ends = _dynamic(curves, calls) if dynamic else groups.equal(STAGES, calls)
-    return RandomOrder(network, values["seed"], ends)
+    return RandomOrder(network, parameters.seed, ends)
 
 
 @lru_cache(maxsize=8)
@@ -100,7 +99,7 @@ def _dynamic(curves: tuple[tuple[int, ...], ...], calls: int) -> list[list[int]]
     return groups.dynamic(curves, calls)
 
 
-def _exhaust(parameters: Parameters, samples: Samples, coders: Iterator[Coder]) -> None:
+def _exhaust(parameters: ArdmParameters, samples: Samples, coders: Iterator[Coder]) -> None:
     """Run the coding loop to its end."""
     shape = (samples.shape[0], samples.shape[1], samples.shape[2])
     deque(_loop(parameters).run(samples, shape, coders), maxlen=0)

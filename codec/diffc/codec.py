@@ -6,16 +6,15 @@ chain ends sets rate and quality; every section in between is a picture of its o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from ...bitstream.header import VARINT, Field, pack, unpack_all
+from ...bitstream.header import VARINT, Field
 from ...models import registry
 from ...models.card import Card
 from ..lossy import LossyOptions
-from ..model_reference import MODEL_FIELDS, describe_model, record, recorded_model
 from ..options import Doc, Options
+from ..parameters import Parameters, choice, model_fields
 from ..protocol import NetworkCodec
 
 Reverse = Literal["trellis", "pfr"]
@@ -23,8 +22,8 @@ Reverse = Literal["trellis", "pfr"]
 REVERSE: tuple[Reverse, ...] = ("trellis", "pfr")
 
 FIELDS = (
-    *MODEL_FIELDS,
-    Field("reverse", VARINT, 0, len(REVERSE) - 1, "0 trellis, 1 pfr"),
+    *model_fields("model", "model number"),
+    choice("reverse", "0 trellis, 1 pfr", REVERSE),
     Field("states", VARINT, 1, 16, "trellis: bits of a state"),
     Field("seed", VARINT, 0, 2**32 - 1, "seed of the shared random numbers"),
 )
@@ -55,53 +54,25 @@ class Diffc(LossyOptions):
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """Everything that a decoder needs to know, as stored in the header.
+class DiffcParameters(Parameters):
+    """What a decoder needs to know, see `FIELDS`."""
 
-    Attributes:
-        card: the model.
-        reverse: the reverse channel coder.
-        states: bits of a trellis state.
-        seed: of the shared random numbers.
-    """
+    CODEC: ClassVar[str] = "diffc"
+    FIELDS: ClassVar[tuple[Field, ...]] = FIELDS
 
-    card: Card
+    model: Card
     reverse: Reverse
     states: int
     seed: int
 
     @classmethod
-    def choose(cls, options: Diffc) -> Parameters:
+    def choose(cls, options: Diffc) -> DiffcParameters:
         """Parameters of an encode.
 
         Raises:
             ModelError: there is no such model.
         """
         return cls(registry.find(options.model), options.reverse, options.effort, options.seed)
-
-    @classmethod
-    def parse(cls, data: bytes, models: Sequence[str] = ()) -> Parameters:
-        """Parameters from a header.
-
-        Args:
-            models: paths of model files to look at before the bundled ones.
-
-        Raises:
-            CorruptError, TruncatedError: see `header.unpack_all`.
-            ModelError: the model is not there or has another digest.
-        """
-        values = unpack_all(FIELDS, data, "diffc")
-        card = recorded_model(values, models)
-        return cls(card, REVERSE[values["reverse"]], values["states"], values["seed"])
-
-    def pack(self) -> bytes:
-        """Header bytes."""
-        values = {
-            "reverse": REVERSE.index(self.reverse),
-            "states": self.states,
-            "seed": self.seed,
-        }
-        return pack(FIELDS, {**record(self.card), **values})
 
 
 class DiffcCodec(NetworkCodec):
@@ -111,7 +82,4 @@ class DiffcCodec(NetworkCodec):
     NAME: ClassVar[str] = "diffc"
     LOSSLESS: ClassVar[bool] = False
     OPTIONS: ClassVar[type[Options]] = Diffc
-
-    def describe(self, parameters: bytes) -> dict[str, int | str]:
-        values = unpack_all(FIELDS, parameters, self.NAME)
-        return {**values, **describe_model(values), "reverse": REVERSE[values["reverse"]]}
+    PARAMETERS: ClassVar[type[Parameters]] = DiffcParameters

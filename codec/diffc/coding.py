@@ -15,15 +15,15 @@ from ...bitstream.errors import ModelError
 from ...bitstream.reverse_channel import Pfr, Product, ReverseCoder, Trellis
 from ...models import tiling
 from ...models.card import Card
+from ...models.registry import load_network
 from ...models.unet import UNet
 from ..alpha import split_alpha
 from ..image.raster import Raster, Samples
 from ..lossy import MODES, check_mode, rendered
-from ..model_reference import load_network
 from ..pixels import padded
 from ..protocol import Decoding, Encoded, Report, Size
 from .chain import Chain, Errors, Estimate, lowest_level, quality_level
-from .codec import Diffc, Parameters
+from .codec import Diffc, DiffcParameters
 from .rate_control import Goal, receive, send
 
 
@@ -31,7 +31,7 @@ def encode(raster: Raster, options: Diffc, report: Report, size: Size) -> Encode
     """See `protocol.Codec.encode`."""
     if raster.mode not in MODES:
         return None
-    parameters = Parameters.choose(options)
+    parameters = DiffcParameters.choose(options)
     height, width = raster.height, raster.width
     colour, alpha = split_alpha(raster)
 
@@ -53,7 +53,7 @@ def encode(raster: Raster, options: Diffc, report: Report, size: Size) -> Encode
 
 
 def encoded(
-    parameters: Parameters, payloads: Sequence[bytes], alpha: Sequence[Section] = ()
+    parameters: DiffcParameters, payloads: Sequence[bytes], alpha: Sequence[Section] = ()
 ) -> Encoded:
     """An encoded image of these data sections."""
     data = [Section(SectionKind.DATA, payload) for payload in payloads]
@@ -65,7 +65,7 @@ def decode(
 ) -> Iterator[Samples]:
     """See `protocol.Codec.decode`."""
     check_mode(contents.header, "diffc")
-    parameters = Parameters.parse(contents.header.parameters, decoding.models)
+    parameters = DiffcParameters.parse(contents.header.parameters, decoding.models)
     height, width = contents.header.height, contents.header.width
     received = chain(parameters, height, width, decoding.device)
     payloads = contents.payloads(SectionKind.DATA)
@@ -74,14 +74,14 @@ def decode(
     yield from rendered(contents, images, report, previews=previews)
 
 
-def chain(parameters: Parameters, height: int, width: int, device: str) -> Chain:
+def chain(parameters: DiffcParameters, height: int, width: int, device: str) -> Chain:
     """A chain of images of a size, at its start.
 
     Raises:
         ModelError: the model is made for another codec, or there is no such device.
     """
     sides = padded(height, width, UNet.MULTIPLE)
-    denoise, errors = denoiser(parameters.card, device)
+    denoise, errors = denoiser(parameters.model, device)
     return Chain(denoise, errors, *sides, _reverse(parameters, device), parameters.seed)
 
 
@@ -103,7 +103,7 @@ def denoiser(card: Card, device: str) -> tuple[Estimate, Errors]:
     return denoise, errors
 
 
-def _reverse(parameters: Parameters, device: str) -> ReverseCoder:
+def _reverse(parameters: DiffcParameters, device: str) -> ReverseCoder:
     """The reverse channel coder, its matrix products on a device."""
     product = None if device == "cpu" else _product(device)
     return Pfr(product) if parameters.reverse == "pfr" else Trellis(parameters.states, product)

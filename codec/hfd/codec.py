@@ -7,22 +7,20 @@ gives that to a diffusion model that draws an image which it may have come from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from ...bitstream.header import UINT32, VARINT, Field, pack, unpack_all
+from ...bitstream.header import VARINT, Field
 from ...models import registry
 from ...models.card import Card
 from ..lossy import LossyOptions
-from ..model_reference import MODEL_FIELDS, describe_model, record, recorded_model
 from ..options import Doc, Options
+from ..parameters import Parameters, model_fields
 from ..protocol import NetworkCodec
 
 FIELDS = (
-    *MODEL_FIELDS,
-    Field("decoder", VARINT, 0, 2**31, "number of the score decoder's model"),
-    Field("decoder digest", UINT32, 0, 2**32 - 1, "first 4 bytes of that file's SHA-256"),
+    *model_fields("model", "model number"),
+    *model_fields("decoder", "number of the score decoder's model"),
     Field("rate", VARINT, 0, 2**10, "of the latents, in 1/16 of the trained rates"),
     Field("seed", VARINT, 0, 2**32 - 1, "seed of the score decoder's noise"),
 )
@@ -47,23 +45,20 @@ class Hfd(LossyOptions):
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """Everything that a decoder needs to know, as stored in the header.
+class HfdParameters(Parameters):
+    """What a decoder needs to know, see `FIELDS`."""
 
-    Attributes:
-        card: the autoencoder's model.
-        decoder: the score decoder's model.
-        rate: of the latents, in 1/RATE_UNITS of the trained rates (models/autoencoder.py).
-        seed: of the score decoder's noise.
-    """
+    CODEC: ClassVar[str] = "hfd"
+    FIELDS: ClassVar[tuple[Field, ...]] = FIELDS
+    MODELS: ClassVar[tuple[str, ...]] = ("model", "decoder")
 
-    card: Card
+    model: Card
     decoder: Card
     rate: int
     seed: int
 
     @classmethod
-    def choose(cls, options: Hfd) -> Parameters:
+    def choose(cls, options: Hfd) -> HfdParameters:
         """Parameters of an encode at the lowest rate.
 
         Raises:
@@ -71,30 +66,6 @@ class Parameters:
         """
         models = registry.find(options.model), registry.find(options.decoder)
         return cls(*models, rate=0, seed=options.seed)
-
-    @classmethod
-    def parse(cls, data: bytes, models: Sequence[str] = ()) -> Parameters:
-        """Parameters from a header.
-
-        Args:
-            models: paths of model files to look at before the bundled ones.
-
-        Raises:
-            CorruptError, TruncatedError: see `header.unpack_all`.
-            ModelError: a model is not there or has another digest.
-        """
-        values = unpack_all(FIELDS, data, "hfd")
-        return cls(
-            recorded_model(values, models),
-            recorded_model(values, models, "decoder"),
-            values["rate"],
-            values["seed"],
-        )
-
-    def pack(self) -> bytes:
-        """Header bytes."""
-        models = record(self.card) | record(self.decoder, "decoder")
-        return pack(FIELDS, {**models, "rate": self.rate, "seed": self.seed})
 
 
 class HfdCodec(NetworkCodec):
@@ -104,7 +75,4 @@ class HfdCodec(NetworkCodec):
     NAME: ClassVar[str] = "hfd"
     LOSSLESS: ClassVar[bool] = False
     OPTIONS: ClassVar[type[Options]] = Hfd
-
-    def describe(self, parameters: bytes) -> dict[str, int | str]:
-        values = unpack_all(FIELDS, parameters, self.NAME)
-        return {**values, **describe_model(values), **describe_model(values, "decoder")}
+    PARAMETERS: ClassVar[type[Parameters]] = HfdParameters

@@ -14,13 +14,13 @@ from ...bitstream.errors import CorruptError, ModelError, OptionError
 from ...bitstream.information import OCTAVE
 from ...models.autoencoder import Autoencoder
 from ...models.card import Card
+from ...models.registry import load_network
 from ...models.unet import CHANNELS, Known, UNet
 from ..alpha import split_alpha
 from ..image.raster import Raster, Samples
 from ..lossy import MODES, check_mode, out_of_reach, rendered
-from ..model_reference import load_network
 from ..protocol import Decoding, Encoded, Report, Size
-from .codec import Hfd, Parameters
+from .codec import Hfd, HfdParameters
 from .stages import Drawer, Picture, received
 
 
@@ -28,9 +28,9 @@ def encode(raster: Raster, options: Hfd, report: Report, size: Size) -> Encoded 
     """See `protocol.Codec.encode`."""
     if raster.mode not in MODES:
         return None
-    parameters = Parameters.choose(options)
+    parameters = HfdParameters.choose(options)
     drawer(parameters.decoder, parameters.seed)  # a file names a decoder that works
-    network = load_network(parameters.card, Autoencoder, options.device)
+    network = load_network(parameters.model, Autoencoder, options.device)
     colour, alpha = split_alpha(raster)
     picture = Picture(network, colour)
     report(raster.samples.size / 2)
@@ -53,11 +53,11 @@ def decode(
     """See `protocol.Codec.decode`."""
     header = contents.header
     check_mode(header, "hfd")
-    parameters = Parameters.parse(header.parameters, decoding.models)
-    network = load_network(parameters.card, Autoencoder, decoding.device)
+    parameters = HfdParameters.parse(header.parameters, decoding.models)
+    network = load_network(parameters.model, Autoencoder, decoding.device)
     if parameters.rate > network.last_rate:
         raise CorruptError(
-            f"rate {parameters.rate}, model {parameters.card.name} has {network.last_rate}"
+            f"rate {parameters.rate}, model {parameters.model.name} has {network.last_rate}"
         )
     payloads = contents.payloads(SectionKind.DATA)
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from ...bitstream.container import Contents
-from ...bitstream.header import UINT32, VARINT, Field, pack, unpack_all
+from ...bitstream.header import VARINT, Field
 from ...models import registry
 from ...models.card import Card
 from ..image.raster import Mode, Raster, Samples
-from ..model_reference import MODEL_FIELDS, describe_model, record, recorded_model
 from ..options import Doc, Options
+from ..parameters import Parameters, model_fields
 from ..protocol import Decoding, Encoded, NetworkCodec, Report
 
 MODES = (Mode.RGB8, Mode.RGBA8)
@@ -24,9 +24,8 @@ STEPS = (1, 384)
 """Range of the steps: at most one for each level of noise (models/vdm.py)."""
 
 FIELDS = (
-    *MODEL_FIELDS,
-    Field("coarse", VARINT, 0, 2**31, "number of the model of the coarser levels"),
-    Field("coarse digest", UINT32, 0, 2**32 - 1, "first 4 bytes of that file's SHA-256"),
+    *model_fields("model", "model number"),
+    *model_fields("coarse", "number of the model of the coarser levels"),
     Field("steps", VARINT, *STEPS, "steps of the chain"),
 )
 DETAILS = (Field("plain", VARINT, 0, 2**40, "tiles in lattice order"),)
@@ -51,50 +50,25 @@ class Vdm(Options):
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """Everything that a decoder needs to know, as stored in the header.
+class VdmParameters(Parameters):
+    """What a decoder needs to know, see `FIELDS`."""
 
-    Attributes:
-        card: the model of the finest pixels.
-        coarse: the model of the coarser levels.
-        steps: of the chain.
-    """
+    CODEC: ClassVar[str] = "vdm"
+    FIELDS: ClassVar[tuple[Field, ...]] = FIELDS
+    MODELS: ClassVar[tuple[str, ...]] = ("model", "coarse")
 
-    card: Card
+    model: Card
     coarse: Card
     steps: int
 
     @classmethod
-    def choose(cls, options: Vdm) -> Parameters:
+    def choose(cls, options: Vdm) -> VdmParameters:
         """Parameters of an encode.
 
         Raises:
             ModelError: there is no such model.
         """
         return cls(registry.find(options.model), registry.find(options.coarse), options.steps)
-
-    @classmethod
-    def parse(cls, data: bytes, models: Sequence[str] = ()) -> Parameters:
-        """Parameters from a header.
-
-        Args:
-            models: paths of model files to look at before the bundled ones.
-
-        Raises:
-            CorruptError, TruncatedError: see `header.unpack_all`.
-            ModelError: a model is not there or has another digest.
-        """
-        values = unpack_all(FIELDS, data, "vdm")
-        return cls(
-            recorded_model(values, models),
-            recorded_model(values, models, "coarse"),
-            values["steps"],
-        )
-
-    def pack(self) -> bytes:
-        """Header bytes."""
-        models = record(self.card) | record(self.coarse, "coarse")
-        return pack(FIELDS, {**models, "steps": self.steps})
 
 
 class VdmCodec(NetworkCodec):
@@ -104,6 +78,7 @@ class VdmCodec(NetworkCodec):
     NAME: ClassVar[str] = "vdm"
     LOSSLESS: ClassVar[bool] = True
     OPTIONS: ClassVar[type[Options]] = Vdm
+    PARAMETERS: ClassVar[type[Parameters]] = VdmParameters
     GROUP_MODES: ClassVar[tuple[Mode, ...]] = MODES
 
     def encode_group(
@@ -121,7 +96,5 @@ class VdmCodec(NetworkCodec):
         return images
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
-        values = unpack_all(FIELDS, parameters, self.NAME)
-        coarse = describe_model(values, "coarse")
-        beside = {"coarse model": coarse["coarse"], "coarse digest": coarse["coarse digest"]}
-        return {**describe_model(values), **beside, "steps": values["steps"]}
+        found = super().describe(parameters)
+        return {"coarse model" if name == "coarse" else name: found[name] for name in found}

@@ -12,14 +12,14 @@ from ...bitstream.container import Contents, Header, Section, SectionKind
 from ...bitstream.errors import CorruptError
 from ...bitstream.header import pack, unpack
 from ...models.lattice import LatticeNet
+from ...models.registry import load_network
 from ...models.vdm import VdmNet
 from ..alpha import split_alpha, with_alpha
 from ..ardm.lattice import Lattice, sections
 from ..image.raster import Mode, Raster, Samples
-from ..model_reference import load_network
 from ..protocol import Decoding, Encoded, Report, Size, watched
 from .bits_back import BitsBack
-from .codec import DETAILS, MODES, Parameters, Vdm
+from .codec import DETAILS, MODES, Vdm, VdmParameters
 from .tiles import Tiles
 
 _BLOCK = 512
@@ -40,7 +40,7 @@ def encode_group(
     rasters: Sequence[Raster], options: Vdm, report: Report
 ) -> tuple[list[Encoded], bytes]:
     """See `protocol.GroupCodec.encode_group`."""
-    parameters = Parameters.choose(options)
+    parameters = VdmParameters.choose(options)
     coarse = lattice(parameters, finest=1)
     found, colours = [], []
     for raster in rasters:
@@ -83,11 +83,11 @@ def decode_group(
     return _whole(files, pictures, details, parameters, report)
 
 
-def _parameters(contents: Contents, decoding: Decoding) -> Parameters:
-    return Parameters.parse(contents.header.parameters, decoding.models)
+def _parameters(contents: Contents, decoding: Decoding) -> VdmParameters:
+    return VdmParameters.parse(contents.header.parameters, decoding.models)
 
 
-def _coarse(contents: Contents, parameters: Parameters, report: Report) -> Iterator[Samples]:
+def _coarse(contents: Contents, parameters: VdmParameters, report: Report) -> Iterator[Samples]:
     """The pictures (h', w', 3) up to half the resolution."""
     header = contents.header
     if Mode(header.mode) not in MODES:
@@ -105,7 +105,7 @@ def _whole(
     files: Sequence[Contents],
     pictures: Sequence[Samples],
     details: bytes,
-    parameters: Parameters,
+    parameters: VdmParameters,
     report: Report,
 ) -> list[Samples]:
     """The images whose pictures at half the resolution are given."""
@@ -121,14 +121,14 @@ def _whole(
     return [with_alpha(image, file, complete=True) for image, file in pairs]
 
 
-def lattice(parameters: Parameters, finest: int) -> Lattice:
+def lattice(parameters: VdmParameters, finest: int) -> Lattice:
     """The loop for images that are the level `finest` of a larger image's pyramid."""
     return Lattice(load_network(parameters.coarse, LatticeNet), _BLOCK, finest)
 
 
-def _tiles(parameters: Parameters) -> Tiles:
+def _tiles(parameters: VdmParameters) -> Tiles:
     """The loop for the finest pixels."""
-    chain = BitsBack(load_network(parameters.card, VdmNet), parameters.steps)
+    chain = BitsBack(load_network(parameters.model, VdmNet), parameters.steps)
     return Tiles(lattice(parameters, finest=0), chain)
 
 

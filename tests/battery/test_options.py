@@ -127,8 +127,8 @@ def test_models_and_devices_that_there_are_not_are_errors(kind: type[Options]) -
 def test_options_are_given_once_and_to_their_codec(kind: type[Options]) -> None:
     image = picture(4, 4)
     for call in (
-        lambda: noisepress.encode(image, kind(), seed=1),  # type: ignore[call-overload]
-        lambda: noisepress.encode(image, kind),  # type: ignore[call-overload]
+        lambda: noisepress.encode(image, kind(), seed=1),
+        lambda: noisepress.encode(image, kind),  # type: ignore[arg-type]
         lambda: noisepress.decode(FILE, kind()),  # type: ignore[arg-type]
     ):
         with pytest.raises(OptionError) as error:

@@ -32,9 +32,8 @@ from noisepress.bitstream.errors import (
 )
 from noisepress.bitstream.header import unpack_all
 from noisepress.bitstream.noise import normals
-from noisepress.codec import model_reference
 from noisepress.codec.hfd import stages
-from noisepress.codec.hfd.codec import FIELDS, HfdCodec, Parameters
+from noisepress.codec.hfd.codec import FIELDS, HfdCodec, HfdParameters
 from noisepress.codec.hfd.hyperprior import SECTIONS, Hyperprior
 from noisepress.codec.hfd.stages import CALLS, DETAIL, Drawer, Picture
 from noisepress.codec.image.raster import Mode, Palette, Raster
@@ -545,8 +544,8 @@ def test_command_line_takes_steps_and_models(command: str, codec: Codec, tmp_pat
 
 def test_header_fields_come_back(codec: Codec) -> None:
     cards = registry.find(codec.model), registry.find(codec.decoder)
-    packed = Parameters(*cards, 27, 2**32 - 1).pack()
-    assert Parameters.parse(packed, codec.models) == Parameters(*cards, 27, 2**32 - 1)
+    packed = HfdParameters(*cards, 27, 2**32 - 1).pack()
+    assert HfdParameters.parse(packed, codec.models) == HfdParameters(*cards, 27, 2**32 - 1)
     values = unpack_all(FIELDS, packed, "hfd")
     assert list(values) == [field.name for field in FIELDS]
     assert (values["model"], values["decoder"], values["rate"]) == (1028, 1029, 27)
@@ -560,7 +559,7 @@ def test_header_fields_come_back(codec: Codec) -> None:
 def test_rates_that_the_model_has_not_are_refused(rate: int, codec: Codec) -> None:
     contents = read(codec.encode(smooth(5, 6)))
     cards = registry.find(codec.model), registry.find(codec.decoder)
-    header = replace(contents.header, parameters=Parameters(*cards, rate, 0).pack())
+    header = replace(contents.header, parameters=HfdParameters(*cards, rate, 0).pack())
     data = write(header, contents.sections)
     assert rate_of(data) == rate
     with pytest.raises(CorruptError, match=f"rate {rate}, .* has {LAST}") as error:
@@ -630,7 +629,7 @@ def test_a_file_holds_the_same_symbols_everywhere(
         return mean.float(), scale.float()
 
     monkeypatch.setattr(changed.hyper_synthesis, "forward", in_other_numbers)
-    loaded = model_reference.load_network
+    loaded = registry.load_network
 
     def load(card: Card, kind: Any, device: str = "cpu") -> Any:
         return changed if kind is Autoencoder else loaded(card, kind, device)

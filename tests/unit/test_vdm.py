@@ -21,7 +21,6 @@ from noisepress.bitstream.errors import (
     OptionError,
     UnsupportedImageError,
 )
-from noisepress.codec import model_reference
 from noisepress.codec.vdm.codec import STEPS
 from noisepress.models import registry
 from noisepress.models.card import Card
@@ -113,7 +112,7 @@ def test_a_file_decodes_alike_everywhere(
         return forward(known, noisy, level)
 
     monkeypatch.setattr(changed, "forward", in_other_numbers)
-    loaded = model_reference.load_network
+    loaded = registry.load_network
 
     def load(card: Card, kind: Any) -> Any:
         return changed if kind is VdmNet else loaded(card, kind)
