@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -22,67 +22,47 @@ Samples: TypeAlias = NDArray[Any]
 MAX_PIXELS = 2**30
 
 
+_U8, _U16 = np.dtype(np.uint8), np.dtype(np.uint16)
+
+
 class Mode(IntEnum):
-    """Sample layout of an image. The numbers are in files: append only, never renumber."""
+    """Sample layout of an image. The numbers are in files: append only, never renumber.
 
-    BILEVEL = 0
-    L8 = 1
-    LA8 = 2
-    RGB8 = 3
-    RGBA8 = 4
-    PALETTE8 = 5
-    L16 = 6
-    RGB16 = 7
-    LA16 = 8
-    RGBA16 = 9
+    Attributes:
+        channels: samples a pixel, 1 to 4 (an index into a palette is one sample).
+        dtype: uint8 or uint16, native byte order.
+        has_alpha: whether the last channel is opacity (a palette keeps its opacity elsewhere).
+        pillow: Pillow's name of the mode, or None where Pillow has no such mode.
+    """
 
-    @property
-    def channels(self) -> int:
-        """Samples a pixel, 1 to 4 (an index into a palette is one sample)."""
-        return _LAYOUTS[self].channels
+    # Number, and the attributes in order.
+    BILEVEL = 0, 1, _U8, False, "1"
+    L8 = 1, 1, _U8, False, "L"
+    LA8 = 2, 2, _U8, True, "LA"
+    RGB8 = 3, 3, _U8, False, "RGB"
+    RGBA8 = 4, 4, _U8, True, "RGBA"
+    PALETTE8 = 5, 1, _U8, False, "P"
+    L16 = 6, 1, _U16, False, "I;16"
+    RGB16 = 7, 3, _U16, False, None
+    LA16 = 8, 2, _U16, True, None
+    RGBA16 = 9, 4, _U16, True, None
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """uint8 or uint16, native byte order."""
-        return _LAYOUTS[self].dtype
+    channels: int
+    dtype: np.dtype[Any]
+    has_alpha: bool
+    pillow: str | None
 
-    @property
-    def has_alpha(self) -> bool:
-        """Whether the last channel is opacity (a palette keeps its opacity elsewhere)."""
-        return _LAYOUTS[self].has_alpha
+    def __new__(cls, number: int, *layout: Any) -> Self:
+        mode = int.__new__(cls, number)
+        mode._value_ = number
+        mode.channels, mode.dtype, mode.has_alpha, mode.pillow = layout
+        return mode
 
     @property
     def colours(self) -> int:
         """Channels without opacity."""
         return self.channels - self.has_alpha
 
-    @property
-    def pillow(self) -> str | None:
-        """Pillow's name of the mode, or None where Pillow has no such mode."""
-        return _LAYOUTS[self].pillow
-
-
-@dataclass(frozen=True)
-class _Layout:
-    channels: int
-    dtype: np.dtype[Any]
-    has_alpha: bool
-    pillow: str | None
-
-
-_U8, _U16 = np.dtype(np.uint8), np.dtype(np.uint16)
-_LAYOUTS: Mapping[Mode, _Layout] = {
-    Mode.BILEVEL: _Layout(1, _U8, False, "1"),
-    Mode.L8: _Layout(1, _U8, False, "L"),
-    Mode.LA8: _Layout(2, _U8, True, "LA"),
-    Mode.RGB8: _Layout(3, _U8, False, "RGB"),
-    Mode.RGBA8: _Layout(4, _U8, True, "RGBA"),
-    Mode.PALETTE8: _Layout(1, _U8, False, "P"),
-    Mode.L16: _Layout(1, _U16, False, "I;16"),
-    Mode.RGB16: _Layout(3, _U16, False, None),
-    Mode.LA16: _Layout(2, _U16, True, None),
-    Mode.RGBA16: _Layout(4, _U16, True, None),
-}
 
 PILLOW_MODES: Mapping[str, Mode] = {
     **{mode.pillow: mode for mode in Mode if mode.pillow},
