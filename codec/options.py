@@ -21,6 +21,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from ..bitstream.errors import OptionError
 
+_NUMBERS: Mapping[type, Any] = {int: Integral, float: Real}
+"""What is taken for a number, numpy's included, by the type that an option has."""
+
 
 @dataclass(frozen=True)
 class Doc:
@@ -77,10 +80,6 @@ class Option:
         """The default, in words."""
         return self.doc.none if self.default is None else f"{self.default}"
 
-    @property
-    def _numbers(self) -> Any:
-        return Integral if self.kind is int else Real
-
     def checked(self, value: Any) -> Any:
         """The value as an int, float or str (or a tuple of them, or None).
 
@@ -99,7 +98,7 @@ class Option:
                 value = fspath(value)
             if isinstance(value, str) and (not self.choices or value in self.choices):
                 return value
-        elif isinstance(value, self._numbers) and not isinstance(value, bool):
+        elif isinstance(value, _NUMBERS[self.kind]) and not isinstance(value, bool):
             with suppress(OverflowError):  # an int beyond the range of floats
                 if self.doc.low <= value <= self.doc.high:
                     return self.kind(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -333,8 +334,7 @@ def lattice_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> T
     return bits / dimensions
 
 
-@dataclass(frozen=True)
-class VdmBits:
+class VdmBits(NamedTuple):
     """The terms of vdm's bound, in bits per hidden pixel and plane (arXiv 2107.00630, eq. 4).
 
     Attributes:
@@ -346,10 +346,6 @@ class VdmBits:
     prior: Tensor
     diffusion: Tensor
     reconstruction: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        return self.prior + self.diffusion + self.reconstruction
 
 
 def vdm_terms(net: nn.Module, batch: Tensor, generator: torch.Generator) -> VdmBits:
@@ -400,7 +396,8 @@ def vdm_terms(net: nn.Module, batch: Tensor, generator: torch.Generator) -> VdmB
 
 def vdm_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
     """The sum of `vdm_terms`."""
-    return vdm_terms(net, batch, generator).total
+    prior, diffusion, reconstruction = vdm_terms(net, batch, generator)
+    return prior + diffusion + reconstruction
 
 
 _NOISE = 12**-0.5

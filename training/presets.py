@@ -60,10 +60,19 @@ _CLEAN = replace(_PHOTOS, grain=0.0)
 """For generative decoders: no grain, so that they do not learn to synthesise it."""
 _NEAR_TRANSFORM = (("synthesis.stages", 1 / 10), ("analysis", 1 / 40), ("synthesis", 1 / 40))
 """Learning-rate multipliers for an autoencoder that is initialised as a transform."""
+_DENOISER = UNetConfig(width0=48, width1=80, width2=128, width3=256, down=2, up=2)
+_LARGE_DENOISER = UNetConfig(width0=144, width1=256, width2=448, width3=896, down=2, up=2)
+_CODER = AutoencoderConfig(
+    width0=96, width1=192, width2=256, latents=256, hyper=64, exact=128, blocks=3, rates=6
+)
+_LARGE_CODER = AutoencoderConfig(
+    width0=288, width1=576, width2=896, latents=320, hyper=128, exact=256, blocks=4, rates=6
+)
+"""Sizes; a large network has ten times the calculations, for a GPU."""
 
 
-def _score_decoder() -> UNet:
-    return UNet(UNetConfig(width0=48, width1=80, width2=128, width3=256, down=2, up=2, condition=3))
+def _score_decoder(size: UNetConfig = _DENOISER) -> UNet:
+    return UNet(replace(size, condition=3))
 
 
 def _few(calls: int, stride: int) -> Steps:
@@ -116,36 +125,21 @@ PRESETS = {
         summary="lossless, bits-back, for photographs, 110 kMAC a pixel and call",
     ),
     "diffc-photo": Preset(
-        network=lambda: UNet(
-            UNetConfig(width0=48, width1=80, width2=128, width3=256, down=2, up=2)
-        ),
+        network=lambda: UNet(_DENOISER),
         loss=diffusion_loss,
         crops=_PHOTOS,
         recipe=Recipe(steps=20000, batch=16, rate=2e-3, matrix_rate=2e-3, average=0.998),
         summary="lossy, diffusion model for photographs, 61 kMAC a pixel and call",
     ),
     "diffc-photo-gpu": Preset(
-        network=lambda: UNet(
-            UNetConfig(width0=144, width1=256, width2=448, width3=896, down=2, up=2)
-        ),
+        network=lambda: UNet(_LARGE_DENOISER),
         loss=diffusion_loss,
         crops=_PHOTOS,
         recipe=Recipe(steps=200000, batch=64, rate=1e-3, matrix_rate=1e-3, average=0.9995),
         summary="lossy, diffusion model ten times as large, for a GPU",
     ),
     "hfd-photo": Preset(
-        network=lambda: _transform_coder(
-            AutoencoderConfig(
-                width0=96,
-                width1=192,
-                width2=256,
-                latents=256,
-                hyper=64,
-                exact=128,
-                blocks=3,
-                rates=6,
-            )
-        ),
+        network=lambda: _transform_coder(_CODER),
         loss=autoencoder_loss,
         crops=_LARGE,
         recipe=Recipe(steps=20000, batch=4, rate=2e-3, matrix_rate=2e-3, gentle=_NEAR_TRANSFORM),
@@ -170,27 +164,14 @@ PRESETS = {
         "by moment matching (ancestral)",
     ),
     "hfd-photo-gpu": Preset(
-        network=lambda: _transform_coder(
-            AutoencoderConfig(
-                width0=288,
-                width1=576,
-                width2=896,
-                latents=320,
-                hyper=128,
-                exact=256,
-                blocks=4,
-                rates=6,
-            )
-        ),
+        network=lambda: _transform_coder(_LARGE_CODER),
         loss=autoencoder_loss,
         crops=_LARGE,
         recipe=Recipe(steps=300000, batch=32, rate=1e-3, matrix_rate=1e-3, average=0.9995),
         summary="lossy, autoencoder ten times as large, for a GPU",
     ),
     "hfd-photo-decoder-gpu": Preset(
-        network=lambda: UNet(
-            UNetConfig(width0=144, width1=256, width2=448, width3=896, down=2, up=2, condition=3)
-        ),
+        network=lambda: _score_decoder(_LARGE_DENOISER),
         loss=ScoreLoss("hfd-photo"),
         crops=_CLEAN,
         recipe=Recipe(steps=200000, batch=64, rate=1e-3, matrix_rate=1e-3, average=0.9995),

@@ -51,7 +51,7 @@ class WebPCodec:
     OPTIONS: ClassVar[type[Options]] = WebP
 
     def encode(self, raster: Raster, options: WebP, report: Report, size: Size) -> Encoded | None:
-        payload = webp_png.encode_webp(raster, webp_png.Effort(options.effort))
+        payload = webp_png.encode_webp(raster, options.effort)
         return None if payload is None else Encoded(b"", [Section(SectionKind.DATA, payload)])
 
     def decode(

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import IntEnum
 from io import BytesIO
 from typing import Any
 
@@ -38,22 +37,16 @@ WEBP_MAX_PIXELS = 2**25
 """Larger images take WebP's encoder gigabytes of memory."""
 
 
-class Effort(IntEnum):
-    """How long the WebP encoder may search; all decode alike."""
+WEBP_EFFORTS: Sequence[Mapping[str, int]] = (
+    {"method": 4, "quality": 80},
+    {"method": 5, "quality": 80},
+    {"method": 5, "quality": 100},
+    {"method": 6, "quality": 100},
+)
+"""Options of Pillow's encoder, by how long it may search; all decode alike.
 
-    FAST = 0
-    MEDIUM = 1
-    SLOW = 2
-    THOROUGH = 3
-
-
-_WEBP_OPTIONS: Mapping[Effort, Mapping[str, int]] = {
-    Effort.FAST: {"method": 4, "quality": 80},
-    Effort.MEDIUM: {"method": 5, "quality": 80},
-    Effort.SLOW: {"method": 5, "quality": 100},
-    Effort.THOROUGH: {"method": 6, "quality": 100},
-}
-"""Options of Pillow's encoder. A longer search is not always a better one."""
+A longer search is not always a better one.
+"""
 
 _AS_INDICES, _AS_COLOURS = b"\0", b"\1"
 """First byte of a PALETTE8 payload of WebP."""
@@ -67,8 +60,12 @@ _PACKED = (Mode.BILEVEL, Mode.PALETTE8)
 """Modes that PNG holds as grey of as few bits as do."""
 
 
-def encode_webp(raster: Raster, effort: Effort = Effort.FAST) -> bytes | None:
-    """Lossless WebP of the samples, or None for 16-bit modes and images that are too large."""
+def encode_webp(raster: Raster, effort: int = 0) -> bytes | None:
+    """Lossless WebP of the samples, or None for 16-bit modes and images that are too large.
+
+    Args:
+        effort: index into WEBP_EFFORTS.
+    """
     if raster.mode.dtype != np.uint8 or max(raster.width, raster.height) > WEBP_MAX_SIDE:
         return None
     if raster.width * raster.height > WEBP_MAX_PIXELS:
@@ -164,10 +161,10 @@ def _spread(samples: Samples) -> Samples:
     return samples if order is None else samples[:, :, order]
 
 
-def _webp(pixels: Samples, effort: Effort) -> bytes:
+def _webp(pixels: Samples, effort: int) -> bytes:
     out = BytesIO()
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.save(out, "WEBP", lossless=True, exact=True, **_WEBP_OPTIONS[effort])
+    image.save(out, "WEBP", lossless=True, exact=True, **WEBP_EFFORTS[effort])
     return out.getvalue()
 
 

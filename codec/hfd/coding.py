@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -116,8 +117,4 @@ def _least(last: int, reached: Callable[[int], float], wanted: float) -> int:
     """
     if (most := reached(last)) < wanted:
         raise out_of_reach(wanted, most)
-    low, high = 0, last
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if reached(middle) >= wanted else (middle + 1, high)
-    return low
+    return bisect_left(range(last), wanted, key=reached)

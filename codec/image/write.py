@@ -26,8 +26,7 @@ def to_pillow(raster: Raster) -> Image.Image:
         UnsupportedImageError: 16-bit images of several channels, which Pillow does not have.
     """
     image = _bare(raster)
-    named = {"icc_profile": raster.icc, "exif": raster.exif, "xmp": raster.xmp}
-    image.info.update({name: value for name, value in named.items() if value})
+    image.info.update(_metadata(raster))
     return image
 
 
@@ -85,6 +84,12 @@ def _bare(raster: Raster) -> Image.Image:
     return image
 
 
+def _metadata(raster: Raster) -> dict[str, bytes]:
+    """What there is of ICC, EXIF and XMP, under Pillow's names."""
+    named = {"icc_profile": raster.icc, "exif": raster.exif, "xmp": raster.xmp}
+    return {name: value for name, value in named.items() if value}
+
+
 def _pillow_file(raster: Raster, kind: str, **options: Any) -> bytes:
     """The samples and palette as a file of Pillow's, with the options of its `save`."""
     out = BytesIO()
@@ -126,15 +131,7 @@ def _write_tiff(raster: Raster) -> bytes:
 
 
 def _write_webp(raster: Raster) -> bytes:
-    return _pillow_file(
-        raster,
-        "WEBP",
-        lossless=True,
-        exact=True,
-        icc_profile=raster.icc,
-        exif=raster.exif,
-        xmp=raster.xmp,
-    )
+    return _pillow_file(raster, "WEBP", lossless=True, exact=True, **_metadata(raster))
 
 
 def _write_bmp(raster: Raster) -> bytes:
