@@ -251,12 +251,20 @@ def _pictures(
 
 
 def to_raster(contents: Contents, samples: Samples) -> Raster:
-    """Decoded samples with what a file keeps beside them."""
+    """Decoded samples with what a file keeps beside them.
+
+    Raises:
+        CorruptError: they do not fit together.
+        TruncatedError: the palette is missing.
+    """
     metadata = unpack_metadata(contents)
     mode = Mode(contents.header.mode)
     if mode is Mode.PALETTE8 and "palette" not in metadata:
         raise TruncatedError("the file is cut before its palette")
-    return Raster(samples=samples, mode=mode, **metadata)
+    try:
+        return Raster(samples=samples, mode=mode, **metadata)
+    except UnsupportedImageError as error:
+        raise CorruptError(str(error)) from error
 
 
 def decode_raster(

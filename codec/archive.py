@@ -45,7 +45,7 @@ from .api import (
     to_raster,
 )
 from .fallback.codecs import WebP
-from .image.raster import Mode, Raster, checksum, to_array
+from .image.raster import Mode, Raster, Samples, checksum, to_array
 from .inputs import Data, as_data, as_raster
 from .options import Options, given
 from .protocol import Decoding, GroupCodec, Report, assemble
@@ -197,15 +197,12 @@ def _together(
         CorruptError: it does not decode to the images.
     """
     fitting = [raster for raster in rasters if raster.mode in codec.GROUP_MODES]
-    details = b""
-    files: Iterator[bytes] = iter(())
-    if fitting:
-        coded, details = codec.encode_group(fitting, options, report)
-        files = iter(
-            [assemble(raster, codec, one) for raster, one in zip(fitting, coded, strict=True)]
-        )
+    coded, details = codec.encode_group(fitting, options, report) if fitting else ([], b"")
+    waiting = iter(coded)
     members = [
-        next(files) if raster.mode in codec.GROUP_MODES else encode(raster, WebP())
+        assemble(raster, codec, next(waiting))
+        if raster.mode in codec.GROUP_MODES
+        else encode(raster, WebP())
         for raster in rasters
     ]
     payload = _pack_files(members) + details
@@ -248,17 +245,34 @@ def _members(
     for member in members:
         known_mode(member)
     grouped = [member for member in members if _group_codec(member)]
-    found: Iterator[Raster] = iter(())
+    pictures: Iterator[Samples] = iter(())
     if grouped and (codec := _group_codec(grouped[0])):
-        pictures = codec.decode_group(grouped, details, decoding, lambda _: None)
-        for member, picture in zip(grouped, pictures, strict=True):
+        pictures = iter(codec.decode_group(grouped, details, decoding, lambda _: None))
+    rasters = []
+    for file, member in zip(files, members, strict=True):
+        if _group_codec(member):
+            picture = next(pictures)
             if checksum(picture) != member.header.check:
                 raise CorruptError("the decoded samples do not match the file's checksum")
-        found = iter([to_raster(*pair) for pair in zip(grouped, pictures, strict=True)])
-    return [
-        next(found) if _group_codec(member) else decode_raster(file, decoding, limits=limits)
-        for file, member in zip(files, members, strict=True)
-    ]
+            rasters.append(to_raster(member, picture))
+        else:
+            rasters.append(decode_raster(file, decoding, limits=limits))
+    return rasters
+
+
+def _as_indexed(raster: Raster, member: Member) -> Raster:
+    """A decoded image that is what the index says of it.
+
+    Raises:
+        CorruptError: it is not.
+    """
+    found = Member(member.name, raster.mode.name, raster.width, raster.height, member.group)
+    if found != member:
+        raise CorruptError(
+            f"{member.name} has {found.width} x {found.height} pixels, {found.mode}; "
+            f"the index says {member.width} x {member.height}, {member.mode}"
+        )
+    return raster
 
 
 def _group_codec(contents: Contents) -> GroupCodec | None:
@@ -313,7 +327,8 @@ class Archive:
         how = given(Decoding, decoding, options)
         members = self.groups[index]
         with _naming(_label(index, members)):
-            return _members(self._payload(index), len(members), how, self._limits)
+            rasters = _members(self._payload(index), len(members), how, self._limits)
+            return list(map(_as_indexed, rasters, members))
 
     def read(self, name: str, decoding: Decoding | None = None, **options: Any) -> NDArray[Any]:
         """One image as `noisepress.decode` returns it.
@@ -328,10 +343,8 @@ class Archive:
             NoisepressError: see `read_group`.
         """
         how = given(Decoding, decoding, options)
-        for member in self.members:
-            if member.name == name:
-                break
-        else:
+        member = next((member for member in self.members if member.name == name), None)
+        if member is None:
             raise OptionError(f"the archive has no image {name!r}")
         members = self.groups[member.group]
         place = members.index(member)
@@ -339,8 +352,10 @@ class Archive:
             payload = self._payload(member.group)
             file = files_of(payload, len(members))[0][place]
             if _group_codec(outline(file, self._limits)):
-                return to_array(_members(payload, len(members), how, self._limits)[place])
-            return to_array(decode_raster(file, how, limits=self._limits))
+                raster = _members(payload, len(members), how, self._limits)[place]
+            else:
+                raster = decode_raster(file, how, limits=self._limits)
+            return to_array(_as_indexed(raster, member))
 
     def _payload(self, group: int) -> bytes:
         return section(self._data, self._contents, group + 1).payload
@@ -348,12 +363,8 @@ class Archive:
 
 def _label(index: int, members: Sequence[Member]) -> str:
     """A group in words."""
-    first, last = members[0].name, members[-1].name
-    return (
-        f"group {index + 1} ({first})"
-        if first == last
-        else f"group {index + 1} ({first} to {last})"
-    )
+    names = dict.fromkeys([members[0].name, members[-1].name])
+    return f"group {index + 1} ({' to '.join(names)})"
 
 
 def _parse_index(contents: Contents, payload: bytes) -> tuple[Member, ...]:

@@ -12,7 +12,7 @@ from common import one_line
 
 import noisepress
 from noisepress.bitstream.container import Contents, Section, read, write
-from noisepress.bitstream.errors import NoisepressError
+from noisepress.bitstream.errors import NoisepressError, UnsupportedImageError
 
 LIMITS = noisepress.Limits(pixels=2**14)
 """So that sizes which are damaged cost no time."""
@@ -81,6 +81,7 @@ def outcomes(data: bytes, models: Sequence[str]) -> dict[str, str]:
             call()
             found[name] = ""
         except NoisepressError as error:
+            assert not isinstance(error, UnsupportedImageError), "that is for images, not files"
             found[name] = f"{type(error).__name__}: {one_line(error)}"
         except Exception as error:
             error.add_note(f"{name} of a file, in hexadecimal: {data.hex()}")

@@ -130,6 +130,16 @@ FINDINGS: dict[str, tuple[str, str, Change]] = {
         "a member of no layout",
         section(1, lambda p: b"\5\77" + p[2:]),
     ),
+    "archive_layout": (
+        "vdm_archive",
+        "another layout in the index than in the member",
+        section(0, lambda p: p[:2] + b"\1" + p[3:]),
+    ),
+    "archive_size": (
+        "vdm_archive",
+        "another size in the index than in the member",
+        section(0, lambda p: p[:3] + bytes([p[3] + 1]) + p[4:]),
+    ),
 }
 
 

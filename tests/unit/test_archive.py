@@ -10,7 +10,7 @@ import pytest
 from common import picture
 
 import noisepress
-from noisepress.bitstream.container import outline, read
+from noisepress.bitstream.container import Section, SectionKind, outline, read, write
 from noisepress.bitstream.errors import (
     CorruptError,
     NoisepressError,
@@ -158,6 +158,26 @@ def test_what_is_no_archive_is_refused() -> None:
         noisepress.archive(IMAGES, "png", group=0)
     with pytest.raises(OptionError, match="no image 'other'"):
         noisepress.Archive(data).read("other")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "says"),
+    [(2, 1, "30 x 20, L8"), (3, 31, "31 x 20, RGB8"), (4, 19, "30 x 19, RGB8")],
+)
+def test_an_index_that_is_not_true_of_a_member_names_it(
+    place: int, value: int, says: str, options: dict[str, Any]
+) -> None:
+    contents = read(noisepress.archive(IMAGES, group=2, **options))
+    index = bytearray(contents.sections[0].payload)
+    index[place] = value
+    sections = [Section(SectionKind.INDEX, bytes(index)), *contents.sections[1:]]
+    archive = noisepress.Archive(write(contents.header, sections))
+    refusal = rf"first\.png has 30 x 20 pixels, RGB8; the index says {says}$"
+    with pytest.raises(CorruptError, match=refusal):
+        archive.read("first.png", model=models(options))
+    with pytest.raises(CorruptError, match=refusal):
+        archive.read_group(0, model=models(options))
+    assert archive.read("second.png", model=models(options)).shape == (70, 65, 3)
 
 
 def test_any_damage_is_an_error_or_harmless() -> None:
