@@ -69,7 +69,7 @@ class Option:
         if self.choices:
             return ", ".join(self.choices)
         if self.kind is str:
-            return "texts, or lists of them" if self.several else "texts"
+            return "text, or a list of texts" if self.several else "text"
         kind = "whole numbers" if self.kind is int else "numbers"
         if self.doc.high == math.inf:
             return f"{kind} from {self.doc.low:g}"

@@ -92,11 +92,11 @@ def test_values_are_kept_as_plain_numbers_and_texts(name: str, value: Any, kept:
         ("word", "three", "one, two"),
         ("word", 1, "one, two"),
         ("word", ["one"], "one, two"),
-        ("text", 3, "texts"),
-        ("text", b"x", "texts"),
+        ("text", 3, "text"),
+        ("text", b"x", "text"),
         ("maybe", 6, "whole numbers from 0 to 5"),
-        ("paths", 3, "texts, or lists of them"),
-        ("paths", [b"a"], "texts, or lists of them"),
+        ("paths", 3, "text, or a list of texts"),
+        ("paths", [b"a"], "text, or a list of texts"),
     ],
 )
 def test_other_values_are_refused(name: str, value: Any, supported: str) -> None:
