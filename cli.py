@@ -311,19 +311,15 @@ def _describe(info: FileInfo) -> Iterator[str]:
 def _info(args: argparse.Namespace) -> int:
     from .codec.api import inspect
 
-    status = 0
-    for path in _expand(args.paths, frozenset({NZP})):
-        try:
-            info = inspect(_read(path))
-        except NoisepressError as error:
-            status = 1
-            _complain(f"{path}: {error}")
-            continue
+    def work(job: _Job) -> None:
+        info = inspect(_read(job.source))
         if args.json:
-            print(json.dumps({"file": path, **dataclasses.asdict(info)}))
+            print(json.dumps({"file": job.source, **dataclasses.asdict(info)}))
         else:
-            print("\n".join([f"file        {path}", *_describe(info)]))
-    return status
+            print("\n".join([f"file        {job.source}", *_describe(info)]))
+
+    paths = _expand(args.paths, frozenset({NZP}))
+    return _each([_Job(path, STDIO) for path in paths], False, work)
 
 
 def _models(args: argparse.Namespace) -> int:
@@ -396,11 +392,7 @@ def _bench(args: argparse.Namespace) -> int:
         from .benchmarks.codecs import LOSSLESS, LOSSY, parse_all
         from .benchmarks.report import summary, write_report
 
-    texts: list[str] = list(args.codec)
-    if args.lossless:
-        texts += LOSSLESS
-    if args.lossy:
-        texts += LOSSY
+    texts = args.codec + args.lossless * LOSSLESS + args.lossy * LOSSY
     out = Path(args.output)
     images = [Path(path) for path in _expand(args.paths, IMAGES)]
     results = run(images, parse_all(texts or LOSSLESS + LOSSY), out, args.jobs)
@@ -523,10 +515,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     pack.add_argument("-o", "--output", required=True, metavar="OUT.nzp", help="the archive")
     pack.add_argument("-f", "--force", action="store_true", help="overwrite OUT.nzp")
     pack.add_argument(
-        "--group",
-        type=int,
-        default=32,
-        help="images of a group, which are read together (default 32)",
+        "--group", type=int, default=32, help="images of a group, read together (default 32)"
     )
     if "archive" in words:
         _encoding(pack)
@@ -584,10 +573,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     kind.add_argument("--lossless", action="store_true", help="all lossless codecs")
     kind.add_argument("--lossy", action="store_true", help="all lossy codecs over many qualities")
     bench.add_argument(
-        "--jobs",
-        type=_positive,
-        default=1,
-        help="processes (default 1); more than one disturb the times",
+        "--jobs", type=_positive, default=1, help="processes (default 1); more disturb the times"
     )
     return parser
 

@@ -223,7 +223,13 @@ def unpack_member(data: bytes, position: int, before: bytes | None) -> tuple[byt
     return write(replace(header, parameters=before), sections), before, position
 
 
-def _read_header(data: Bytes, limits: Limits) -> tuple[Header, list[tuple[int, int]], int]:
+def outline(data: Bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
+    """The header of a file, whatever follows it, as `Contents` without sections.
+
+    Raises:
+        NotNoisepressError, VersionError, TruncatedError, CorruptError, LimitError, UnknownIdError:
+            see `read`.
+    """
     if not data:
         raise TruncatedError("the file is empty")
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
@@ -256,17 +262,6 @@ def _read_header(data: Bytes, limits: Limits) -> tuple[Header, list[tuple[int, i
     for kind, _ in table:
         if kind < FIRST_SKIPPABLE and kind not in tuple(SectionKind):
             raise UnknownIdError(f"section kind {kind} is not known to this release")
-    return header, table, start
-
-
-def outline(data: Bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
-    """The header of a file, whatever follows it, as `Contents` without sections.
-
-    Raises:
-        NotNoisepressError, VersionError, TruncatedError, CorruptError, LimitError, UnknownIdError:
-            see `read`.
-    """
-    header, table, start = _read_header(data, limits)
     return Contents(header, [], table, start)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from ..bitstream.container import Contents, Header, SectionKind
-from ..bitstream.errors import CorruptError, OptionError
+from ..bitstream.container import Contents, SectionKind
+from ..bitstream.errors import OptionError
 from .alpha import with_alpha
 from .image.raster import Mode, Raster, Samples
 from .options import Doc, Options
@@ -55,17 +55,6 @@ def out_of_reach(wanted: float, reached: float) -> OptionError:
     return OptionError(
         f"psnr {wanted:g} dB cannot be reached: at most {reached:.2f} dB is possible for this image"
     )
-
-
-def check_mode(header: Header, codec: str) -> None:
-    """Check that a file has one of `MODES`.
-
-    Raises:
-        CorruptError: it has another one.
-    """
-    mode = Mode(header.mode)
-    if mode not in MODES:
-        raise CorruptError(f"{codec} has no {mode.name} images")
 
 
 def rendered(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from ..bitstream.container import Contents, Header, Section, write
+from ..bitstream.container import Contents, Header, Section, SectionKind, write
+from ..bitstream.errors import CorruptError
 from .image.metadata import pack_metadata
 from .image.raster import Mode, Raster, Samples
 from .options import Doc, Options
@@ -68,6 +69,11 @@ class Encoded:
 
     parameters: bytes
     sections: Sequence[Section]
+
+    @classmethod
+    def of(cls, parameters: bytes, data: Iterable[bytes], rest: Sequence[Section] = ()) -> Encoded:
+        """An image of data sections with these payloads, and the rest."""
+        return cls(parameters, [*(Section(SectionKind.DATA, payload) for payload in data), *rest])
 
 
 Size = Callable[[Encoded], int]
@@ -182,6 +188,20 @@ class GroupCodec(Codec, Protocol):
             CorruptError, ModelError: see `decode`.
         """
         ...
+
+
+def check_mode(header: Header, modes: Sequence[Mode], codec: str) -> None:
+    """Check that a file has a layout that its codec takes.
+
+    Args:
+        codec: its name, for the message.
+
+    Raises:
+        CorruptError: it has another one.
+    """
+    mode = Mode(header.mode)
+    if mode not in modes:
+        raise CorruptError(f"{codec} has no {mode.name} images")
 
 
 NO_CHECK = 0

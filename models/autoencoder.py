@@ -14,7 +14,6 @@ integers (models/exact.py). The others make numbers that are rounded, or pixels,
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -28,6 +27,7 @@ from ..bitstream.entropy import (
     DEVIATION_UNITS,
     LOCATION_UNITS,
 )
+from .dct import transform
 from .diffusion import SPAN
 from .exact import RESIDUAL_FRAC, Exact, ExactBlock, ExactConv, ExactReLU, bounded
 from .latents import NARROWINGS, PASSES, WEIGHTS, Pass, chosen
@@ -419,12 +419,8 @@ def _transform(count: int, planes: int) -> tuple[Tensor, Tensor, Tensor]:
         Basis functions (count, planes), typical standard deviations of their coefficients (count,),
         and 1 for those of mean colours, else 0 (count,).
     """
+    waves = transform(LATENT_PIXELS).float()
     sides = torch.arange(LATENT_PIXELS)
-    cosines = torch.cos((2 * sides + 1) * sides[:, None] * (math.pi / (2 * LATENT_PIXELS)))
-    colours = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]])
-    parts = (functional.normalize(part.float(), dim=1) for part in (colours, cosines, cosines))
-    colour, down, across = parts
-    waves = torch.kron(colour, torch.kron(down, across))
     frequency = (sides[:, None] ** 2 + sides**2).flatten()
     deviations = torch.kron(torch.tensor([1, 0.2, 0.1]), 6 * (1 + frequency) ** -0.65)
     order = deviations.argsort(descending=True)[:count]

@@ -13,27 +13,23 @@ CLASSES = 3 * BLOCK**2
 """Of coefficients: colour * 64 + u * 8 + v, u and v being the vertical and horizontal frequency."""
 
 
-def _colour_planes() -> Tensor:
-    """(3, 3) float64, orthonormal: each row makes a colour plane of red, green and blue.
+def transform(block: int) -> Tensor:
+    """The basis functions of blocks of three colours, (3 block^2, 3 block^2) float64, orthonormal.
 
-    Luminance, red against blue, green against both.
+    A row for each colour plane, vertical and horizontal frequency: the DCT-II (ITU-T T.81, A.3.3)
+    of luminance, red against blue, and green against both.
     """
-    rows = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
-    return _unit(rows)
-
-
-def _cosines() -> Tensor:
-    """(8, 8) float64, orthonormal: the DCT-II, a row for each frequency (ITU-T T.81, A.3.3)."""
-    index = torch.arange(BLOCK, dtype=torch.float64)
-    waves = torch.cos((2 * index + 1) * index[:, None] * math.pi / (2 * BLOCK))
-    return _unit(waves)
+    colours = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
+    index = torch.arange(block, dtype=torch.float64)
+    waves = _unit(torch.cos((2 * index + 1) * index[:, None] * math.pi / (2 * block)))
+    return torch.kron(_unit(colours), torch.kron(waves, waves))
 
 
 def _unit(rows: Tensor) -> Tensor:
     return rows / rows.square().sum(1, keepdim=True).sqrt()
 
 
-_TRANSFORM = torch.kron(_colour_planes(), torch.kron(_cosines(), _cosines()))
+_TRANSFORM = transform(BLOCK)
 
 
 def to_blocks(x: Tensor) -> Tensor:

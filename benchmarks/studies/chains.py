@@ -23,11 +23,11 @@ from ...bitstream.information import OCTAVE, Int64s
 from ...bitstream.reverse_channel import Float32s, Pfr, Plan, ReverseCoder, Target, Trellis
 from ...codec.diffc.chain import GAIN_REACH, GAIN_UNITS, Chain, Errors, lowest_level, quality_level
 from ...codec.diffc.codec import Diffc, DiffcCodec, DiffcParameters
-from ...codec.diffc.coding import denoiser, encoded
+from ...codec.diffc.coding import denoiser
 from ...codec.diffc.rate_control import Goal, send
 from ...codec.image.raster import Mode, Raster, Samples
 from ...codec.pixels import padded, psnr
-from ...codec.protocol import assemble
+from ...codec.protocol import Encoded, assemble
 from ...models.unet import UNet
 from ..measure import load
 from .points import arguments, measure_missing
@@ -158,7 +158,7 @@ def measure(samples: Samples, name: str, variant: Variant, quality: float) -> Po
     chain = kind(denoise, table, *padded(height, width, UNet.MULTIPLE), reverse, 0)
 
     def size(payloads: Sequence[bytes]) -> int:
-        return len(assemble(raster, DiffcCodec(), encoded(parameters, payloads)))
+        return len(assemble(raster, DiffcCodec(), Encoded.of(parameters.pack(), payloads)))
 
     goal = Goal(quality_level(quality), None, None, variant.steps)
     payloads = send(samples, lambda: chain, lowest_level(height, width), goal, size, lambda _: None)

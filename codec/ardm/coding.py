@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ...bitstream.coders import Coder, Decoder, Encoder, Tally
-from ...bitstream.container import Contents, Section, SectionKind
+from ...bitstream.container import Contents, SectionKind
 from ...bitstream.errors import CorruptError, ModelError
 from ...models.lattice import LatticeNet
 from ...models.masked import STAGES, MaskedNet
 from ...models.registry import load_network
 from ..alpha import split_alpha, with_alpha
 from ..image.raster import Mode, Raster, Samples
-from ..protocol import Decoding, Encoded, Report, Size, watched
+from ..protocol import Decoding, Encoded, Report, Size, check_mode, watched
 from . import groups
 from .codec import MODES, Ardm, ArdmParameters
 from .lattice import Lattice, sections
@@ -31,8 +31,7 @@ def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded
     encoders = [Encoder() for _ in range(_section_count(parameters, *colour.shape[:2]))]
     coders = watched(encoders, report, _share(parameters))
     _exhaust(parameters, colour, coders)
-    data = [Section(SectionKind.DATA, encoder.finish()) for encoder in encoders]
-    return Encoded(parameters.pack(), [*data, *alpha])
+    return Encoded.of(parameters.pack(), [encoder.finish() for encoder in encoders], alpha)
 
 
 def estimate(raster: Raster, parameters: ArdmParameters) -> float:
@@ -53,14 +52,12 @@ def decode(
     """See `protocol.Codec.decode`."""
     header = contents.header
     parameters = ArdmParameters.parse(header.parameters, decoding.models)
-    mode = Mode(header.mode)
-    if mode not in MODES[parameters.order]:
-        raise CorruptError(f"ardm in {parameters.order} order has no {mode.name} images")
+    check_mode(header, MODES[parameters.order], f"ardm in {parameters.order} order")
     decoders = [Decoder(data) for data in contents.payloads(SectionKind.DATA)]
     planned = sum(kind == SectionKind.DATA for kind, _ in contents.table)
     if planned != _section_count(parameters, header.height, header.width):
         raise CorruptError(f"{planned} data sections do not fit the image's size")
-    shape = (header.height, header.width, mode.colours)
+    shape = (header.height, header.width, Mode(header.mode).colours)
     pictures = _loop(parameters).run(None, shape, watched(decoders, report, _share(parameters)))
     for done, picture in zip(range(1, len(decoders) + 1), pictures, strict=False):
         yield with_alpha(picture, contents, complete=done == planned)

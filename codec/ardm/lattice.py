@@ -26,7 +26,7 @@ from ...models.lattice import (
     neighbours,
     residual,
 )
-from ..image.raster import Samples
+from ..image.raster import Samples, Shape
 
 FIRST_SECTION_SIDE = 32
 """The first section holds the coarse levels up to this many pixels a side."""
@@ -67,7 +67,7 @@ class Lattice:
 
     @torch.inference_mode()
     def run(
-        self, samples: Samples | None, shape: tuple[int, int, int], coders: Iterator[Coder]
+        self, samples: Samples | None, shape: Shape, coders: Iterator[Coder]
     ) -> Iterator[Samples]:
         """Encode samples, or decode them, by the same loop.
 
@@ -102,12 +102,7 @@ class Lattice:
         return coded.astype(np.uint8).reshape(1, 1, channels)
 
     def _level(
-        self,
-        target: Samples | None,
-        shape: tuple[int, int, int],
-        even: Samples,
-        level: int,
-        coder: Coder,
+        self, target: Samples | None, shape: Shape, even: Samples, level: int, coder: Coder
     ) -> Samples:
         """Code a level (h, w, c) given its even sub-lattice, which is the next coarser level."""
         out = np.empty(shape, np.uint8)
@@ -131,7 +126,6 @@ class Lattice:
         Raises:
             CorruptError: data that the coder reads is damaged.
         """
-        channels = out.shape[2]
         known = {"E": _to_tensor(out[::2, ::2])}
         carried: Tensor | None = None
         for phase in PHASES:
@@ -142,7 +136,7 @@ class Lattice:
             base = interpolate(around[:4])
             net = self.network.phase(level + self.finest, phase)
             carried, features = net.features(input_planes(around, base), carried)
-            known[phase] = _code_phase(net, features, base, values, hole, channels, coder)
+            known[phase] = _code_phase(net, features, base, values, hole, coder)
 
 
 def _to_tensor(samples: Samples) -> Tensor:
@@ -161,7 +155,6 @@ def _code_phase(
     base: Tensor,
     values: Samples | None,
     hole: Samples,
-    channels: int,
     coder: Coder,
 ) -> Tensor:
     """Code one sub-lattice of a block.
@@ -172,14 +165,13 @@ def _code_phase(
         base: (1, 3, h, w), interpolation of the sub-lattice, channels in coding order.
         values: (h', w', c), the sub-lattice to encode; None to decode. h' and w' are less by one
             than h and w where an odd side leaves it without a last row or column.
-        hole: (h', w', c), receives the sub-lattice.
-        channels: c, 1 or 3.
+        hole: (h', w', c), receives the sub-lattice, c = 1 or 3.
 
     Returns:
         The sub-lattice (1, 3, h, w), channels in coding order, with the interpolation in a missing
         last row or column.
     """
-    height, width = hole.shape[:2]
+    height, width, channels = hole.shape
     whole = base.clone()
     order = CODING_ORDER if channels == len(CODING_ORDER) else (0,)
     expected = base[0, :, :height, :width].to(torch.int32).numpy()

@@ -17,7 +17,7 @@ from ...bitstream.coders import Coder
 from ...bitstream.entropy import LOCATION_UNITS, Ints, LogisticMixture, MixtureDigit
 from ...bitstream.noise import words
 from ...models.masked import STAGES, MaskedNet
-from ..image.raster import Samples
+from ..image.raster import Samples, Shape
 from .groups import GRID
 
 
@@ -35,7 +35,7 @@ class RandomOrder:
 
     @torch.inference_mode()
     def run(
-        self, samples: Samples | None, shape: tuple[int, int, int], coders: Iterator[Coder]
+        self, samples: Samples | None, shape: Shape, coders: Iterator[Coder]
     ) -> Iterator[Samples]:
         """Encode samples, or decode them, by the same loop.
 
@@ -56,28 +56,20 @@ class RandomOrder:
         size = int(np.prod(shape))
         values = np.zeros(size, np.int32)
         for stage, coder in zip(range(STAGES), coders, strict=False):
-            left = STAGES - 1 - stage
-            self._stage(values, target, shape, stage, left, coder)
-            centre = values + (4**left) // 2
+            self._stage(values, target, shape, stage, coder)
+            centre = values + 4 ** _left(stage) // 2
             yield centre.astype(np.uint8).reshape(3, *shape[:2]).transpose(1, 2, 0)
 
     def _stage(
-        self,
-        values: Ints,
-        target: Ints | None,
-        shape: tuple[int, int, int],
-        stage: int,
-        left: int,
-        coder: Coder,
+        self, values: Ints, target: Ints | None, shape: Shape, stage: int, coder: Coder
     ) -> None:
         """Code one digit of every sample.
 
         Args:
             values: (n,), smallest values with the digits known so far; updated in place.
             target: (n,), samples to encode; None to decode.
-            left: digits after this one.
         """
-        size = len(values)
+        size, shift = len(values), 2 * _left(stage)
         order = np.argsort(words(self.seed, stage, n=size), kind="stable")
         known = np.zeros(size, bool)
         start = 0
@@ -87,18 +79,17 @@ class RandomOrder:
             start = end
             if not len(chosen):
                 continue
-            digits = None if target is None else (target[chosen] >> (2 * left)) & 3
-            model = self._model(values, known, shape, stage, left, chosen)
-            values[chosen] += coder.code(digits, model) << (2 * left)
+            digits = None if target is None else (target[chosen] >> shift) & 3
+            model = self._model(values, known, shape, stage, chosen)
+            values[chosen] += coder.code(digits, model) << shift
             known[chosen] = True
 
     def _model(
         self,
         values: Ints,
         known: NDArray[np.bool_],
-        shape: tuple[int, int, int],
+        shape: Shape,
         stage: int,
-        left: int,
         chosen: NDArray[np.int64],
     ) -> MixtureDigit:
         """The distributions of the next digits of the samples with the indices `chosen`.
@@ -106,6 +97,7 @@ class RandomOrder:
         Args:
             known: (n,), whether each sample's digit of this stage is known.
         """
+        left = _left(stage)
         centre = values + np.where(known, 4**left // 2, 4 ** (left + 1) // 2).astype(np.int32)
         planes = (1, 3, *shape[:2])
         table = self.network(
@@ -119,3 +111,8 @@ class RandomOrder:
             np.ascontiguousarray(logits), locations + LOCATION_UNITS * centre[chosen, None], scales
         )
         return MixtureDigit(mixture, values[chosen], left)
+
+
+def _left(stage: int) -> int:
+    """Number of digits after the one that a stage codes."""
+    return STAGES - 1 - stage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...bitstream.container import Contents, Section, SectionKind
+from ...bitstream.container import Contents, SectionKind
 from ...bitstream.errors import ModelError
 from ...bitstream.reverse_channel import Pfr, Product, ReverseCoder, Trellis
 from ...models import tiling
@@ -19,9 +19,9 @@ from ...models.registry import load_network
 from ...models.unet import UNet
 from ..alpha import split_alpha
 from ..image.raster import Raster, Samples
-from ..lossy import MODES, check_mode, rendered
+from ..lossy import MODES, rendered
 from ..pixels import padded
-from ..protocol import Decoding, Encoded, Report, Size
+from ..protocol import Decoding, Encoded, Report, Size, check_mode
 from .chain import Chain, Errors, Estimate, lowest_level, quality_level
 from .codec import Diffc, DiffcParameters
 from .rate_control import Goal, receive, send
@@ -46,25 +46,17 @@ def encode(raster: Raster, options: Diffc, report: Report, size: Size) -> Encode
         lambda: chain(parameters, height, width, options.device),
         lowest_level(height, width),
         goal,
-        lambda payloads: size(encoded(parameters, payloads, alpha)),
+        lambda payloads: size(Encoded.of(parameters.pack(), payloads, alpha)),
         report,
     )
-    return encoded(parameters, payloads, alpha)
-
-
-def encoded(
-    parameters: DiffcParameters, payloads: Sequence[bytes], alpha: Sequence[Section] = ()
-) -> Encoded:
-    """An encoded image of these data sections."""
-    data = [Section(SectionKind.DATA, payload) for payload in payloads]
-    return Encoded(parameters.pack(), [*data, *alpha])
+    return Encoded.of(parameters.pack(), payloads, alpha)
 
 
 def decode(
     contents: Contents, decoding: Decoding, report: Report, *, previews: bool
 ) -> Iterator[Samples]:
     """See `protocol.Codec.decode`."""
-    check_mode(contents.header, "diffc")
+    check_mode(contents.header, MODES, "diffc")
     parameters = DiffcParameters.parse(contents.header.parameters, decoding.models)
     height, width = contents.header.height, contents.header.width
     received = chain(parameters, height, width, decoding.device)

@@ -10,7 +10,7 @@ from functools import partial
 
 from torch import Tensor
 
-from ...bitstream.container import Contents, Section, SectionKind
+from ...bitstream.container import Contents, SectionKind
 from ...bitstream.errors import CorruptError, ModelError, OptionError
 from ...bitstream.information import OCTAVE
 from ...models.autoencoder import Autoencoder
@@ -19,8 +19,8 @@ from ...models.registry import load_network
 from ...models.unet import CHANNELS, Known, UNet
 from ..alpha import split_alpha
 from ..image.raster import Raster, Samples
-from ..lossy import MODES, check_mode, out_of_reach, rendered
-from ..protocol import Decoding, Encoded, Report, Size
+from ..lossy import MODES, out_of_reach, rendered
+from ..protocol import Decoding, Encoded, Report, Size, check_mode
 from .codec import Hfd, HfdParameters
 from .stages import Drawer, Picture, received
 
@@ -37,8 +37,7 @@ def encode(raster: Raster, options: Hfd, report: Report, size: Size) -> Encoded 
     report(raster.samples.size / 2)
 
     def at(rate: int) -> Encoded:
-        data = [Section(SectionKind.DATA, payload) for payload in picture.code(rate)]
-        return Encoded(replace(parameters, rate=rate).pack(), [*data, *alpha])
+        return Encoded.of(replace(parameters, rate=rate).pack(), picture.code(rate), alpha)
 
     allowed = options.allowed_bytes(raster)
     if allowed is not None:
@@ -53,7 +52,7 @@ def decode(
 ) -> Iterator[Samples]:
     """See `protocol.Codec.decode`."""
     header = contents.header
-    check_mode(header, "hfd")
+    check_mode(header, MODES, "hfd")
     parameters = HfdParameters.parse(header.parameters, decoding.models)
     network = load_network(parameters.model, Autoencoder, decoding.device)
     if parameters.rate > network.last_rate:

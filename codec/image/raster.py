@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Samples: TypeAlias = NDArray[Any]
 """uint8 or uint16, shape (h, w, c)."""
+Shape: TypeAlias = tuple[int, int, int]
+"""Rows, columns and channels."""
 
 MAX_PIXELS = 2**30
 

@@ -16,8 +16,8 @@ from ...models.registry import load_network
 from ...models.vdm import VdmNet
 from ..alpha import split_alpha, with_alpha
 from ..ardm.lattice import Lattice, sections
-from ..image.raster import Mode, Raster, Samples
-from ..protocol import Decoding, Encoded, Report, Size, watched
+from ..image.raster import Raster, Samples
+from ..protocol import Decoding, Encoded, Report, Size, check_mode, watched
 from .bits_back import BitsBack
 from .codec import DETAILS, MODES, Vdm, VdmParameters
 from .tiles import Tiles
@@ -49,8 +49,8 @@ def encode_group(
         encoders = [Encoder() for _ in sections(*half.shape[:2])]
         shape = (half.shape[0], half.shape[1], _COLOURS)
         deque(coarse.run(half, shape, watched(encoders, report)), maxlen=0)
-        data = [Section(SectionKind.DATA, encoder.finish()) for encoder in encoders]
-        found.append(Encoded(parameters.pack(), [*data, *alpha]))
+        data = [encoder.finish() for encoder in encoders]
+        found.append(Encoded.of(parameters.pack(), data, alpha))
         colours.append(colour)
     stack = Stack()
     plain = _tiles(parameters).push(stack, colours, report)
@@ -90,8 +90,7 @@ def _parameters(contents: Contents, decoding: Decoding) -> VdmParameters:
 def _coarse(contents: Contents, parameters: VdmParameters, report: Report) -> Iterator[Samples]:
     """The pictures (h', w', 3) up to half the resolution."""
     header = contents.header
-    if Mode(header.mode) not in MODES:
-        raise CorruptError(f"vdm has no {Mode(header.mode).name} images")
+    check_mode(header, MODES, "vdm")
     coarse = lattice(parameters, finest=1)
     half = _half(header)
     payloads = contents.payloads(SectionKind.DATA)[: len(sections(*half))]
