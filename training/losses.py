@@ -20,6 +20,7 @@ from ..bitstream.entropy import (
     SCALE_LOW,
     SCALE_UNITS,
 )
+from ..models import lattice, vdm
 from ..models.autoencoder import (
     DEVIATIONS,
     HYPER_MAX,
@@ -30,32 +31,9 @@ from ..models.autoencoder import (
 )
 from ..models.diffusion import SPAN, Denoiser, bits_density, noisy, sigmoid_weight, to_unit
 from ..models.latents import interval_bits
-from ..models.lattice import (
-    CHANNELS,
-    CODING_ORDER,
-    PHASES,
-    LatticeNet,
-    input_planes,
-    interpolate,
-    neighbours,
-    residual,
-    sub_lattices,
-)
 from ..models.masked import STAGES
-from ..models.registry import find, load
+from ..models.registry import find, load, load_network
 from ..models.unet import SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, Known
-from ..models.vdm import (
-    ESTIMATE_FRAC,
-    LATENT_FRAC,
-    LOG_SIGMA_MAX,
-    LOG_SIGMA_MIN,
-    UNITS,
-    UNSEEN,
-    bases,
-    gauge,
-    hidden_pixels,
-    to_planes,
-)
 from .distill import Pair, Steps
 
 UNIFORM_SHARE = 2.0**-12
@@ -230,8 +208,7 @@ def _conditioned(net: nn.Module, known: Known) -> Denoiser:
 @torch.no_grad()
 def _decoded(autoencoder: str, x: Tensor, generator: torch.Generator) -> Known:
     """Images (n, 3, h, w) of -SPAN to SPAN after coding by an autoencoder, at random rates."""
-    coder = load(find(autoencoder)).to(x.device)
-    assert isinstance(coder, Autoencoder)
+    coder = load_network(find(autoencoder), Autoencoder).to(x.device)
     place = torch.rand(len(x), generator=generator, device=x.device).square()
     rate = place * coder.last_rate
     return Known(coder.reconstruction(x, rate), known_level(rate))
@@ -289,26 +266,26 @@ def masked_digit_bits(net: nn.Module, x: Tensor, mask: Tensor, stage: Tensor) ->
     return torch.log2(whole.clamp_min(1e-9)) - torch.log2(inside.clamp_min(1e-9))
 
 
-def lattice_level_bits(net: LatticeNet, level: int, image: Tensor) -> Tensor:
+def lattice_level_bits(net: lattice.LatticeNet, level: int, image: Tensor) -> Tensor:
     """Bits of the three coded sub-lattices of each image of one pyramid level, shape (n,).
 
     Args:
         image: (n, 3, h, w) float integers from 0 to 255 in coding order of the channels, h
             and w even.
     """
-    parts = sub_lattices(image)
+    parts = lattice.sub_lattices(image)
     known = {"E": parts["E"]}
     bits = image.new_zeros(len(image))
     carried = None
-    for phase in PHASES:
-        around = neighbours(phase, known)
-        base = interpolate(around[:4])
+    for phase in lattice.PHASES:
+        around = lattice.neighbours(phase, known)
+        base = lattice.interpolate(around[:4])
         x = known[phase] = parts[phase]
         difference = x - base
-        clamped = residual(x, base)
+        clamped = lattice.residual(x, base)
         phase_net = net.phase(level, phase)
-        carried, features = phase_net.features(input_planes(around, base), carried)
-        for channel in range(CHANNELS):
+        carried, features = phase_net.features(lattice.input_planes(around, base), carried)
+        for channel in range(lattice.CHANNELS):
             parameters = phase_net.parameters_of(channel, features, clamped[:, :channel])
             bits = bits + logistic_mixture_bits(
                 parameters, x[:, channel], base[:, channel], difference[:, :channel]
@@ -323,8 +300,8 @@ def lattice_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> T
         batch: (n, 3, size, size) RGB float integers from 0 to 255; size divisible by
             2^levels.
     """
-    assert isinstance(net, LatticeNet)
-    image = batch[:, list(CODING_ORDER)]
+    assert isinstance(net, lattice.LatticeNet)
+    image = batch[:, list(lattice.CODING_ORDER)]
     dimensions = image[0].numel() * len(image)
     bits = batch.new_zeros(())
     for level in range(net.config.levels):
@@ -358,31 +335,31 @@ def vdm_terms(net: nn.Module, batch: Tensor, generator: torch.Generator) -> VdmB
     Args:
         batch: (n, 3, h, w) RGB float integers from 0 to 255, n at least 3, h and w even.
     """
-    image = to_planes(batch)
-    even = sub_lattices(image)["E"].contiguous(memory_format=torch.channels_last)
-    x = hidden_pixels(image) - bases(even)
+    image = vdm.to_planes(batch)
+    even = lattice.sub_lattices(image)["E"].contiguous(memory_format=torch.channels_last)
+    x = vdm.hidden_pixels(image) - vdm.bases(even)
     count = len(batch)
     slots = torch.arange(count, device=batch.device)
     unseen, cleanest = slots % 8 == 0, slots % 8 == 1
     chosen = ~(unseen | cleanest)
-    reach = LOG_SIGMA_MAX - LOG_SIGMA_MIN
+    reach = vdm.LOG_SIGMA_MAX - vdm.LOG_SIGMA_MIN
     jitter = torch.rand((2, count), generator=generator, device=batch.device)
     steps = torch.exp2(3 + 4 * jitter[0])
     # Stratified draws: every batch covers the levels evenly.
     place = (chosen.cumsum(0) - 1 + jitter[1]) / chosen.sum()
-    level = torch.round(LOG_SIGMA_MIN + reach * (1 / steps + place * (1 - 1 / steps))).long()
-    level = torch.where(unseen, UNSEEN, torch.where(cleanest, LOG_SIGMA_MIN, level))
+    level = torch.round(vdm.LOG_SIGMA_MIN + reach * (1 / steps + place * (1 - 1 / steps))).long()
+    level = torch.where(unseen, vdm.UNSEEN, torch.where(cleanest, vdm.LOG_SIGMA_MIN, level))
     noise = torch.randn(x.shape, generator=generator, device=batch.device)
-    s = torch.exp2(level / UNITS)[:, None, None, None]
-    whole = 2.0**LATENT_FRAC
+    s = torch.exp2(level / vdm.UNITS)[:, None, None, None]
+    whole = 2.0**vdm.LATENT_FRAC
     latent = torch.round((x + s * noise) * whole)
     estimate, width = net(even, latent, level)
-    skip, out = gauge(level)
-    off = x - skip * latent / whole - out * estimate * 2.0**-ESTIMATE_FRAC
-    variance = (out * torch.exp2(width * 2.0**-ESTIMATE_FRAC)).square()
+    skip, out = vdm.gauge(level)
+    off = x - skip * latent / whole - out * estimate * 2.0**-vdm.ESTIMATE_FRAC
+    variance = (out * torch.exp2(width * 2.0**-vdm.ESTIMATE_FRAC)).square()
     # The step from the prior is one from infinite noise.
-    cleaner = torch.where(unseen, LOG_SIGMA_MAX, level - reach / steps)
-    power = torch.exp2(2 * cleaner / UNITS)[:, None, None, None]
+    cleaner = torch.where(unseen, vdm.LOG_SIGMA_MAX, level - reach / steps)
+    power = torch.exp2(2 * cleaner / vdm.UNITS)[:, None, None, None]
     weight = torch.where(unseen[:, None, None, None], 1.0, 1 - power / s**2)
     wider = weight * variance / power
     squared = weight * off.square() / power
@@ -404,8 +381,7 @@ _NOISE = 12**-0.5
 """Standard deviation of the uniform noise that replaces rounding."""
 
 
-@dataclass(frozen=True)
-class AutoencoderTerms:
+class AutoencoderTerms(NamedTuple):
     """Rate and distortion of images under an autoencoder, (n,) each.
 
     Attributes:

@@ -238,15 +238,11 @@ def _refuse_reduced(image: ImageFile.ImageFile) -> None:
 
 def _convert(image: Image.Image) -> Raster:
     """Raster of a loaded image whose samples are known to be what the file holds."""
-    mode = PILLOW_MODES.get(image.mode)
-    if mode is None:
-        raise UnsupportedImageError(
-            f"Pillow mode {image.mode} is not supported: {_PILLOW_MODES} are"
-        )
+    mode, name = PILLOW_MODES.get(image.mode), image.mode
     if image.mode == "I" and image.format not in ("PNG", "PPM"):
-        raise UnsupportedImageError(
-            f"Pillow mode I (32-bit or signed) is not supported: {_PILLOW_MODES} are"
-        )
+        mode, name = None, "I (32-bit or signed)"
+    if mode is None:
+        raise UnsupportedImageError(f"Pillow mode {name} is not supported: {_PILLOW_MODES} are")
     array = np.asarray(image)
     if array.dtype.kind == "i" and not 0 <= int(array.min()) <= int(array.max()) <= 0xFFFF:
         raise UnsupportedImageError("samples outside 0..65535, 16-bit unsigned is supported")
@@ -304,11 +300,12 @@ def _palette(image: Image.Image, used: int) -> Palette:
 
 def _metadata(info: Mapping[Any, Any]) -> dict[str, bytes]:
     """ICC, EXIF and XMP as Pillow's plugins leave them; EXIF also from ImageMagick's PNG text."""
+    xmp = info.get("xmp") or b""
     exif = info.get("exif") or _exif_from_text(info.get("Raw profile type exif"))
     return {
         "icc": bytes(info.get("icc_profile") or b""),
         "exif": bytes(exif).removeprefix(b"Exif\0\0"),
-        "xmp": _bytes(info.get("xmp") or b""),
+        "xmp": xmp.encode() if isinstance(xmp, str) else bytes(xmp),
     }
 
 
@@ -320,7 +317,3 @@ def _exif_from_text(text: object) -> bytes:
         return bytes.fromhex("".join(text.split("\n")[3:]))
     except ValueError:
         return b""
-
-
-def _bytes(value: str | bytes) -> bytes:
-    return value.encode() if isinstance(value, str) else bytes(value)

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -134,10 +135,6 @@ def _write_webp(raster: Raster) -> bytes:
     return _pillow_file(raster, "WEBP", lossless=True, exact=True, **_metadata(raster))
 
 
-def _write_bmp(raster: Raster) -> bytes:
-    return _pillow_file(raster, "BMP")
-
-
 def _write_pnm(raster: Raster) -> bytes:
     if raster.mode is not Mode.RGB16:
         return _pillow_file(raster, "PPM")
@@ -166,7 +163,7 @@ _WRITERS: Mapping[str, _Writer] = {
     ".tif": _TIFF,
     ".tiff": _TIFF,
     ".webp": _Writer(_write_webp, (Mode.RGB8, Mode.RGBA8)),
-    ".bmp": _Writer(_write_bmp, _PLAIN),
+    ".bmp": _Writer(partial(_pillow_file, kind="BMP"), _PLAIN),
     ".pbm": _Writer(_write_pnm, (Mode.BILEVEL,)),
     ".pgm": _Writer(_write_pnm, (Mode.L8, Mode.L16)),
     ".ppm": _Writer(_write_pnm, (Mode.RGB8, Mode.RGB16)),
