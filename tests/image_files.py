@@ -12,6 +12,7 @@ from PIL import Image
 from skimage import data
 
 from noisepress.codec.image.raster import Mode, Palette, Raster, Samples
+from noisepress.codec.image.write import save_image
 
 HEIGHT, WIDTH = 22, 26
 
@@ -52,6 +53,11 @@ def pillow(channels: int) -> Image.Image:
     """The crop as a Pillow image of mode L, LA, RGB or RGBA."""
     array = crop(channels)
     return Image.fromarray(array[:, :, 0] if channels == 1 else array)
+
+
+def to_pillow(raster: Raster) -> Image.Image:
+    """The image of a raster as Pillow reads it from a PNG."""
+    return Image.open(BytesIO(save_image(raster, ".png")))
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Rasters as Pillow images and as image files."""
+"""Rasters as image files."""
 
 from __future__ import annotations
 
@@ -18,17 +18,6 @@ from PIL.ExifTags import Base as Tag
 from ...bitstream.errors import UnsupportedImageError
 from .raster import Mode, Palette, Raster
 from .read import library_errors
-
-
-def to_pillow(raster: Raster) -> Image.Image:
-    """Pillow image of the same mode, with palette, transparency, ICC, EXIF and XMP in `info`.
-
-    Raises:
-        UnsupportedImageError: 16-bit images of several channels, which Pillow does not have.
-    """
-    image = _bare(raster)
-    image.info.update(_metadata(raster))
-    return image
 
 
 def save_image(raster: Raster, suffix: str) -> bytes:
@@ -62,12 +51,9 @@ def save_image(raster: Raster, suffix: str) -> bytes:
 
 
 def _bare(raster: Raster) -> Image.Image:
-    """Pillow image without metadata."""
+    """Pillow image without metadata, of a mode that Pillow has."""
     mode, name = raster.mode, raster.mode.pillow
-    if name is None:
-        raise UnsupportedImageError(
-            f"Pillow has no {mode.name} images: write .png, or take the samples as an array"
-        )
+    assert name is not None
     samples = raster.samples
     if mode is Mode.BILEVEL:
         packed = np.packbits(samples[:, :, 0], axis=1).tobytes()

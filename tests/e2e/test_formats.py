@@ -13,13 +13,13 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from image_files import HEIGHT, WIDTH, crop, photograph, pillow, saved, tiff, with_chunk
+from image_files import HEIGHT, WIDTH, crop, photograph, pillow, saved, tiff, to_pillow, with_chunk
 from PIL import Image
 
 import noisepress
 from noisepress.codec.image.raster import Mode, Raster, Samples
 from noisepress.codec.image.read import open_image
-from noisepress.codec.image.write import png_chunk, save_image, to_pillow
+from noisepress.codec.image.write import png_chunk, save_image
 
 OVERHEAD = 40
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>\xc3\xa9</x:xmpmeta>"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from common import one_line, picture
+from image_files import to_pillow
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -30,7 +31,6 @@ from noisepress.codec.ardm import lattice as lattice_codec
 from noisepress.codec.fallback import webp_png
 from noisepress.codec.image.raster import Mode, Raster
 from noisepress.codec.image.read import from_pillow
-from noisepress.codec.image.write import to_pillow
 from noisepress.codec.options import Options
 from noisepress.models import registry
 from noisepress.models.exact import Exact

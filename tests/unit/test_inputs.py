@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from image_files import to_pillow
 
 from noisepress.bitstream.container import Header, Section, SectionKind, outline, read, write
 from noisepress.bitstream.errors import NotNoisepressError, UnsupportedImageError
 from noisepress.codec.image.raster import from_array, to_array
 from noisepress.codec.image.read import open_image
-from noisepress.codec.image.write import save_image, to_pillow
+from noisepress.codec.image.write import save_image
 from noisepress.codec.inputs import as_data, as_raster
 
 IMAGE = from_array(np.arange(24, dtype=np.uint8).reshape(4, 6))

@@ -10,13 +10,13 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from image_files import noise, saved, with_chunk
+from image_files import noise, saved, to_pillow, with_chunk
 from PIL import Image
 
 from noisepress.bitstream.errors import UnsupportedImageError
 from noisepress.codec.image.raster import Mode, from_array, to_array
 from noisepress.codec.image.read import PixelLimit, from_pillow, open_image
-from noisepress.codec.image.write import png_chunk, save_image, to_pillow
+from noisepress.codec.image.write import png_chunk, save_image
 
 EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
 
