@@ -258,11 +258,8 @@ def to_raster(contents: Contents, samples: Samples) -> Raster:
         TruncatedError: the palette is missing.
     """
     metadata = unpack_metadata(contents)
-    mode = Mode(contents.header.mode)
-    if mode is Mode.PALETTE8 and "palette" not in metadata:
-        raise TruncatedError("the file is cut before its palette")
     try:
-        return Raster(samples=samples, mode=mode, **metadata)
+        return Raster(samples=samples, mode=Mode(contents.header.mode), **metadata)
     except UnsupportedImageError as error:
         raise CorruptError(str(error)) from error
 

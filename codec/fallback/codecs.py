@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from ...bitstream.container import Contents, Section, SectionKind
-from ...bitstream.errors import CorruptError, TruncatedError
+from ...bitstream.errors import CorruptError
 from ..image.metadata import unpack_metadata
 from ..image.raster import Mode, Raster, Samples
 from ..options import Doc, Options
@@ -57,13 +57,8 @@ class WebPCodec:
     def decode(
         self, contents: Contents, decoding: Decoding, report: Report, *, previews: bool
     ) -> Iterator[Samples]:
-        header = contents.header
-        mode = Mode(header.mode)
-        palette = b""
-        if mode is Mode.PALETTE8:
-            palette = unpack_metadata(contents).get("palette", b"")
-            if not palette:
-                raise TruncatedError("the file is cut before its palette")
+        header, mode = contents.header, Mode(contents.header.mode)
+        palette = unpack_metadata(contents)["palette"] if mode is Mode.PALETTE8 else b""
         payload = _single(contents)
         samples = webp_png.decode_webp(payload, mode, header.width, header.height, palette)
         report(samples.size)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 
 from ...bitstream.container import Contents, Section, SectionKind
-from ...bitstream.errors import CorruptError
-from .raster import Raster
+from ...bitstream.errors import CorruptError, TruncatedError
+from .raster import Mode, Raster
 
 _NAMES = {
     SectionKind.PALETTE: "palette",
@@ -34,12 +34,16 @@ def unpack_metadata(contents: Contents) -> dict[str, bytes]:
 
     Raises:
         CorruptError: a section is damaged.
+        TruncatedError: an image of indices has no palette.
     """
-    return {
+    found = {
         name: _unpack(payloads[0], name)
         for kind, name in _NAMES.items()
         if (payloads := contents.payloads(kind))
     }
+    if contents.header.mode == Mode.PALETTE8 and "palette" not in found:
+        raise TruncatedError("the file is cut before its palette")
+    return found
 
 
 def _pack(data: bytes) -> bytes:
