@@ -91,7 +91,7 @@ class ArdmParameters(Parameters):
 
     @classmethod
     def choose(cls, options: Ardm) -> ArdmParameters:
-        """Parameters of an encode.
+        """Parameters of an encode: the options, with the model that they name.
 
         Raises:
             ModelError: there is no such model.

@@ -22,6 +22,7 @@ from noisepress.bitstream.container import (
 )
 from noisepress.bitstream.header import Field
 from noisepress.codec import archive, registry
+from noisepress.codec.ardm import codec as ardm
 from noisepress.codec.diffc import codec as diffc
 from noisepress.codec.hfd import codec as hfd
 from noisepress.codec.hfd import hyperprior, stages
@@ -71,6 +72,7 @@ def test_fields(heading: str, fields: Sequence[Field]) -> None:
 @pytest.mark.parametrize(
     ("codec", "fields"),
     [
+        (ardm.ArdmCodec, ardm.FIELDS),
         (diffc.DiffcCodec, diffc.FIELDS),
         (vdm.VdmCodec, vdm.FIELDS),
         (hfd.HfdCodec, hfd.FIELDS),
