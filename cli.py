@@ -326,10 +326,8 @@ def _models(args: argparse.Namespace) -> int:
     from .models.registry import bundled
 
     for card in bundled():
-        entry = dataclasses.asdict(card)
-        entry["path"] = str(card.path)
         if args.json:
-            print(json.dumps(entry))
+            print(json.dumps({**dataclasses.asdict(card), "path": str(card.path)}))
             continue
         print(f"{card.name}  number {card.number}, digest {card.digest:08x}")
         print(f"  {card.architecture} {dict(card.config)}")

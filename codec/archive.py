@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 
 from numpy.typing import NDArray
@@ -306,10 +307,7 @@ class Archive:
     @property
     def groups(self) -> Sequence[Sequence[Member]]:
         """The members of each group."""
-        found: list[list[Member]] = [[] for _ in self._contents.table[1:]]
-        for member in self.members:
-            found[member.group].append(member)
-        return found
+        return [list(members) for _, members in groupby(self.members, attrgetter("group"))]
 
     def read_group(
         self, index: int, decoding: Decoding | None = None, **options: Any
