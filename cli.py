@@ -390,7 +390,7 @@ def _bench(args: argparse.Namespace) -> int:
         from .benchmarks.codecs import LOSSLESS, LOSSY, parse_all
         from .benchmarks.report import summary, write_report
 
-    texts = args.codec + args.lossless * LOSSLESS + args.lossy * LOSSY
+    texts = args.codec + (LOSSLESS if args.lossless else []) + (LOSSY if args.lossy else [])
     out = Path(args.output)
     images = [Path(path) for path in _expand(args.paths, IMAGES)]
     results = run(images, parse_all(texts or LOSSLESS + LOSSY), out, args.jobs)
