@@ -390,10 +390,10 @@ def _bench(args: argparse.Namespace) -> int:
         from .benchmarks.codecs import LOSSLESS, LOSSY, parse_all
         from .benchmarks.report import summary, write_report
 
-    texts = args.codec + (LOSSLESS if args.lossless else []) + (LOSSY if args.lossy else [])
+    asked = (LOSSLESS if args.lossless else ()) + (LOSSY if args.lossy else ())
     out = Path(args.output)
     images = [Path(path) for path in _expand(args.paths, IMAGES)]
-    results = run(images, parse_all(texts or LOSSLESS + LOSSY), out, args.jobs)
+    results = run(images, parse_all([*args.codec, *asked] or LOSSLESS + LOSSY), out, args.jobs)
     print(summary(results))
     print(write_report(results, out))
     for failure in results.failed():

@@ -53,7 +53,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """List the public names, and lead links to pages of the site, else to the repository."""
     if page.file.src_uri == "api.md":
-        names = ", ".join(noisepress.__all__)
+        names = ", ".join(re.findall(r" as (\w+)", (ROOT / "__init__.pyi").read_text()))
         markdown += f"\n    options:\n      members: [{names}]\n"
     sources = {name: path for path, name in PAGES.items()}
     source = sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
