@@ -7,7 +7,7 @@ last in, first out, for bits-back coding.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import constriction
 import numpy as np
@@ -26,12 +26,13 @@ _BOTTOM_BITS = 32
 class Coder(Protocol):
     """Encodes or decodes arrays of symbols; which of the two depends on the class."""
 
-    def code(self, symbols: Ints | None, model: EntropyModel) -> Ints:
+    def code(self, symbols: Ints | None, model: Any) -> Ints:
         """Write, read or count symbols.
 
         Args:
             symbols: (n,) int32 for coders that write or count, None for those that read.
-            model: the distributions of the n symbols.
+            model: the distributions of the n symbols: an `EntropyModel`, for the coders here; a
+                `BinaryModel`, for those of binary.py.
 
         Returns:
             The symbols, (n,) int32.
@@ -44,12 +45,12 @@ class Coder(Protocol):
         ...
 
 
-def _to_bytes(words: NDArray[np.uint32]) -> bytes:
-    """Little-endian bytes without trailing zeros, which `_to_words` restores."""
+def bytes_of_words(words: NDArray[np.uint32]) -> bytes:
+    """Little-endian bytes without trailing zeros, which `words_of_bytes` restores."""
     return words.astype("<u4").tobytes().rstrip(b"\0")
 
 
-def _to_words(data: bytes) -> NDArray[np.uint32]:
+def words_of_bytes(data: bytes) -> NDArray[np.uint32]:
     padded = data + bytes(-len(data) % _WORD_BYTES)
     return np.frombuffer(padded, "<u4").astype(np.uint32)
 
@@ -73,14 +74,14 @@ class Encoder:
 
     def finish(self) -> bytes:
         """The stream so far, as bytes."""
-        return _to_bytes(self._coder.get_compressed())
+        return bytes_of_words(self._coder.get_compressed())
 
 
 class Decoder:
     """A `Coder` that reads the bytes that an `Encoder` wrote."""
 
     def __init__(self, data: bytes) -> None:
-        self._coder = constriction.stream.queue.RangeDecoder(_to_words(data))
+        self._coder = constriction.stream.queue.RangeDecoder(words_of_bytes(data))
 
     def code(self, symbols: Ints | None, model: EntropyModel) -> Ints:
         if symbols is not None:
@@ -144,7 +145,7 @@ class Stack:
     def __init__(self, data: bytes = b"\0\0\0\0\1") -> None:
         if data[-1:] in (b"", b"\0"):
             raise CorruptError("the stack is empty or ends in a zero byte")
-        self._coder = constriction.stream.stack.AnsCoder(_to_words(data))
+        self._coder = constriction.stream.stack.AnsCoder(words_of_bytes(data))
         if self.bits < _BOTTOM_BITS:
             raise CorruptError(
                 f"the stack has {self.bits} bits; supported are {_BOTTOM_BITS} or more"
@@ -195,4 +196,4 @@ class Stack:
 
     def seal(self) -> bytes:
         """The contents of the stack, as bytes."""
-        return _to_bytes(self._coder.get_compressed())
+        return bytes_of_words(self._coder.get_compressed())

@@ -26,7 +26,7 @@ MODES = {
     "lattice": (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8),
     "random": (Mode.RGB8, Mode.RGBA8),
 }
-_BLOCK, _SEED, _CALLS = (16, 4096), (0, 2**32 - 1), (4, 1024)
+_BLOCK, _EFFORT, _SEED, _CALLS = (16, 4096), (0, 1), (0, 2**32 - 1), (4, 1024)
 
 
 def _only_in(order: Order, *fields: Field) -> tuple[Field, ...]:
@@ -40,6 +40,7 @@ FIELDS = (
     *_only_in(
         "lattice",
         Field("block", VARINT, *_BLOCK, "side of a coding block in pixels of a sub-lattice"),
+        Field("effort", VARINT, *_EFFORT, "0 the network alone, 1 with online mixing"),
     ),
     *_only_in(
         "random",
@@ -68,6 +69,10 @@ class Ardm(Options):
     block: Annotated[
         int, Doc("side of a block in lattice order, in pixels of a sub-lattice", *_BLOCK)
     ] = 512
+    effort: Annotated[
+        int,
+        Doc("effort in lattice order: 1 learns from the image too, for smaller files", *_EFFORT),
+    ] = 1
     seed: Annotated[int, Doc("seed of the random order", *_SEED)] = 0
     schedule: Annotated[
         Schedule, Doc("sizes of groups in random order: planned by the model's losses, or equal")
@@ -85,9 +90,15 @@ class ArdmParameters(Parameters):
     order: Order
     model: Card
     block: int = 0
+    effort: int = 0
     seed: int = 0
     schedule: Schedule = "dynamic"
     calls: int = 0
+
+    @property
+    def mixing(self) -> bool:
+        """Whether the network's distributions are corrected by online mixing."""
+        return self.order == "lattice" and self.effort > 0
 
     @classmethod
     def choose(cls, options: Ardm) -> ArdmParameters:

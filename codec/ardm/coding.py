@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
 
+from ...bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryTally
 from ...bitstream.coders import Coder, Decoder, Encoder, Tally
 from ...bitstream.container import Contents, SectionKind
 from ...bitstream.errors import CorruptError, ModelError
@@ -28,10 +29,11 @@ def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded
         return None
     parameters = ArdmParameters.choose(options)
     colour, alpha = split_alpha(raster)
-    encoders = [Encoder() for _ in range(_section_count(parameters, *colour.shape[:2]))]
+    encoder = BinaryEncoder if parameters.mixing else Encoder
+    encoders = [encoder() for _ in range(_section_count(parameters, *colour.shape[:2]))]
     coders = watched(encoders, report, _share(parameters))
     _exhaust(parameters, colour, coders)
-    return Encoded.of(parameters.pack(), [encoder.finish() for encoder in encoders], alpha)
+    return Encoded.of(parameters.pack(), [each.finish() for each in encoders], alpha)
 
 
 def estimate(raster: Raster, parameters: ArdmParameters) -> float:
@@ -40,7 +42,7 @@ def estimate(raster: Raster, parameters: ArdmParameters) -> float:
     Raises:
         ModelError: the model is made for another order, or damaged.
     """
-    tally = Tally()
+    tally = BinaryTally() if parameters.mixing else Tally()
     colour = raster.samples[..., : raster.mode.colours]
     _exhaust(parameters, colour, itertools.repeat(tally))
     return tally.bits
@@ -53,7 +55,8 @@ def decode(
     header = contents.header
     parameters = ArdmParameters.parse(header.parameters, decoding.models)
     check_mode(header, MODES[parameters.order], f"ardm in {parameters.order} order")
-    decoders = [Decoder(data) for data in contents.payloads(SectionKind.DATA)]
+    decoder = BinaryDecoder if parameters.mixing else Decoder
+    decoders = [decoder(data) for data in contents.payloads(SectionKind.DATA)]
     planned = sum(kind == SectionKind.DATA for kind, _ in contents.table)
     if planned != _section_count(parameters, header.height, header.width):
         raise CorruptError(f"{planned} data sections do not fit the image's size")
@@ -81,7 +84,8 @@ def _loop(parameters: ArdmParameters) -> Lattice | RandomOrder:
     """
     card, calls = parameters.model, parameters.calls
     if parameters.order == "lattice":
-        return Lattice(load_network(card, LatticeNet), parameters.block)
+        network = load_network(card, LatticeNet)
+        return Lattice(network, parameters.block, mixing=parameters.mixing)
     network = load_network(card, MaskedNet)
     curves = tuple(tuple(curve) for curve in card.tables.get("curves", ()))
     if [len(curve) for curve in curves] != [groups.GRID] * STAGES:

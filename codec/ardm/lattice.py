@@ -8,14 +8,16 @@ order, in which the network sees every pixel about once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...bitstream.binary import Even
 from ...bitstream.coders import Coder
 from ...bitstream.entropy import LOCATION_UNITS, Ints, LogisticMixture, Uniform
+from ...bitstream.mixing import Block, Mixer, Neighbourhood, Offsets
 from ...models.lattice import (
     CODING_ORDER,
     PHASES,
@@ -35,6 +37,30 @@ OFFSETS = {"E": (0, 0), "D": (1, 1), "A": (0, 1), "B": (1, 0)}
 """First row and column of each sub-lattice of a level."""
 _SAMPLE_DIGITS = 4
 """Base-4 digits of a sample."""
+
+_DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+_KNIGHT = ((-1, -2), (-1, 2), (1, -2), (1, 2), (-2, -1), (-2, 1), (2, -1), (2, 1))
+_BEFORE = ((0, -2), (-2, 0), (-2, -2), (-2, 2), (0, -4), (-4, 0))
+"""Samples of the same phase that come before, the nearest first."""
+_BESIDE = ((0, 0), (0, -2), (-2, 0), (0, 2), (2, 0))
+"""The same sample, and the nearest of its phase, in channels that come before."""
+
+
+def _neighbourhood(phase: str, nearest: Offsets, further: Offsets) -> Neighbourhood:
+    row, column = OFFSETS[phase]
+    return Neighbourhood(row, column, nearest, (*further, *_BEFORE), (*_BESIDE, *nearest))
+
+
+NEIGHBOURHOODS = (
+    _neighbourhood(
+        "D",
+        _DIAGONAL,
+        ((-3, -1), (-3, 1), (3, -1), (3, 1), (-1, -3), (1, -3), (-1, 3), (1, 3)),
+    ),
+    _neighbourhood("A", ((0, -1), (0, 1), (-1, 0), (1, 0)), (*_KNIGHT, (0, -3), (0, 3))),
+    _neighbourhood("B", ((-1, 0), (1, 0), (0, -1), (0, 1), *_DIAGONAL), _KNIGHT),
+)
+"""What online mixing looks at in each of `PHASES`."""
 
 
 def level_count(height: int, width: int) -> int:
@@ -60,10 +86,14 @@ class Lattice:
             independently of each other; bounds the memory.
         finest: level of the images themselves if they are a coarser level of larger images'
             pyramids; selects the network's weights.
+        mixing: True corrects the network's distributions by online mixing; the coders of `run` are
+            then binary ones (bitstream/binary.py).
     """
 
-    def __init__(self, network: LatticeNet, block: int, finest: int = 0) -> None:
-        self.network, self.block, self.finest = network, block, finest
+    def __init__(
+        self, network: LatticeNet, block: int, finest: int = 0, *, mixing: bool = False
+    ) -> None:
+        self.network, self.block, self.finest, self.mixing = network, block, finest, mixing
 
     @torch.inference_mode()
     def run(
@@ -84,6 +114,7 @@ class Lattice:
         """
         height, width, channels = shape
         levels = sections(height, width)
+        mixer = Mixer(channels, NEIGHBOURHOODS) if self.mixing else None
         known = self._top(samples, level_count(height, width), channels, coder := next(coders))
         for index, members in enumerate(levels):
             if index:
@@ -91,44 +122,68 @@ class Lattice:
             for level in members:
                 fine = (-(-height >> level), -(-width >> level), channels)
                 target = None if samples is None else samples[:: 1 << level, :: 1 << level]
-                known = self._level(target, fine, known, level, coder)
+                known = self._level(target, fine, known, level, coder, mixer)
             yield known
 
     def _top(self, samples: Samples | None, level: int, channels: int, coder: Coder) -> Samples:
         pixel = None
         if samples is not None:
             pixel = samples[:: 1 << level, :: 1 << level].reshape(-1).astype(np.int32)
-        coded = coder.code(pixel, Uniform(channels, _SAMPLE_DIGITS))
+        flat = (
+            Even(channels, 2 * _SAMPLE_DIGITS) if self.mixing else Uniform(channels, _SAMPLE_DIGITS)
+        )
+        coded = coder.code(pixel, flat)
         return coded.astype(np.uint8).reshape(1, 1, channels)
 
     def _level(
-        self, target: Samples | None, shape: Shape, even: Samples, level: int, coder: Coder
+        self,
+        target: Samples | None,
+        shape: Shape,
+        even: Samples,
+        level: int,
+        coder: Coder,
+        mixer: Mixer | None,
     ) -> Samples:
         """Code a level (h, w, c) given its even sub-lattice, which is the next coarser level."""
         out = np.empty(shape, np.uint8)
         out[::2, ::2] = even
         step = 2 * self.block
+        if mixer:
+            mixer.start_level(*shape[:2])
         for top in range(0, shape[0], step):
             for left in range(0, shape[1], step):
                 window = np.s_[top : top + step, left : left + step]
                 part = None if target is None else target[window]
-                self.code_block(part, out[window], level, coder)
+                block = None
+                if mixer:
+                    block = mixer.block(top, left, _ordered(out[window][::2, ::2]))
+                self.code_block(part, out[window], level, coder, block)
+                if block:
+                    block.finish()
         return out
 
-    def code_block(self, target: Samples | None, out: Samples, level: int, coder: Coder) -> None:
+    def code_block(
+        self,
+        target: Samples | None,
+        out: Samples,
+        level: int,
+        coder: Coder,
+        mixed: Block | None = None,
+    ) -> None:
         """Code one block in place.
 
         Args:
             target: (h, w, c) uint8 to encode; None to decode.
             out: (h, w, c) uint8, holds the even sub-lattice; the others are filled in.
             level: pyramid level of the block.
+            mixed: what online mixing knows of the block; None where the network is alone.
 
         Raises:
             CorruptError: data that the coder reads is damaged.
         """
         known = {"E": _to_tensor(out[::2, ::2])}
         carried: Tensor | None = None
-        for phase in PHASES:
+        for index, phase in enumerate(PHASES):
             row, column = OFFSETS[phase]
             hole = out[row::2, column::2]
             values = None if target is None else target[row::2, column::2]
@@ -136,15 +191,20 @@ class Lattice:
             base = interpolate(around[:4])
             net = self.network.phase(level + self.finest, phase)
             carried, features = net.features(input_planes(around, base), carried)
-            known[phase] = _code_phase(net, features, base, values, hole, coder)
+            mix = mixed.phase(index) if mixed else lambda _, mixture: mixture
+            known[phase] = _code_phase(net, features, base, values, hole, coder, mix)
+
+
+def _ordered(samples: Samples) -> Samples:
+    """Samples (h, w, 1 or 3), channels in coding order."""
+    return samples if samples.shape[2] == 1 else samples[..., list(CODING_ORDER)]
 
 
 def _to_tensor(samples: Samples) -> Tensor:
     """(h, w, 1 or 3) samples as (1, 3, h, w) float32, channels in coding order."""
+    ordered = _ordered(samples)
     if samples.shape[2] == 1:
-        ordered = np.repeat(samples, 3, 2)
-    else:
-        ordered = samples[..., list(CODING_ORDER)]
+        ordered = np.repeat(ordered, 3, 2)
     tensor = torch.from_numpy(np.ascontiguousarray(ordered)).permute(2, 0, 1)[None]
     return tensor.float().contiguous(memory_format=torch.channels_last)
 
@@ -156,6 +216,7 @@ def _code_phase(
     values: Samples | None,
     hole: Samples,
     coder: Coder,
+    mix: Callable[[int, LogisticMixture], object],
 ) -> Tensor:
     """Code one sub-lattice of a block.
 
@@ -166,6 +227,7 @@ def _code_phase(
         values: (h', w', c), the sub-lattice to encode; None to decode. h' and w' are less by one
             than h and w where an odd side leaves it without a last row or column.
         hole: (h', w', c), receives the sub-lattice, c = 1 or 3.
+        mix: the coder's model of a channel, by its index and the network's distributions.
 
     Returns:
         The sub-lattice (1, 3, h, w), channels in coding order, with the interpolation in a missing
@@ -186,7 +248,7 @@ def _code_phase(
             net.components,
         )
         symbols = None if values is None else values[..., channel].reshape(-1).astype(np.int32)
-        coded = coder.code(symbols, model)
+        coded = coder.code(symbols, mix(index, model))
         differences[:, index] = coded - expected[index].reshape(-1)
         plane = coded.reshape(height, width)
         hole[..., channel] = plane

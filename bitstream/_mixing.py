@@ -1,0 +1,888 @@
+"""Kernels of online mixing: a network's distributions, corrected by what the image shows.
+
+Integers, and float64 with + - * / and square roots in a fixed order, so that every machine computes
+the same bits: no kernel here may be compiled with fastmath, and no other function of a library
+decides a bit. docs/format.md ("Online mixing") describes the same steps in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ._binary import CHANCE_BITS, TALLY, UInt32s, UInt64s, code_bit
+
+Floats = NDArray[np.float64]
+Int32s = NDArray[np.int32]
+Int64s = NDArray[np.int64]
+UInt8s = NDArray[np.uint8]
+
+PAD = 4
+"""Rows and columns around a block's planes: how far the neighbours of a sample reach."""
+
+SHAPED = 3
+"""Experts with the shape of the network's mixture: as it is; moved and scaled; moved to `best`."""
+FITTED = 2
+"""Experts that are logistic distributions around least-squares predictions."""
+RECENT = 3
+"""Experts that are kernel densities of the last values in a context."""
+DISTRIBUTIONS = SHAPED + FITTED + RECENT
+COUNTED = 7
+"""Experts that count decisions in a context."""
+INPUTS = DISTRIBUTIONS + COUNTED + 1
+"""Inputs of the mixer; the last is constant."""
+
+NODES = 39
+"""Kinds of decisions."""
+SETS, KINDS = 5, 16
+"""Sets of weights, and how many contexts select the weights in a set."""
+MAPS, BUCKETS = 2, 62
+"""Adaptive probability maps, and the points at which each is adapted."""
+MOST_DECISIONS = 19
+"""Decisions that a sample takes at most."""
+
+RECENT_BITS, COUNT_BITS = 15, 17
+"""log2 of the slots of one context's table."""
+REMEMBERED = 8
+"""Values that a slot remembers."""
+COUNT_LIMIT = 30
+"""A count that is higher no longer slows its slot down."""
+
+RUN = 24
+"""Samples of a row after which least-squares predictions are fitted again."""
+LOCAL_KEEP, WIDE_KEEP, LEVEL_KEEP = 0.9, 0.998, 0.1
+"""What a fit keeps of its sums: of those of its columns in a row, of all in a run, in a level."""
+RIDGE, PRIOR = 0.1, 0.001
+"""Added to the diagonal of the sums of products; share of the wide sums in the local ones."""
+GAIN_RATE, BIAS_RATE = 0.0005, 0.0005
+FIRST_RATE, LAST_RATE, FINAL_RATE = 0.05, 0.004, 0.0005
+"""Learning rates: of the mixer's weights at first and in the end, and of the final mixer's."""
+MAP_RATE = 0.015
+
+LOG_BITS = 11
+LOGISTIC_RANGE, LOGISTIC_STEPS = 16, 64
+POWER_LOW, POWER_HIGH, POWER_STEPS = -4.0, 2.5, 64
+SCALE_LOW, SCALE_HIGH, SCALE_UNITS = -48, 128, 16
+CERTAIN, LEAST_MASS = 12.0, 1e-7
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_SECOND_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
+
+
+class Tables(NamedTuple):
+    """Functions in steps, rounded to multiples of powers of two (mixing.py).
+
+    Attributes:
+        log: ln(1 + i / 2^LOG_BITS).
+        logistic: 1 / (1 + exp(LOGISTIC_RANGE - i / LOGISTIC_STEPS)).
+        stretch: ln(p / (1 - p)) of p = (i + 1/2) / 4096.
+        weights: of a mixture's component by how far its logit is below the largest.
+        inverse: reciprocals of scales, by logarithmic scale - SCALE_LOW.
+        power: 2^-(POWER_LOW + i / POWER_STEPS).
+        rates: 2^16 / (n + 1.6).
+    """
+
+    log: Floats
+    logistic: Floats
+    stretch: Floats
+    weights: Floats
+    inverse: Floats
+    power: Floats
+    rates: Int64s
+
+
+class Memory(NamedTuple):
+    """What is learned of one channel in one phase.
+
+    Attributes:
+        bias, bias_power: (5 + c,), coefficients of the bias for c channels before this one, and
+            the mean squares of their gradients.
+        gain, gain_power: (7 + 2 c,), the same for the logarithm of the scale.
+        products, targets: (k, k) and (k,), sums for the least squares of k regressors.
+        weights: (SETS, NODES KINDS, INPUTS + 1), of the mixer; the last is a count.
+        final: (NODES, SETS), weights of the final mixer.
+        maps: (MAPS, NODES KINDS, BUCKETS), adaptive probability maps.
+    """
+
+    bias: Floats
+    bias_power: Floats
+    gain: Floats
+    gain_power: Floats
+    products: Floats
+    targets: Floats
+    weights: Floats
+    final: Floats
+    maps: Floats
+
+
+class Contexts(NamedTuple):
+    """What is learned of contexts, in hashed slots.
+
+    Attributes:
+        values: (RECENT, slots, REMEMBERED), the last values in a ring.
+        filled: (RECENT, slots), 24-bit check, then 8 bits with the number of values so far.
+        counts: (COUNTED, slots), 16-bit probability of 1, 6-bit count, 10-bit check.
+    """
+
+    values: UInt8s
+    filled: Int32s
+    counts: UInt32s
+
+
+class Place(NamedTuple):
+    """Where a plane lies, and what is known around it. All channels are in coding order.
+
+    Attributes:
+        planes: (c, H + 2 PAD, W + 2 PAD), the samples of a block, guesses where not yet coded.
+        errors: the same shape, magnitudes of the errors of predictions.
+        residuals: (c, h, w), errors of the plane's phase, of channels coded so far.
+        surprises: (c, h + 3, w + 5), their log2 magnitudes relative to the network's scale.
+        own: (m, 2), offsets of neighbours in the channel itself, the nearest first.
+        others: (n, 2), offsets of neighbours in channels before it.
+        row, column, nearest, channel: first sample of the phase, how many of `own` are nearest, and
+            index of the channel.
+    """
+
+    planes: Floats
+    errors: Floats
+    residuals: Floats
+    surprises: Floats
+    own: Int64s
+    others: Int64s
+    row: int
+    column: int
+    nearest: int
+    channel: int
+
+
+class _Work(NamedTuple):
+    """Working memory for one sample."""
+
+    mean: Floats
+    inverse: Floats
+    weight: Floats
+    regressors: Floats
+    biases: Floats
+    gains: Floats
+    predicted: Floats
+    moved: Floats
+    scaled: Floats
+    slopes: Floats
+    below: Floats
+    above: Floats
+    at: Floats
+    inputs: Floats
+    outputs: Floats
+    chances: Floats
+    width: Floats
+    kinds: Int64s
+    selected: Int64s
+    contexts: UInt64s
+    slots: Int64s
+    recent_slots: Int64s
+    recent: Int64s
+    double: Floats
+    bits: Int64s
+
+
+@njit(cache=True)
+def _work(components: int, regressors: int, channel: int) -> _Work:
+    double = np.zeros(1)
+    return _Work(
+        np.zeros(components),
+        np.zeros(components),
+        np.zeros(components),
+        np.zeros(regressors),
+        np.zeros(5 + channel),
+        np.zeros(7 + 2 * channel),
+        np.zeros(3),
+        np.zeros(SHAPED),
+        np.ones(SHAPED),
+        np.zeros(FITTED),
+        np.zeros(DISTRIBUTIONS),
+        np.zeros(DISTRIBUTIONS),
+        np.zeros(DISTRIBUTIONS),
+        np.zeros(INPUTS),
+        np.zeros(SETS),
+        np.zeros(SETS),
+        np.zeros(RECENT),
+        np.zeros(SETS, np.int64),
+        np.zeros(SETS, np.int64),
+        np.zeros(COUNTED, np.uint64),
+        np.zeros(COUNTED, np.int64),
+        np.zeros(RECENT, np.int64),
+        np.zeros(RECENT, np.int64),
+        double,
+        double.view(np.int64),
+    )
+
+
+@njit(cache=True)
+def _clip(x: float, low: float, high: float) -> float:
+    return min(max(x, low), high)
+
+
+@njit(cache=True)
+def _log(x: float, tables: Tables, work: _Work) -> float:
+    """Natural logarithm of a positive normal number, from the bits of its representation."""
+    work.double[0] = x
+    bits = work.bits[0]
+    exponent = (bits >> 52) - 1023
+    mantissa = bits & ((1 << 52) - 1)
+    index = mantissa >> (52 - LOG_BITS)
+    rest = (mantissa & ((1 << (52 - LOG_BITS)) - 1)) * 2.0 ** -(52 - LOG_BITS)
+    low = tables.log[index]
+    return exponent * 0.6931471805599453 + low + (tables.log[index + 1] - low) * rest
+
+
+@njit(cache=True)
+def _logistic(x: float, tables: Tables) -> float:
+    """The distribution function of the logistic distribution."""
+    at = _clip(
+        (x + LOGISTIC_RANGE) * LOGISTIC_STEPS, 0.0, 2 * LOGISTIC_RANGE * LOGISTIC_STEPS - 0.5
+    )
+    index = int(at)
+    low = tables.logistic[index]
+    return low + (tables.logistic[index + 1] - low) * (at - index)
+
+
+@njit(cache=True)
+def _between(table: Floats, at: float) -> float:
+    index = int(at)
+    low = table[index]
+    return low + (table[index + 1] - low) * (at - index)
+
+
+@njit(cache=True)
+def _magnitude(x: float) -> int:
+    """A magnitude in nine classes, about two an octave."""
+    if x < 2.1:
+        if x < 0.5:
+            return 0 if x < 0.25 else 1
+        if x < 0.9:
+            return 2
+        return 3 if x < 1.4 else 4
+    if x < 5.0:
+        return 5 if x < 3.2 else 6
+    return 7 if x < 9.0 else 8
+
+
+@njit(cache=True)
+def _hash(state: int, value: int) -> int:
+    return (np.uint64(state) + np.uint64(value)) * _MULTIPLIER
+
+
+@njit(cache=True)
+def _floor(x: float) -> int:
+    return int(math.floor(x))
+
+
+@njit(cache=True)
+def solve(products: Floats, targets: Floats, lower: Floats, half: Floats, out: Floats) -> None:
+    """Solve a symmetric positive definite system by Cholesky factors.
+
+    Args:
+        products: (k, k), upper triangle.
+        targets: (k,).
+        lower, half: (k, k) and (k,), working memory.
+        out: (k,), receives the solution; stays as it is where a pivot is not above 1e-9.
+    """
+    size = out.size
+    for j in range(size):
+        for i in range(j, size):
+            lower[j, i] = products[j, i]
+        for k in range(j):
+            factor = lower[k, j]
+            for i in range(j, size):
+                lower[j, i] -= factor * lower[k, i]
+        pivot = lower[j, j]
+        if not pivot > 1e-9:
+            return
+        pivot = 1.0 / math.sqrt(pivot)
+        for i in range(j, size):
+            lower[j, i] *= pivot
+    half[:] = targets
+    for k in range(size):
+        value = half[k] / lower[k, k]
+        half[k] = value
+        for i in range(k + 1, size):
+            half[i] -= value * lower[k, i]
+    for i in range(size - 1, -1, -1):
+        value = half[i]
+        for k in range(i + 1, size):
+            value -= lower[i, k] * out[k]
+        out[i] = value / lower[i, i]
+
+
+@njit(cache=True)
+def _fit(
+    run: int,
+    products: Floats,
+    targets: Floats,
+    memory: Memory,
+    system: Floats,
+    right: Floats,
+    lower: Floats,
+    half: Floats,
+    fits: Floats,
+) -> None:
+    """Fit the local prediction (from the columns around a run), and the wide one at even runs."""
+    size = right.size
+    runs = products.shape[0]
+    for k in range(size):
+        for l in range(k, size):
+            total = PRIOR * memory.products[k, l] + products[run, k, l]
+            if run > 0:
+                total += products[run - 1, k, l]
+            if run + 1 < runs:
+                total += products[run + 1, k, l]
+            system[k, l] = total
+        total = PRIOR * memory.targets[k] + targets[run, k]
+        if run > 0:
+            total += targets[run - 1, k]
+        if run + 1 < runs:
+            total += targets[run + 1, k]
+        right[k] = total
+        system[k, k] += RIDGE
+    right[size - 1] += RIDGE
+    solve(system, right, lower, half, fits[0])
+    if run % 2 == 0:
+        for k in range(size):
+            for l in range(k, size):
+                system[k, l] = memory.products[k, l]
+            system[k, k] += RIDGE
+            right[k] = memory.targets[k]
+        right[size - 1] += RIDGE
+        solve(system, right, lower, half, fits[1])
+
+
+@njit(cache=True)
+def _mixture(
+    logits: Int32s, locations: Int32s, scales: Int32s, tables: Tables, work: _Work
+) -> tuple[float, float]:
+    """Unpack a mixture of logistics: its mean and its typical scale, in levels."""
+    components = work.mean.size
+    largest = logits[0]
+    for k in range(1, components):
+        largest = max(largest, logits[k])
+    total = 0.0
+    mean = 0.0
+    spread = 0.0
+    for k in range(components):
+        weight = tables.weights[min(largest - logits[k], tables.weights.size - 1)]
+        location = locations[k] * 0.0625
+        scale = min(max(scales[k], SCALE_LOW), SCALE_HIGH) - SCALE_LOW
+        total += weight
+        mean += weight * location
+        spread += weight * scale
+        work.weight[k] = weight
+        work.mean[k] = location
+        work.inverse[k] = tables.inverse[scale]
+    total = 1.0 / total
+    for k in range(components):
+        work.weight[k] *= total
+    at = min(spread * total, SCALE_HIGH - SCALE_LOW - 0.001)
+    return mean * total, 1.0 / _between(tables.inverse, at)
+
+
+@njit(cache=True)
+def _regress(y: int, x: int, mean: float, place: Place, work: _Work) -> float:
+    """Fill in the regressors: neighbours less the mean of the nearest ones, which is returned."""
+    share = 1.0 / place.nearest
+    out = work.regressors
+    filled = 0
+    base = 0.0
+    for channel in range(place.channel, -1, -1):
+        plane = place.planes[channel]
+        level = 0.0
+        for k in range(place.nearest):
+            level += plane[y + place.own[k, 0], x + place.own[k, 1]]
+        level *= share
+        if channel == place.channel:
+            base = level
+            for k in range(place.own.shape[0]):
+                out[filled + k] = plane[y + place.own[k, 0], x + place.own[k, 1]] - level
+            filled += place.own.shape[0]
+        else:
+            for k in range(place.others.shape[0]):
+                out[filled + k] = plane[y + place.others[k, 0], x + place.others[k, 1]] - level
+            filled += place.others.shape[0]
+    out[filled] = 1.0
+    out[filled + 1] = mean - base
+    return base
+
+
+@njit(cache=True)
+def _dot(a: Floats, b: Floats) -> float:
+    """Sum of products: those of even places, and those of odd ones."""
+    even = 0.0
+    odd = 0.0
+    for k in range(a.size // 2):
+        even += a[2 * k] * b[2 * k]
+        odd += a[2 * k + 1] * b[2 * k + 1]
+    if a.size % 2:
+        even += a[a.size - 1] * b[a.size - 1]
+    return even + odd
+
+
+@njit(cache=True)
+def _adjust(
+    i: int, j: int, scale: float, errors: Floats, place: Place, memory: Memory, work: _Work
+) -> tuple[float, float]:
+    """Bias and logarithmic gain of the network's distribution, from errors around the sample."""
+    limit = 4.0 * scale + 2.0
+    work.biases[0] = 0.25 * scale
+    work.biases[1] = _clip(errors[i + 1, j + 1], -limit, limit)
+    work.biases[2] = _clip(errors[i, j + 2], -limit, limit)
+    work.biases[3] = _clip(errors[i, j + 1], -limit, limit)
+    work.biases[4] = _clip(errors[i, j + 3], -limit, limit)
+    own = place.surprises[place.channel]
+    work.gains[0] = 1.0
+    work.gains[1] = own[i + 1, j + 1]
+    work.gains[2] = own[i, j + 2]
+    work.gains[3] = own[i, j + 1]
+    work.gains[4] = own[i, j + 3]
+    work.gains[5] = own[i + 1, j]
+    work.gains[6] = own[i - 1, j + 2] if i > 0 else 0.0
+    for channel in range(place.channel):
+        work.biases[5 + channel] = place.residuals[channel, i, j]
+        other = place.surprises[channel]
+        work.gains[7 + 2 * channel] = other[i + 1, j + 2]
+        work.gains[8 + 2 * channel] = (other[i + 2, j + 2] + other[i + 1, j + 3]) * 0.5
+    bias = 0.0
+    for k in range(work.biases.size):
+        bias += memory.bias[k] * work.biases[k]
+    gain = 0.0
+    for k in range(work.gains.size):
+        gain += memory.gain[k] * work.gains[k]
+    return bias, _clip(gain, POWER_LOW, POWER_HIGH)
+
+
+@njit(cache=True)
+def _blend(i: int, j: int, fit_errors: Floats, work: _Work) -> tuple[float, float]:
+    """The three predictions, weighted by their errors around the sample; the least such error."""
+    least = 1e9
+    total = 0.0
+    best = 0.0
+    for k in range(3):
+        past = fit_errors[k]
+        error = (
+            2.0 * (past[i + 1, j + 1] + past[i, j + 2])
+            + past[i, j + 1]
+            + past[i, j + 3]
+            + past[i + 1, j]
+        )
+        least = min(least, error)
+        weight = 1.0 / (error + 0.5)
+        weight *= weight
+        total += weight
+        best += weight * work.predicted[k]
+    return best / total, least
+
+
+@njit(cache=True)
+def _remember(which: int, key: int, best: float, contexts: Contexts, work: _Work) -> None:
+    """Look up the last values in a context, and how wide their density shall be."""
+    key = _hash(key, which)
+    slot = np.int64(key >> np.uint64(64 - RECENT_BITS))
+    check = np.int64((key >> np.uint64(20)) & np.uint64(0x7FFFFF))
+    if contexts.filled[which, slot] >> 8 != check:
+        contexts.filled[which, slot] = check << 8
+    known = min(contexts.filled[which, slot] & 255, REMEMBERED)
+    away = 0.0
+    for k in range(known):
+        away += abs(contexts.values[which, slot, k] - best)
+    work.recent_slots[which] = slot
+    work.recent[which] = known
+    work.width[which] = known / (0.3 * known + 0.35 * away) if known else 1.0
+
+
+@njit(cache=True)
+def _distribute(threshold: int, contexts: Contexts, tables: Tables, work: _Work) -> None:
+    """The chance of samples below a threshold, by every expert that has a distribution."""
+    t = threshold - 0.5
+    for e in range(SHAPED):
+        below = 0.0
+        for k in range(work.mean.size):
+            argument = (t - work.mean[k] - work.moved[e]) * work.inverse[k] * work.scaled[e]
+            below += work.weight[k] * _logistic(argument, tables)
+        work.at[e] = below
+    for e in range(FITTED):
+        work.at[SHAPED + e] = _logistic((t - work.predicted[e]) * work.slopes[e], tables)
+    for e in range(RECENT):
+        known = work.recent[e]
+        below = 0.5 * work.at[1]
+        for k in range(known):
+            value = contexts.values[e, work.recent_slots[e], k]
+            below += _logistic((t - value) * work.width[e], tables)
+        work.at[SHAPED + FITTED + e] = below / (known + 0.5)
+    for e in range(DISTRIBUTIONS):
+        over = _log(work.above[e] - work.at[e] + LEAST_MASS, tables, work)
+        under = _log(work.at[e] - work.below[e] + LEAST_MASS, tables, work)
+        work.inputs[e] = _clip(over - under, -CERTAIN, CERTAIN)
+
+
+@njit(cache=True)
+def _count(absolute: int, relative: int, contexts: Contexts, tables: Tables, work: _Work) -> int:
+    """What counts say of a decision; how sure the first two are, 0 to 15."""
+    sure = 0
+    for q in range(COUNTED):
+        decision = absolute if q < 2 or q == 4 else relative
+        key = (work.contexts[q] ^ np.uint64(decision)) * _SECOND_MULTIPLIER
+        slot = np.int64(key >> np.uint64(64 - COUNT_BITS))
+        check = np.uint32((key >> np.uint64(30)) & np.uint64(0x3FF))
+        entry = contexts.counts[q, slot]
+        if entry & np.uint32(0x3FF) != check:
+            entry = np.uint32(0x80000000) | check
+            contexts.counts[q, slot] = entry
+        count = (entry >> np.uint32(10)) & np.uint32(0x3F)
+        work.slots[q] = slot
+        work.inputs[DISTRIBUTIONS + q] = tables.stretch[entry >> np.uint32(20)] if count else 0.0
+        if q < 2:
+            sure = 4 * sure + (3 if count >= 12 else 2 if count >= 4 else 1 if count else 0)
+    return sure
+
+
+@njit(cache=True)
+def _mix(node: int, memory: Memory, tables: Tables, work: _Work) -> float:
+    """The final mixer's output, as a logarithm of odds."""
+    final = 0.0
+    for s in range(SETS):
+        work.selected[s] = node * KINDS + work.kinds[s]
+        weights = memory.weights[s, work.selected[s]]
+        output = 0.0
+        for e in range(INPUTS):
+            output += weights[e] * work.inputs[e]
+        output = _clip(output, -14.0, 14.0)
+        work.outputs[s] = output
+        work.chances[s] = _logistic(output, tables)
+        final += memory.final[node, s] * output
+    return _clip(final, -14.0, 14.0)
+
+
+@njit(cache=True)
+def _adapt(
+    bit: int,
+    mixed: float,
+    node: int,
+    contexts: Contexts,
+    memory: Memory,
+    tables: Tables,
+    work: _Work,
+) -> None:
+    """Learn from a decision: both mixers and the counts."""
+    step = (bit - mixed) * FINAL_RATE
+    for s in range(SETS):
+        memory.final[node, s] += step * work.outputs[s]
+        weights = memory.weights[s, work.selected[s]]
+        count = weights[INPUTS]
+        weights[INPUTS] = count + 1.0
+        rate = (bit - work.chances[s]) * max(LAST_RATE, FIRST_RATE / (1.0 + 0.02 * count))
+        for e in range(INPUTS):
+            weights[e] += rate * work.inputs[e]
+    for q in range(COUNTED):
+        entry = np.int64(contexts.counts[q, work.slots[q]])
+        count = (entry >> 10) & 0x3F
+        chance = entry >> 16
+        chance += ((65535 * bit - chance) * tables.rates[count]) >> 16
+        count = min(count + 1, COUNT_LIMIT)
+        contexts.counts[q, work.slots[q]] = np.uint32(
+            (chance << 16) | (count << 10) | (entry & 0x3FF)
+        )
+
+
+@njit(cache=True)
+def _code_sample(
+    mode: int,
+    wanted: int,
+    start: int,
+    half_units: int,
+    fraction: int,
+    state: UInt64s,
+    words: UInt32s,
+    contexts: Contexts,
+    memory: Memory,
+    tables: Tables,
+    work: _Work,
+) -> tuple[int, float]:
+    """Code a sample by decisions whether it is at or above a threshold.
+
+    The first threshold is `start`; then they go away from it on the sample's side, in steps that
+    double, until one is passed; then they halve the range that is left.
+
+    Args:
+        wanted: the sample, unless it is decoded.
+        start: 1 to 255.
+        half_units: first step, in halves of a level.
+        fraction: 0 to 15, where the prediction lies relative to `start`.
+
+    Returns:
+        The sample, and in a tally its information content in bits.
+    """
+    unit = max(1.0, half_units * 0.5)
+    spent = 0.0
+    low = 0
+    high = 256
+    threshold = start
+    side = 0
+    steps = 0
+    halvings = -1
+    started = False
+    for e in range(DISTRIBUTIONS):
+        work.below[e] = 0.0
+        work.above[e] = 1.0
+    while high - low > 1:
+        node = 0
+        if started and halvings < 0:
+            away = max(1, int(unit * (1 << steps)))
+            threshold = start + away if side else start - away
+            if threshold <= low or threshold >= high:
+                halvings = 0
+            node = 1 + 2 * min(steps, 6) + side
+        if halvings >= 0:
+            threshold = (low + high) >> 1
+            node = 15 + 4 * min(steps, 5) + 2 * min(halvings, 1) + side
+        _distribute(threshold, contexts, tables, work)
+        absolute = _hash(_hash(node, threshold), low)
+        relative = _hash(_hash(node, threshold - start), half_units)
+        relative = _hash(relative, low - start if halvings >= 0 else 0)
+        work.kinds[2] = _count(absolute, relative, contexts, tables, work)
+        work.inputs[INPUTS - 1] = 0.3
+        odds = _mix(node, memory, tables, work)
+        mixed = _logistic(odds, tables)
+        at = (odds + 15.0) * 2.0
+        bucket = int(at)
+        at -= bucket
+        first = memory.maps[0, node * KINDS + work.kinds[0]]
+        second = memory.maps[1, node * KINDS + fraction]
+        refined = first[bucket] * (1.0 - at) + first[bucket + 1] * at
+        refined += second[bucket] * (1.0 - at) + second[bucket + 1] * at
+        one = 0.5 * mixed + 0.25 * refined
+        zero = min(max(int((1.0 - one) * 2.0**CHANCE_BITS), 2), (1 << CHANCE_BITS) - 2)
+        bit = 1 if wanted >= threshold else 0
+        if mode == TALLY:
+            spent -= math.log2(((1 << CHANCE_BITS) - zero if bit else zero) * 2.0**-CHANCE_BITS)
+        else:
+            bit = code_bit(mode, bit, zero, state, words)
+        first[bucket] += (bit - first[bucket]) * (MAP_RATE * (1.0 - at))
+        first[bucket + 1] += (bit - first[bucket + 1]) * (MAP_RATE * at)
+        second[bucket] += (bit - second[bucket]) * (MAP_RATE * (1.0 - at))
+        second[bucket + 1] += (bit - second[bucket + 1]) * (MAP_RATE * at)
+        _adapt(bit, mixed, node, contexts, memory, tables, work)
+        if bit:
+            low = threshold
+            work.below[:] = work.at
+        else:
+            high = threshold
+            work.above[:] = work.at
+        if halvings >= 0:
+            halvings += 1
+        elif not started:
+            started = True
+            side = bit
+        elif bit == side:
+            steps += 1
+        else:
+            halvings = 0
+    return low, spent
+
+
+@njit(cache=True)
+def _learn_scale(
+    value: int, bias: float, shrink: float, memory: Memory, tables: Tables, work: _Work
+) -> None:
+    """A step up the gradient of the sample's log-likelihood by bias and gain."""
+    chance = 0.0
+    by_bias = 0.0
+    by_gain = 0.0
+    for k in range(work.mean.size):
+        slope = work.inverse[k] * shrink
+        over = (value + 0.5 - work.mean[k] - bias) * slope
+        under = (value - 0.5 - work.mean[k] - bias) * slope
+        upper = _logistic(over, tables) if value < 255 else 1.0
+        lower = _logistic(under, tables) if value > 0 else 0.0
+        chance += work.weight[k] * (upper - lower)
+        upper *= 1.0 - upper
+        lower *= 1.0 - lower
+        by_bias -= work.weight[k] * (upper - lower) * slope
+        by_gain -= work.weight[k] * (upper * over - lower * under) * 0.6931
+    chance = 1.0 / (chance + 1e-6)
+    for k in range(work.biases.size):
+        gradient = by_bias * chance * work.biases[k]
+        memory.bias_power[k] = 0.999 * memory.bias_power[k] + 0.001 * gradient * gradient
+        memory.bias[k] += BIAS_RATE * gradient / math.sqrt(memory.bias_power[k] + 1e-6)
+    for k in range(work.gains.size):
+        gradient = by_gain * chance * work.gains[k]
+        memory.gain_power[k] = 0.999 * memory.gain_power[k] + 0.001 * gradient * gradient
+        memory.gain[k] += GAIN_RATE * gradient / math.sqrt(memory.gain_power[k] + 1e-6)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def code_plane(
+    mode: int,
+    samples: Int32s,
+    logits: Int32s,
+    locations: Int32s,
+    scales: Int32s,
+    state: UInt64s,
+    words: UInt32s,
+    place: Place,
+    contexts: Contexts,
+    memory: Memory,
+    tables: Tables,
+) -> float:
+    """Code one channel of one phase of a block.
+
+    Args:
+        mode: ENCODE, DECODE or TALLY.
+        samples: (h, w), 0 to 255; a decoder fills them in.
+        logits, locations, scales: (h w, k), the network's mixtures, see `entropy.LogisticMixture`.
+        state, words: of the coder, see `_binary.code_bit`.
+
+    Returns:
+        In a tally, the information content in bits.
+    """
+    height, width = samples.shape
+    channel = place.channel
+    size = memory.targets.size
+    work = _work(logits.shape[1], size, channel)
+    runs = -(-width // RUN)
+    products = np.zeros((runs, size, size))
+    targets = np.zeros((runs, size))
+    new_products = np.zeros((size, size))
+    new_targets = np.zeros(size)
+    system = np.zeros((size, size))
+    lower = np.zeros((size, size))
+    right = np.zeros(size)
+    half = np.zeros(size)
+    fits = np.zeros((2, size))
+    fits[:, size - 1] = 1.0
+    network_errors = np.zeros((height + 1, width + 5))
+    fit_errors = np.zeros((3, height + 1, width + 5))
+    errors = place.errors[channel]
+    plane = place.planes[channel]
+    own = place.own
+    spent = 0.0
+    for i in range(height):
+        for run in range(runs):
+            if i > 0 or run > 0:
+                _fit(run, products, targets, memory, system, right, lower, half, fits)
+            new_products[:] = 0.0
+            new_targets[:] = 0.0
+            for j in range(run * RUN, min(width, (run + 1) * RUN)):
+                y = place.row + 2 * i + PAD
+                x = place.column + 2 * j + PAD
+                n = i * width + j
+                mean, scale = _mixture(logits[n], locations[n], scales[n], tables, work)
+                base = _regress(y, x, mean, place, work)
+                bias, gain = _adjust(i, j, scale, network_errors, place, memory, work)
+                shrink = _between(tables.power, (gain - POWER_LOW) * POWER_STEPS)
+                learned = scale / shrink
+                limit = 6.0 * scale + 4.0
+                for k in range(FITTED):
+                    shift = _dot(fits[k], work.regressors) + base - mean
+                    work.predicted[k] = mean + _clip(shift, -limit, limit)
+                work.predicted[2] = mean + bias
+                best, least = _blend(i, j, fit_errors, work)
+                left = errors[y, x - 2]
+                around = 2.0 * (left + errors[y - 2, x])
+                around += errors[y - 2, x - 2] + errors[y - 2, x + 2] + errors[y, x - 4]
+                beside = 0.0
+                for k in range(place.nearest):
+                    beside += errors[y + own[k, 0], x + own[k, 1]]
+                typical = (around + 2.8 * learned) * 0.0667 + 0.03
+                typical_beside = (beside + 2.8 * learned) * (0.6 / (place.nearest + 2)) + 0.03
+                typical_least = (least + 2.8 * learned) * 0.0667 + 0.03
+                work.moved[1] = bias
+                work.scaled[1] = shrink
+                work.moved[2] = best - mean
+                work.scaled[2] = shrink
+                work.slopes[0] = 1.0 / typical_least
+                work.slopes[1] = 1.0 / (0.7 * typical_least + 0.5 * typical_beside)
+                start = min(max(_floor(best + 0.5), 1), 255)
+                unit = min(learned, typical_least)
+                half_units = min(31, int(2.2 * unit)) if 1.1 * unit > 1.0 else 0
+                fraction = min(max(_floor((best - start) * 8.0) + 8, 0), 15)
+                before = int(place.planes[0, y, x]) if channel > 0 else 0
+                between = int(place.planes[1, y, x]) if channel > 1 else 0
+                error = place.residuals[channel - 1, i, j] if channel > 0 else 0.0
+                miss = _floor(error + 0.5)
+                n0 = int(plane[y + own[0, 0], x + own[0, 1]])
+                n1 = int(plane[y + own[1, 0], x + own[1, 1]])
+                n2 = int(plane[y + own[2, 0], x + own[2, 1]])
+                n3 = int(plane[y + own[3, 0], x + own[3, 1]])
+                work.kinds[0] = _magnitude(unit)
+                work.kinds[1] = _magnitude(0.6 * left)
+                work.kinds[4] = _magnitude(0.7 * abs(error) if channel > 0 else typical_beside)
+                tag = channel + 1
+                pair = _hash(_hash(tag, before), between)
+                near = _hash(_hash(tag, n0), n1)
+                found = work.contexts
+                found[0] = _hash(pair, 1)
+                found[1] = _hash(_hash(near, before), 2)
+                found[2] = _hash(
+                    _hash(_hash(_hash(tag, fraction), work.kinds[0]), work.kinds[1]), 3
+                )
+                wide = _floor((work.predicted[1] - start) * 4.0)
+                centred = _floor((mean - start) * 4.0)
+                found[3] = _hash(_hash(_hash(_hash(tag, wide), centred), work.kinds[0]), 4)
+                found[4] = _hash(_hash(_hash(tag, _floor(best * 4.0)), before), 5)
+                pattern = _hash(
+                    _hash(_hash(_hash(tag, n0 - start), n1 - start), n2 - start), n3 - start
+                )
+                found[5] = _hash(_hash(pattern, miss), 6)
+                local = _floor((work.predicted[0] - start) * 4.0)
+                found[6] = _hash(_hash(_hash(_hash(tag, miss), fraction), local), 7)
+                _remember(0, pair if channel > 0 else near, best, contexts, work)
+                _remember(1, _hash(_hash(tag, before), _floor(best * 2.0)), best, contexts, work)
+                last = _hash(near, before) if channel < 2 else _hash(pair, _floor(best))
+                _remember(2, last, best, contexts, work)
+                work.kinds[3] = work.recent[0] // 3 * 4 + work.recent[1] // 3
+                value, bits = _code_sample(
+                    mode,
+                    samples[i, j],
+                    start,
+                    half_units,
+                    fraction,
+                    state,
+                    words,
+                    contexts,
+                    memory,
+                    tables,
+                    work,
+                )
+                spent += bits
+                samples[i, j] = value
+                plane[y, x] = value
+                _learn_scale(value, bias, shrink, memory, tables, work)
+                network_errors[i + 1, j + 2] = value - mean
+                for k in range(3):
+                    fit_errors[k, i + 1, j + 2] = abs(value - work.predicted[k])
+                size_ = abs(value - best)
+                errors[y, x] = size_
+                place.residuals[channel, i, j] = _clip(value - best, -99.0, 99.0)
+                surprise = _log(size_ + 0.3 * scale + 0.1, tables, work)
+                surprise -= _log(1.1 * scale + 0.1, tables, work)
+                place.surprises[channel, i + 1, j + 2] = surprise * 1.4427
+                for e in range(RECENT):
+                    slot = work.recent_slots[e]
+                    filled = contexts.filled[e, slot]
+                    contexts.values[e, slot, (filled & 255) % REMEMBERED] = value
+                    contexts.filled[e, slot] = filled + 1 if filled & 255 < 248 else filled - 7
+                weight = 1.0 / (typical * typical + 0.1)
+                target = value - base
+                for k in range(size):
+                    factor = weight * work.regressors[k]
+                    new_targets[k] += factor * target
+                    for l in range(k, size):
+                        new_products[k, l] += factor * work.regressors[l]
+            for k in range(size):
+                for l in range(k, size):
+                    products[run, k, l] = products[run, k, l] * LOCAL_KEEP + new_products[k, l]
+                    memory.products[k, l] = memory.products[k, l] * WIDE_KEEP + new_products[k, l]
+                targets[run, k] = targets[run, k] * LOCAL_KEEP + new_targets[k]
+                memory.targets[k] = memory.targets[k] * WIDE_KEEP + new_targets[k]
+    return spent

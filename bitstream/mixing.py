@@ -1,0 +1,256 @@
+"""Online mixing: a network's distributions, corrected while an image is coded by what it shows.
+
+Samples of a plane are coded in raster order, each as a few decisions relative to its prediction. The
+chance of a decision is a logistic mixture (Mahoney, "Adaptive Weighing of Context Models for
+Lossless Data Compression", 2005) of experts: the network as it is; the network with a bias and a
+scale that are learned from errors nearby; least-squares predictions from the samples around; the
+last values in a context; and counts of decisions in a context. Encoder and decoder learn alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _mixing
+from ._binary import UInt32s, UInt64s
+from ._mixing import PAD, Contexts, Floats, Memory, Place, Tables
+from .entropy import Ints, LogisticMixture
+from .tables import check_tables
+
+Samples = NDArray[np.uint8]
+Float32s = NDArray[np.float32]
+Offsets = tuple[tuple[int, int], ...]
+"""Rows and columns from a sample to its neighbours."""
+
+_CRC = 0x0ABEC54A
+_FIRST_WEIGHTS = (0.1, 0.25, 0.3, 0.1, 0.1, 0.03, 0.03, 0.03)
+"""The mixer's weights of distributions before it learns; those of counts are 0."""
+_FIRST_ERROR = 8.0
+"""Error around the samples of the coarsest level."""
+_FADE = 0.8
+"""Errors of a level as a guess at those of the next finer one."""
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Where the samples of a phase lie, and the neighbours that are known of each.
+
+    Attributes:
+        row, column: of the first sample in a block; they are 2 apart.
+        nearest: offsets (row, column) of the nearest neighbours that come before the phase.
+        further: those of others in the same channel, which come before the sample.
+        others: those in channels before this one, all of whose samples of the phase are known.
+    """
+
+    row: int
+    column: int
+    nearest: Offsets
+    further: Offsets
+    others: Offsets
+
+
+@cache
+def _tables() -> Tables:
+    steps = np.arange((1 << _mixing.LOG_BITS) + 2) / (1 << _mixing.LOG_BITS)
+    arguments = np.arange(2 * _mixing.LOGISTIC_RANGE * _mixing.LOGISTIC_STEPS + 1)
+    chances = (np.arange(4096) + 0.5) / 4096
+    powers = np.arange((_mixing.POWER_HIGH - _mixing.POWER_LOW) * _mixing.POWER_STEPS + 2)
+    scales = np.arange(_mixing.SCALE_LOW, _mixing.SCALE_HIGH + 1) / _mixing.SCALE_UNITS
+    exact = {
+        "log": (np.log1p(steps), 32),
+        "logistic": (
+            1 / (1 + np.exp(_mixing.LOGISTIC_RANGE - arguments / _mixing.LOGISTIC_STEPS)),
+            34,
+        ),
+        "stretch": (np.log(chances / (1 - chances)), 28),
+        "weights": (np.exp2(-np.arange(513) / 32), 34),
+        "inverse": (np.exp2(-scales), 30),
+        "power": (np.exp2(-_mixing.POWER_LOW - powers / _mixing.POWER_STEPS), 30),
+        "rates": (65536 / (np.arange(64) + 1.6), 0),
+    }
+    whole = {name: np.rint(np.ldexp(values, bits)) for name, (values, bits) in exact.items()}
+    check_tables("mixing", _CRC, *(values.astype(np.int64) for values in whole.values()))
+    scaled = {name: np.ldexp(whole[name], -bits) for name, (_, bits) in exact.items()}
+    return Tables(**{**scaled, "rates": whole["rates"].astype(np.int64)})
+
+
+def _memory(channel: int, regressors: int) -> Memory:
+    odds = np.arange(_mixing.BUCKETS) / 2 - 15
+    at = (np.clip(odds, -15, 15) + _mixing.LOGISTIC_RANGE) * _mixing.LOGISTIC_STEPS
+    rows = _mixing.NODES * _mixing.KINDS
+    weights = np.zeros((_mixing.SETS, rows, _mixing.INPUTS + 1))
+    weights[..., : _mixing.DISTRIBUTIONS] = _FIRST_WEIGHTS
+    maps = np.empty((_mixing.MAPS, rows, _mixing.BUCKETS))
+    maps[:] = _tables().logistic[at.astype(int)]
+    return Memory(
+        bias=np.zeros(5 + channel),
+        bias_power=np.full(5 + channel, 1e-3),
+        gain=np.zeros(7 + 2 * channel),
+        gain_power=np.full(7 + 2 * channel, 1e-3),
+        products=np.zeros((regressors, regressors)),
+        targets=np.zeros(regressors),
+        weights=weights,
+        final=np.full((_mixing.NODES, _mixing.SETS), 1 / _mixing.SETS),
+        maps=maps,
+    )
+
+
+def _contexts() -> Contexts:
+    slots, counts = 1 << _mixing.RECENT_BITS, 1 << _mixing.COUNT_BITS
+    return Contexts(
+        values=np.zeros((_mixing.RECENT, slots, _mixing.REMEMBERED), np.uint8),
+        filled=np.zeros((_mixing.RECENT, slots), np.int32),
+        counts=np.zeros((_mixing.COUNTED, counts), np.uint32),
+    )
+
+
+class Mixer:
+    """All that is learned of an image, level after level and block after block.
+
+    Args:
+        channels: of the image.
+        phases: of the phases in which a block is coded.
+    """
+
+    def __init__(self, channels: int, phases: Sequence[Neighbourhood]) -> None:
+        self.channels, self.phases = channels, phases
+        self._contexts = _contexts()
+        self._memories = [
+            [_memory(channel, _regressors(phase, channel)) for channel in range(channels)]
+            for phase in phases
+        ]
+        self._coarser: Float32s = np.zeros((channels, 0, 0), np.float32)
+        self._errors = self._coarser
+
+    def learned(self, phase: int, channel: int) -> tuple[Contexts, Memory]:
+        """What is learned of contexts, and of a channel in a phase."""
+        return self._contexts, self._memories[phase][channel]
+
+    def start_level(self, height: int, width: int) -> None:
+        """Start a level of the pyramid; what was learned of the one before is trusted less."""
+        self._coarser = self._errors
+        self._errors = np.zeros((self.channels, height, width), np.float32)
+        for memories in self._memories:
+            for memory in memories:
+                memory.products[:] *= _mixing.LEVEL_KEEP
+                memory.targets[:] *= _mixing.LEVEL_KEEP
+
+    def block(self, top: int, left: int, even: Samples) -> Block:
+        """Start a block of the level.
+
+        Args:
+            top, left: its first row and column, which are even.
+            even: (ceil(h / 2), ceil(w / 2), c), its samples that are known: those of even rows and
+                columns, channels in coding order.
+        """
+        rows, columns = even.shape[:2]
+        errors = self._errors[:, top : top + 2 * rows, left : left + 2 * columns]
+        half = self._coarser[:, top // 2 :, left // 2 :][:, :rows, :columns]
+        if not half.size:
+            half = np.full((self.channels, rows, columns), _FIRST_ERROR, np.float32)
+        return Block(self, even, half, errors)
+
+
+def _regressors(phase: Neighbourhood, channel: int) -> int:
+    """Number of regressors of the least-squares predictions."""
+    own = len(phase.nearest) + len(phase.further)
+    return own + channel * len(phase.others) + 2
+
+
+class Block:
+    """What is known of a block while its phases are coded.
+
+    Args:
+        even: see `Mixer.block`.
+        coarser: (c, ceil(h / 2), ceil(w / 2)), magnitudes of the errors around them.
+        errors: (c, h, w), receives those of the block.
+    """
+
+    def __init__(self, mixer: Mixer, even: Samples, coarser: Float32s, errors: Float32s) -> None:
+        self._mixer, self._errors = mixer, errors
+        self._planes = self._enlarge(np.moveaxis(even, 2, 0).astype(np.float64))
+        self._magnitudes = self._enlarge(_FADE * coarser.astype(np.float64))
+
+    def _enlarge(self, planes: Floats) -> Floats:
+        """Planes (c, h', w') at twice the resolution, with borders."""
+        height, width = self._errors.shape[1:]
+        whole = planes.repeat(2, 1).repeat(2, 2)[:, :height, :width]
+        return np.pad(whole, ((0, 0), (PAD, PAD), (PAD, PAD)), mode="edge")
+
+    def phase(self, index: int) -> Callable[[int, LogisticMixture], MixedPlane]:
+        """Start a phase of the block.
+
+        Returns:
+            A function that gives the distributions of the samples of one channel after another, by
+            the channel's index in coding order and the network's mixtures.
+        """
+        phase = self._mixer.phases[index]
+        channels, height, width = self._errors.shape
+        shape = (height - phase.row + 1) // 2, (width - phase.column + 1) // 2
+        residuals = np.zeros((channels, *shape))
+        surprises = np.zeros((channels, shape[0] + 3, shape[1] + 5))
+        own = np.array((*phase.nearest, *phase.further), np.int64)
+        others = np.array(phase.others, np.int64)
+
+        def model(channel: int, mixture: LogisticMixture) -> MixedPlane:
+            place = Place(
+                self._planes,
+                self._magnitudes,
+                residuals,
+                surprises,
+                own,
+                others,
+                phase.row,
+                phase.column,
+                len(phase.nearest),
+                channel,
+            )
+            return MixedPlane(shape, mixture, place, *self._mixer.learned(index, channel))
+
+        return model
+
+    def finish(self) -> None:
+        """Keep the block's errors for the next level."""
+        height, width = self._errors.shape[1:]
+        self._errors[:] = self._magnitudes[:, PAD : PAD + height, PAD : PAD + width]
+
+
+@dataclass(frozen=True)
+class MixedPlane:
+    """The distributions of the samples of one channel of a phase, see `binary.BinaryModel`."""
+
+    shape: tuple[int, int]
+    mixture: LogisticMixture
+    place: Place
+    contexts: Contexts
+    memory: Memory
+
+    @property
+    def count(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def most_bits(self) -> int:
+        return _mixing.MOST_DECISIONS
+
+    def run(self, mode: int, symbols: Ints, state: UInt64s, words: UInt32s) -> float:
+        return float(
+            _mixing.code_plane(
+                mode,
+                symbols.reshape(self.shape),
+                self.mixture.logits,
+                np.ascontiguousarray(self.mixture.locations),
+                np.ascontiguousarray(self.mixture.scales),
+                state,
+                words,
+                self.place,
+                self.contexts,
+                self.memory,
+                _tables(),
+            )
+        )
