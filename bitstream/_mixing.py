@@ -65,6 +65,7 @@ MAP_RATE = 0.015
 
 LOG_BITS = 11
 LOGISTIC_RANGE, LOGISTIC_STEPS = 16, 64
+LOGISTIC_LAST = 2 * LOGISTIC_RANGE * LOGISTIC_STEPS - 0.5
 POWER_LOW, POWER_HIGH, POWER_STEPS = -4.0, 2.5, 64
 SCALE_LOW, SCALE_HIGH, SCALE_UNITS = -48, 128, 16
 CERTAIN, LEAST_MASS = 12.0, 1e-7
@@ -277,7 +278,7 @@ def _hash(state: int, value: int) -> int:
 
 @njit(cache=True)
 def _floor(x: float) -> int:
-    return int(math.floor(x))
+    return math.floor(x)
 
 
 @njit(cache=True)
@@ -333,13 +334,13 @@ def _fit(
     size = right.size
     runs = products.shape[0]
     for k in range(size):
-        for l in range(k, size):
-            total = PRIOR * memory.products[k, l] + products[run, k, l]
+        for m in range(k, size):
+            total = PRIOR * memory.products[k, m] + products[run, k, m]
             if run > 0:
-                total += products[run - 1, k, l]
+                total += products[run - 1, k, m]
             if run + 1 < runs:
-                total += products[run + 1, k, l]
-            system[k, l] = total
+                total += products[run + 1, k, m]
+            system[k, m] = total
         total = PRIOR * memory.targets[k] + targets[run, k]
         if run > 0:
             total += targets[run - 1, k]
@@ -351,8 +352,8 @@ def _fit(
     solve(system, right, lower, half, fits[0])
     if run % 2 == 0:
         for k in range(size):
-            for l in range(k, size):
-                system[k, l] = memory.products[k, l]
+            for m in range(k, size):
+                system[k, m] = memory.products[k, m]
             system[k, k] += RIDGE
             right[k] = memory.targets[k]
         right[size - 1] += RIDGE
@@ -877,12 +878,12 @@ def code_plane(
                 for k in range(size):
                     factor = weight * work.regressors[k]
                     new_targets[k] += factor * target
-                    for l in range(k, size):
-                        new_products[k, l] += factor * work.regressors[l]
+                    for m in range(k, size):
+                        new_products[k, m] += factor * work.regressors[m]
             for k in range(size):
-                for l in range(k, size):
-                    products[run, k, l] = products[run, k, l] * LOCAL_KEEP + new_products[k, l]
-                    memory.products[k, l] = memory.products[k, l] * WIDE_KEEP + new_products[k, l]
+                for m in range(k, size):
+                    products[run, k, m] = products[run, k, m] * LOCAL_KEEP + new_products[k, m]
+                    memory.products[k, m] = memory.products[k, m] * WIDE_KEEP + new_products[k, m]
                 targets[run, k] = targets[run, k] * LOCAL_KEEP + new_targets[k]
                 memory.targets[k] = memory.targets[k] * WIDE_KEEP + new_targets[k]
     return spent

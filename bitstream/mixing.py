@@ -1,7 +1,7 @@
 """Online mixing: a network's distributions, corrected while an image is coded by what it shows.
 
-Samples of a plane are coded in raster order, each as a few decisions relative to its prediction. The
-chance of a decision is a logistic mixture (Mahoney, "Adaptive Weighing of Context Models for
+Samples of a plane are coded in raster order, each as a few decisions relative to its prediction.
+The chance of a decision is a logistic mixture (Mahoney, "Adaptive Weighing of Context Models for
 Lossless Data Compression", 2005) of experts: the network as it is; the network with a bias and a
 scale that are learned from errors nearby; least-squares predictions from the samples around; the
 last values in a context; and counts of decisions in a context. Encoder and decoder learn alike.
