@@ -20,7 +20,7 @@ LUMA, RED, GREEN_FIRST, GREEN_SECOND, BLUE = 0, 1, 2, 3, 4
 FIRST, SECOND = 0, 2
 """Places of the two chromas beside luma, which is between them as green is in RGB."""
 _LUMA_PLACE = 1
-_WINDOW = 3
+_WINDOW = 2
 """Luma of a pixel is at most this far from the linear estimate if no channel is clipped."""
 _CHROMA_WEIGHT = 2
 """Cost of a step of a chroma, in steps of luma."""
@@ -90,8 +90,8 @@ def to_planes(
 ) -> None:
     """Find planes that are converted to RGB, or close ones where there are none.
 
-    Of several that give a colour with clipped channels, those nearest to the planes of the pixels to
-    the left and above are taken.
+    Of several that give a colour with clipped channels, those nearest to the planes of the pixels
+    to the left and above are taken.
 
     Args:
         rgb: (h, w, 3).
@@ -115,7 +115,11 @@ def to_planes(
                 beside = planes[i - 1, j] if i else planes[i, j - 1]
                 wanted_first, wanted_luma = np.int64(beside[0]), np.int64(beside[1])
                 wanted_second = np.int64(beside[2])
-            red, green, blue = np.int64(rgb[i, j, 0]), np.int64(rgb[i, j, 1]), np.int64(rgb[i, j, 2])
+            red, green, blue = (
+                np.int64(rgb[i, j, 0]),
+                np.int64(rgb[i, j, 1]),
+                np.int64(rgb[i, j, 2]),
+            )
             red_low = divisor * red if red > 0 else -beyond
             red_high = divisor * (red + 1) if red < 255 else beyond
             green_low = divisor * green if green > 0 else -beyond
@@ -127,7 +131,7 @@ def to_planes(
             clipped = min(red, green, blue) == 0 or max(red, green, blue) == 255
             lowest = 0 if clipped else max(near - _WINDOW, 0)
             highest = 255 if clipped else min(near + _WINDOW, 255)
-            start = min(max(wanted_luma, lowest), highest)
+            start = wanted_luma if clipped else near
             best = beyond
             for step in range(2 * (highest - lowest) + 1):
                 # From start outwards, so that the cost of luma rises.
@@ -135,7 +139,7 @@ def to_planes(
                 if y < lowest or y > highest:
                     continue
                 luma_cost = abs(y - wanted_luma)
-                if luma_cost >= best:
+                if best < beyond and (luma_cost >= best or not clipped):
                     break
                 luma = table[LUMA, y]
                 second_from = _first_from(table[RED], red_low - luma)
@@ -153,7 +157,7 @@ def to_planes(
                         continue
                     cost = luma_cost + _CHROMA_WEIGHT * abs(second - wanted_second)
                     if cost >= best:
-                        continue
+                        break
                     left = luma - table[GREEN_SECOND, second]
                     low = max(first_from, _first_from(table[GREEN_FIRST], left - green_high + 1))
                     high = min(first_to, _first_from(table[GREEN_FIRST], left - green_low + 1))

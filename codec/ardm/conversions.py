@@ -79,19 +79,19 @@ def _photo_ycc() -> Conversion:
     first, second = 22179 * (_LEVELS - 156), 18215 * (_LEVELS - 137)
     green = 1940 * (first // 10000), 5090 * (second // 10000)
     table = np.stack([13584 * _LEVELS, second, *green, first])
-    return Conversion("photoycc", 0.1, table, 10000)
+    return Conversion("photoycc", 0.1070, table, 10000)
 
 
 CONVERSIONS = (
-    _rounded("jpeg", 0.24, 0, (65536, 91881, 22554, 46802, 116130)),
+    _rounded("jpeg", 0.2363, 0, (65536, 91881, 22554, 46802, 116130)),
     _photo_ycc(),
-    _rounded("bt601-limited", 0.2, 16, (76309, 104597, 25675, 53279, 132201)),
-    _rounded("bt709-limited", 0.2, 16, (76309, 117489, 13975, 34925, 138438)),
-    _rounded("bt709-full", 0.2, 0, (65536, 103206, 12276, 30679, 121609)),
-    _floored("bt601-full-floored", 0.2, 0, (8192, 11485, 2819, 5850, 14516)),
-    _floored("bt601-limited-floored", 0.2, 16, (9539, 13075, 3209, 6660, 16525)),
-    _floored("bt709-full-floored", 0.2, 0, (8192, 12901, 1535, 3835, 15201)),
-    _floored("bt709-limited-floored", 0.2, 16, (9539, 14686, 1747, 4366, 17305)),
+    _rounded("bt601-limited", 0.1566, 16, (76309, 104597, 25675, 53279, 132201)),
+    _rounded("bt709-limited", 0.1622, 16, (76309, 117489, 13975, 34925, 138438)),
+    _rounded("bt709-full", 0.2447, 0, (65536, 103206, 12276, 30679, 121609)),
+    _floored("bt601-full-floored", 0.2364, 0, (8192, 11485, 2819, 5850, 14516)),
+    _floored("bt601-limited-floored", 0.1566, 16, (9539, 13075, 3209, 6660, 16525)),
+    _floored("bt709-full-floored", 0.2448, 0, (8192, 12901, 1535, 3835, 15201)),
+    _floored("bt709-limited-floored", 0.1622, 16, (9539, 14686, 1747, 4366, 17305)),
 )
 """All conversions. Their numbers in headers are their places from 1; they are append-only."""
 

@@ -1,8 +1,8 @@
 """Source planes: the planes that an image was converted from, in place of RGB.
 
 Planes are coded with luma where green is in RGB and the chromas in the places of red and blue, so
-that the network codes luma first. Pixels that no planes give have differences from what close planes
-are converted to.
+that the network codes luma first. For pixels that no planes give, there are differences from what
+close planes are converted to: the exceptions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...bitstream._planes import to_planes, to_rgb
-from ..image.raster import Samples
+from ...bitstream.binary import BinaryDecoder, BinaryEncoder
+from ...bitstream.exceptions import code_differences
+from ..image.raster import Samples, Shape
 from .conversions import CONVERSIONS, Conversion
 
 _SAMPLE_SIDE = 64
@@ -24,7 +26,9 @@ _CLEARLY = 0.5
 
 def find(samples: Samples) -> Conversion | None:
     """The conversion that an image (h, w, 3) was made by, judged by a sample of its colours."""
-    rows, columns = (np.unique(np.linspace(0, n - 1, _SAMPLE_SIDE).astype(int)) for n in samples.shape[:2])
+    rows, columns = (
+        np.unique(np.linspace(0, n - 1, _SAMPLE_SIDE).astype(int)) for n in samples.shape[:2]
+    )
     colours = np.unique(samples[rows][:, columns].reshape(-1, 3), axis=0)
     clear = colours[(colours > 0).all(1) & (colours < 255).all(1)]
     if len(clear) < _LEAST_COLOURS:
@@ -57,6 +61,23 @@ def join(planes: Samples, conversion: Conversion) -> Samples:
     out = np.empty_like(planes)
     to_rgb(planes, conversion.table, conversion.divisor, out)
     return out
+
+
+def pack(differences: Samples) -> bytes:
+    """The section of the differences (h, w, 3) that `separate` left."""
+    height, width, channels = differences.shape
+    encoder = BinaryEncoder()
+    code_differences(differences, (height, width, channels), encoder)
+    return encoder.finish()
+
+
+def unpack(payload: bytes, shape: Shape) -> Samples:
+    """The differences (h, w, 3) of `pack`.
+
+    Raises:
+        CorruptError: the payload is damaged.
+    """
+    return code_differences(None, shape, BinaryDecoder(payload))
 
 
 def _inverted(samples: Samples, conversion: Conversion) -> tuple[Samples, NDArray[np.bool_]]:
