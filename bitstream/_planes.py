@@ -69,14 +69,14 @@ def to_rgb(planes: UInt8s, table: Int64s, divisor: int, out: UInt8s) -> None:
 @njit(cache=True)
 def _first_from(row: Int64s, least: int) -> int:
     """Index of the first entry of a rising row (256,) that is at least a number, up to 256."""
-    low, high = 0, 256
-    while low < high:
-        middle = (low + high) >> 1
-        if row[middle] < least:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    # The rows are almost straight lines.
+    guess = (least - row[0]) * 255.0 / (row[255] - row[0])
+    at = np.int64(min(max(guess, 0.0), 255.0))
+    while at < 256 and row[at] < least:
+        at += 1
+    while at > 0 and row[at - 1] >= least:
+        at -= 1
+    return at
 
 
 @njit(cache=True)
@@ -150,25 +150,31 @@ def to_planes(
                 first_to = _first_from(table[BLUE], blue_high - luma)
                 if first_from >= first_to:
                     continue
-                middle = min(max(wanted_second, second_from), second_to - 1)
-                for turn in range(2 * (second_to - second_from) - 1):
-                    second = middle + ((turn + 1) >> 1) if turn & 1 else middle - (turn >> 1)
-                    if second < second_from or second >= second_to:
-                        continue
-                    cost = luma_cost + _CHROMA_WEIGHT * abs(second - wanted_second)
-                    if cost >= best:
-                        break
-                    left = luma - table[GREEN_SECOND, second]
-                    low = max(first_from, _first_from(table[GREEN_FIRST], left - green_high + 1))
-                    high = min(first_to, _first_from(table[GREEN_FIRST], left - green_low + 1))
-                    if low >= high:
-                        continue
-                    first = min(max(wanted_first, low), high - 1)
-                    cost += _CHROMA_WEIGHT * abs(first - wanted_first)
-                    if cost < best:
-                        best = cost
-                        planes[i, j, FIRST], planes[i, j, SECOND] = first, second
-                        planes[i, j, _LUMA_PLACE] = y
+                # The nearest chromas, then as much of the second one as green needs, which depends
+                # on it most, and at last of the first one.
+                second = min(max(wanted_second, second_from), second_to - 1)
+                first = min(max(wanted_first, first_from), first_to - 1)
+                least, most = luma - green_high + 1, luma - green_low
+                rise = table[GREEN_FIRST, first]
+                if rise + table[GREEN_SECOND, second] < least:
+                    second = min(_first_from(table[GREEN_SECOND], least - rise), second_to - 1)
+                    rest = least - table[GREEN_SECOND, second]
+                    if rise < rest:
+                        first = min(_first_from(table[GREEN_FIRST], rest), first_to - 1)
+                elif rise + table[GREEN_SECOND, second] > most:
+                    second = _first_from(table[GREEN_SECOND], most + 1 - rise) - 1
+                    second = max(second, second_from)
+                    rest = most - table[GREEN_SECOND, second]
+                    if rise > rest:
+                        first = max(_first_from(table[GREEN_FIRST], rest + 1) - 1, first_from)
+                fall = table[GREEN_FIRST, first] + table[GREEN_SECOND, second]
+                cost = luma_cost + _CHROMA_WEIGHT * (
+                    abs(second - wanted_second) + abs(first - wanted_first)
+                )
+                if least <= fall <= most and cost < best:
+                    best = cost
+                    planes[i, j, FIRST], planes[i, j, SECOND] = first, second
+                    planes[i, j, _LUMA_PLACE] = y
             missed[i, j] = best == beyond
             if missed[i, j]:
                 luma = table[LUMA, near]
