@@ -24,8 +24,8 @@ _WINDOW = 2
 """Luma of a pixel is at most this far from the linear estimate if no channel is clipped."""
 _CHROMA_WEIGHT = 2
 """Cost of a step of a chroma, in steps of luma."""
-_SLOWEST = 7
-"""Chances move by 2^-_SLOWEST of what is missing, faster at first."""
+_SLOWEST = 10
+"""Chances move by 2^-_SLOWEST of what is missing; by more as long as few bits were seen."""
 FLAGS = 16
 """Contexts of whether a pixel is an exception."""
 CHANNEL_NODES = 3 * 256
@@ -185,11 +185,14 @@ def to_planes(
 
 @njit(cache=True)
 def _learn(chances: Int32s, seen: Int32s, at: int, bit: int) -> None:
-    seen[at] = min(seen[at] + 1, _SLOWEST)
+    shift = 1
+    while seen[at] >> shift:
+        shift += 1
+    seen[at] = min(seen[at] + 1, (1 << _SLOWEST) - 1)
     if bit:
-        chances[at] -= chances[at] >> seen[at]
+        chances[at] -= chances[at] >> shift
     else:
-        chances[at] += ((1 << CHANCE_BITS) - chances[at]) >> seen[at]
+        chances[at] += ((1 << CHANCE_BITS) - chances[at]) >> shift
 
 
 @njit(cache=True)

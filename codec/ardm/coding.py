@@ -39,7 +39,9 @@ def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded
     encoders = [encoder() for _ in range(_section_count(parameters, *colour.shape[:2]))]
     coders = watched(encoders, report, _share(parameters))
     _exhaust(parameters, source.samples, coders)
-    exceptions = [Section(SectionKind.EXCEPTIONS, source.exceptions)] if source.exceptions else []
+    exceptions = (
+        [] if source.exceptions is None else [Section(SectionKind.EXCEPTIONS, source.exceptions)]
+    )
     data = [Section(SectionKind.DATA, each.finish()) for each in encoders]
     return Encoded(parameters.pack(), [*exceptions, *data, *alpha])
 
@@ -51,7 +53,7 @@ def estimate(raster: Raster, options: Ardm) -> float:
         ModelError: the model is made for another order, or damaged.
     """
     source = Source.choose(raster.samples[..., : raster.mode.colours], options)
-    return _bits(source.parameters, source.samples) + 8 * len(source.exceptions)
+    return _bits(source.parameters, source.samples) + 8 * len(source.exceptions or b"")
 
 
 def decode(
@@ -80,12 +82,12 @@ class Source:
     Attributes:
         parameters: with the planes.
         samples: (h, w, c), the planes, or the colour itself.
-        exceptions: the section of the pixels that the planes do not give, empty if there are none.
+        exceptions: the section of the pixels that the planes do not give, if there are any.
     """
 
     parameters: ArdmParameters
     samples: Samples
-    exceptions: bytes = b""
+    exceptions: bytes | None = None
 
     @classmethod
     def choose(cls, colour: Samples, options: Ardm) -> Source:
@@ -102,7 +104,7 @@ class Source:
         if conversion is None:
             return plain
         separated, differences = planes.separate(colour, conversion)
-        exceptions = planes.pack(differences) if differences.any() else b""
+        exceptions = planes.pack(differences) if differences.any() else None
         found = cls(replace(parameters, planes=conversion.name), separated, exceptions)
         return found if found._bits_of_crop() < plain._bits_of_crop() else plain
 
@@ -112,7 +114,7 @@ class Source:
         top, left = (max(0, side - _CROP) // 4 * 2 for side in (height, width))
         crop = self.samples[top : top + _CROP, left : left + _CROP]
         share = crop.size / self.samples.size
-        return _bits(self.parameters, crop) + share * 8 * len(self.exceptions)
+        return _bits(self.parameters, crop) + share * 8 * len(self.exceptions or b"")
 
 
 def _conversion(

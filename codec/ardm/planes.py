@@ -17,7 +17,7 @@ from ..image.raster import Samples, Shape
 from .conversions import CONVERSIONS, Conversion
 
 _SAMPLE_SIDE = 64
-"""Pixels are looked at in so many rows and columns."""
+"""Rows and columns whose pixels are looked at; more if there are few of the others."""
 _LEAST_COLOURS = 64
 """Different colours that a sample must have to tell anything."""
 _CLEARLY = 0.5
