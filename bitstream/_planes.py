@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -13,7 +13,7 @@ from ._binary import CHANCE_BITS, TALLY, UInt32s, UInt64s, code_bit
 
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
-UInt8s = NDArray[np.uint8]
+UInt8s = NDArray[Any]
 
 LUMA, RED, GREEN_FIRST, GREEN_SECOND, BLUE = 0, 1, 2, 3, 4
 """Rows of a conversion's table."""
@@ -67,7 +67,7 @@ def to_rgb(planes: UInt8s, table: Int64s, divisor: int, out: UInt8s) -> None:
 
 
 @njit(cache=True)
-def _first_from(row: Int64s, least: int) -> int:
+def _first_from(row: Int64s, least: Any) -> Any:
     """Index of the first entry of a rising row (256,) that is at least a number, up to 256."""
     # The rows are almost straight lines.
     guess = (least - row[0]) * 255.0 / (row[255] - row[0])
@@ -100,6 +100,15 @@ def to_planes(
         planes: (h, w, 3), receives first chroma, luma and second chroma.
         missed: (h, w), receives where there are none.
     """
+    wanted_first: Any
+    wanted_luma: Any
+    wanted_second: Any
+    near: Any
+    lowest: Any
+    highest: Any
+    y: Any
+    second: Any
+    first: Any
     beyond = np.int64(1) << np.int64(40)
     for i in range(rgb.shape[0]):
         for j in range(rgb.shape[1]):

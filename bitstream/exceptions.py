@@ -80,7 +80,8 @@ def _packed(row: Samples) -> Ints:
     """Symbols (w,) of differences (w, 3)."""
     signed = row.view(np.int8).astype(np.int32)
     numbers = np.where(signed < 0, -2 * signed - 1, 2 * signed)
-    return (numbers << (16, 8, 0)).sum(1, dtype=np.int32)
+    symbols: Ints = (numbers << (16, 8, 0)).sum(1, dtype=np.int32)
+    return symbols
 
 
 def _unpacked(symbols: Ints) -> Samples:

@@ -26,9 +26,12 @@ _CLEARLY = 0.5
 
 def find(samples: Samples) -> Conversion | None:
     """The conversion that an image (h, w, 3) was made by, judged by a sample of its colours."""
-    rows, columns = (
-        np.unique(np.linspace(0, n - 1, _SAMPLE_SIDE).astype(int)) for n in samples.shape[:2]
-    )
+    height, width, _ = samples.shape
+    across = min(width, _SAMPLE_SIDE)
+    down = min(height, _SAMPLE_SIDE**2 // across)
+    across = min(width, _SAMPLE_SIDE**2 // down)
+    rows = np.linspace(0, height - 1, down).astype(int)
+    columns = np.linspace(0, width - 1, across).astype(int)
     colours = np.unique(samples[rows][:, columns].reshape(-1, 3), axis=0)
     clear = colours[(colours > 0).all(1) & (colours < 255).all(1)]
     if len(clear) < _LEAST_COLOURS:

@@ -24,9 +24,14 @@ def differences(draw: st.DrawFn) -> Samples:
     return (values * chosen).astype(np.uint8)
 
 
+def shape_of(given: Samples) -> tuple[int, int, int]:
+    height, width, channels = given.shape
+    return height, width, channels
+
+
 def packed(given: Samples) -> bytes:
     encoder = BinaryEncoder()
-    code_differences(given, given.shape, encoder)
+    code_differences(given, shape_of(given), encoder)
     return encoder.finish()
 
 
@@ -34,10 +39,10 @@ def packed(given: Samples) -> bytes:
 @given(differences())
 def test_differences_come_back(given: Samples) -> None:
     data = packed(given)
-    found = code_differences(None, given.shape, BinaryDecoder(data))
+    found = code_differences(None, shape_of(given), BinaryDecoder(data))
     np.testing.assert_array_equal(found, given)
     tally = BinaryTally()
-    code_differences(given, given.shape, tally)
+    code_differences(given, shape_of(given), tally)
     assert abs(8 * len(data) - tally.bits) <= 64
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,23 +28,25 @@ EACH = pytest.mark.parametrize("conversion", CONVERSIONS, ids=NAMES[1:])
 def as_code(colours: Pixels) -> NDArray[np.int32]:
     """A number for each colour (.., 3)."""
     whole = colours.astype(np.int32)
-    return whole[..., 0] << 16 | whole[..., 1] << 8 | whole[..., 2]
+    codes: NDArray[np.int32] = whole[..., 0] << 16 | whole[..., 1] << 8 | whole[..., 2]
+    return codes
 
 
 def cube(step: int) -> Pixels:
     """All colours or planes on a lattice that has the corners, (1, n, 3)."""
     axis = np.arange(0, 256, step, dtype=np.uint8)
-    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(1, -1, 3)
+    points: Pixels = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(1, -1, 3)
+    return points
 
 
 def image_of(conversion: Conversion, height: int, width: int, seed: int = 0) -> Pixels:
     """An image of smooth planes, some of its pixels clipped and some not of any planes."""
     rng = np.random.default_rng(seed)
-    luma = smooth(height, width, 1, seed, 9)
+    shade = smooth(height, width, 1, seed, 9)
     chroma = smooth(-(-height // 2), -(-width // 2), 2, seed + 1).repeat(2, 0).repeat(2, 1)
-    chroma = chroma[:height, :width] // 2 + 80
+    chroma = (chroma[:height, :width] // 2 + 80).astype(np.uint8)
     bright = np.where(np.arange(width)[:, None] > width // 2, 100, 0)
-    luma = (luma + bright).clip(0, 255).astype(np.uint8)
+    luma = (shade + bright).clip(0, 255).astype(np.uint8)
     samples = planes.join(np.concatenate([chroma[..., :1], luma, chroma[..., 1:]], 2), conversion)
     foreign = rng.random((height, width)) < 0.02
     samples[foreign] = rng.integers(0, 256, (foreign.sum(), 3))
@@ -199,7 +202,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
 @EACH
 def test_round_trip(conversion: Conversion, effort: int, lattice_model: str) -> None:
     image = image_of(conversion, 71, 83)
-    options = {"model": lattice_model, "effort": effort}
+    options: dict[str, Any] = {"model": lattice_model, "effort": effort}
     data = noisepress.encode(image, "ardm", fallback=False, **options)
     found = noisepress.inspect(data)
     used = NAMES.index(str(found.parameters["planes"]))
@@ -242,7 +245,7 @@ def test_planes_are_not_used_where_they_do_not_pay(
 
 
 @pytest.mark.parametrize("options", [{"planes": "rgb"}, {"effort": 0, "planes": "rgb"}])
-def test_planes_can_be_switched_off(options: dict[str, object], lattice_model: str) -> None:
+def test_planes_can_be_switched_off(options: dict[str, Any], lattice_model: str) -> None:
     image = image_of(CONVERSIONS[0], 70, 90)
     data = noisepress.encode(image, "ardm", model=lattice_model, fallback=False, **options)
     assert noisepress.inspect(data).parameters["planes"] == "rgb"
@@ -251,14 +254,14 @@ def test_planes_can_be_switched_off(options: dict[str, object], lattice_model: s
 @pytest.mark.parametrize("effort", [0, 1])
 def test_the_estimate_is_the_file(effort: int, lattice_model: str) -> None:
     image = image_of(CONVERSIONS[1], 70, 90)
-    options = {"model": lattice_model, "effort": effort}
+    options: dict[str, Any] = {"model": lattice_model, "effort": effort}
     data = noisepress.encode(image, "ardm", fallback=False, **options)
     payloads = sum(len(section.payload) for section in read(data).sections)
     bits = noisepress.estimate(image, **options)
     assert 0 <= 8 * payloads - bits < 64 * len(read(data).sections)
 
 
-def forged(contents: Contents, sections: list[Section], **fields: str) -> bytes:
+def forged(contents: Contents, sections: list[Section], **fields: Any) -> bytes:
     """A file with other sections, or other parameters, and good checksums."""
     header = contents.header
     if fields:
