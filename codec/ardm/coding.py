@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
+
 from ...bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryTally
 from ...bitstream.coders import Coder, Decoder, Encoder, Tally
 from ...bitstream.container import Contents, Section, SectionKind
@@ -25,7 +27,7 @@ from .lattice import Lattice, sections
 from .random_order import RandomOrder
 
 _CROP = 256
-"""Side of the middle of an image by which source planes are compared with RGB."""
+"""Side of the square of an image by which source planes are compared with RGB."""
 
 
 def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded | None:
@@ -106,15 +108,28 @@ class Source:
         separated, differences = planes.separate(colour, conversion)
         exceptions = planes.pack(differences) if differences.any() else None
         found = cls(replace(parameters, planes=conversion.name), separated, exceptions)
-        return found if found._bits_of_crop() < plain._bits_of_crop() else plain
+        corner = _busiest(colour)
+        pays = found._bits_of_crop(corner) < plain._bits_of_crop(corner)
+        return found if pays else plain
 
-    def _bits_of_crop(self) -> float:
-        """Bits of the middle of the image, with its share of the exceptions."""
-        height, width = self.samples.shape[:2]
-        top, left = (max(0, side - _CROP) // 4 * 2 for side in (height, width))
+    def _bits_of_crop(self, corner: tuple[int, int]) -> float:
+        """Bits of a square of the image, with its share of the exceptions."""
+        top, left = corner
         crop = self.samples[top : top + _CROP, left : left + _CROP]
         share = crop.size / self.samples.size
         return _bits(self.parameters, crop) + share * 8 * len(self.exceptions or b"")
+
+
+def _busiest(colour: Samples) -> tuple[int, int]:
+    """Top and left of the square of an image (h, w, 3) in which neighbours differ most."""
+    tops, lefts = (range(0, max(side - _CROP, 0) + 1, _CROP) for side in colour.shape[:2])
+
+    def activity(corner: tuple[int, int]) -> int:
+        top, left = corner
+        green = colour[top : top + _CROP, left : left + _CROP, 1].astype(np.int16)
+        return int(abs(np.diff(green, axis=0)).sum() + abs(np.diff(green, axis=1)).sum())
+
+    return max(itertools.product(tops, lefts), key=activity)
 
 
 def _conversion(

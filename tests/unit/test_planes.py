@@ -193,7 +193,7 @@ def test_other_images_have_no_planes() -> None:
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planes are used wherever an image has them."""
-    bits = lambda source: float(source.parameters.planes == "rgb")  # noqa: E731
+    bits = lambda source, _: float(source.parameters.planes == "rgb")  # noqa: E731
     monkeypatch.setattr(coding.Source, "_bits_of_crop", bits)
 
 
@@ -237,7 +237,9 @@ def test_planes_are_not_used_where_they_do_not_pay(
     for planes_cost in (1.0, 3.0):
         bits = {"jpeg": planes_cost, "rgb": 2.0}
         monkeypatch.setattr(
-            coding.Source, "_bits_of_crop", lambda source, bits=bits: bits[source.parameters.planes]
+            coding.Source,
+            "_bits_of_crop",
+            lambda source, _, bits=bits: bits[source.parameters.planes],
         )
         data = noisepress.encode(image, "ardm", model=lattice_model, fallback=False)
         expected = min(bits, key=lambda name: bits[name])
