@@ -43,6 +43,7 @@ class SectionKind(IntEnum):
     PALETTE = 2
     INDEX = 3
     GROUP = 4
+    EXCEPTIONS = 5
     ICC = 64
     EXIF = 65
     XMP = 66

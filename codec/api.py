@@ -18,7 +18,7 @@ from ..bitstream.errors import (
     TruncatedError,
     UnsupportedImageError,
 )
-from .ardm.codec import MODES, Ardm, ArdmParameters
+from .ardm.codec import MODES, Ardm
 from .image.metadata import unpack_metadata
 from .image.raster import Mode, Raster, Samples, checksum, to_array
 from .inputs import Data, as_data, as_raster
@@ -210,7 +210,7 @@ def estimate(image: object, codec: Ardm | None = None, **options: Any) -> float:
         raise UnsupportedImageError(
             f"ardm in {settings.order} order does not code {raster.mode.name} images"
         )
-    return estimated(raster, ArdmParameters.choose(settings))
+    return estimated(raster, settings)
 
 
 def known_mode(contents: Contents) -> Mode:

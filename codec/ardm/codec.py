@@ -16,9 +16,11 @@ from ..image.raster import Mode
 from ..options import Doc, Options
 from ..parameters import Parameters, choice, model_fields
 from ..protocol import NetworkCodec
+from .conversions import NAMES, RGB
 
 Order = Literal["lattice", "random"]
 Schedule = Literal["equal", "dynamic"]
+Planes = Literal["auto", "rgb"]
 
 ORDERS: tuple[Order, ...] = ("lattice", "random")
 SCHEDULES: tuple[Schedule, ...] = ("equal", "dynamic")
@@ -41,6 +43,7 @@ FIELDS = (
         "lattice",
         Field("block", VARINT, *_BLOCK, "side of a coding block in pixels of a sub-lattice"),
         Field("effort", VARINT, *_EFFORT, "0 the network alone, 1 with online mixing"),
+        choice("planes", "source planes, 0 for none", NAMES),
     ),
     *_only_in(
         "random",
@@ -73,6 +76,10 @@ class Ardm(Options):
         int,
         Doc("effort in lattice order: 1 learns from the image too, for smaller files", *_EFFORT),
     ] = 1
+    planes: Annotated[
+        Planes,
+        Doc("what is coded in lattice order: source planes where that pays, or always RGB"),
+    ] = "auto"
     seed: Annotated[int, Doc("seed of the random order", *_SEED)] = 0
     schedule: Annotated[
         Schedule, Doc("sizes of groups in random order: planned by the model's losses, or equal")
@@ -91,6 +98,7 @@ class ArdmParameters(Parameters):
     model: Card
     block: int = 0
     effort: int = 0
+    planes: str = RGB
     seed: int = 0
     schedule: Schedule = "dynamic"
     calls: int = 0
@@ -102,14 +110,14 @@ class ArdmParameters(Parameters):
 
     @classmethod
     def choose(cls, options: Ardm) -> ArdmParameters:
-        """Parameters of an encode: the options, with the model that they name.
+        """Parameters of an encode: the options, with the model that they name, without planes.
 
         Raises:
             ModelError: there is no such model.
         """
         default = {"lattice": "ardm-photo", "random": "ardm-small"}[options.order]
         model = registry.find(options.model or default)
-        return cls(**{**vars(options), "model": model})
+        return cls(**{**vars(options), "model": model, "planes": RGB})
 
 
 class ArdmCodec(NetworkCodec):

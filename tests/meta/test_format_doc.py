@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,6 +24,7 @@ from noisepress.bitstream.container import (
 from noisepress.bitstream.header import Field
 from noisepress.codec import archive, registry
 from noisepress.codec.ardm import codec as ardm
+from noisepress.codec.ardm import conversions
 from noisepress.codec.diffc import codec as diffc
 from noisepress.codec.hfd import codec as hfd
 from noisepress.codec.hfd import hyperprior, stages
@@ -81,6 +83,29 @@ def test_fields(heading: str, fields: Sequence[Field]) -> None:
 def test_parameters(codec: type[Codec], fields: Sequence[Field]) -> None:
     table = chapter(codec.ID, codec.NAME).split("\n### Parameters\n", 1)[1].split("\n### ", 1)[0]
     assert cells(table) == described(fields)
+
+
+def test_conversions_of_planes() -> None:
+    """The factors of the table give the code's tables, by the formulas of the text."""
+    levels = np.arange(256)
+    rows = cells(part("### Source planes"))
+    assert [row[:2] for row in rows] == [
+        [str(number), f"`{name}`"] for number, name in enumerate(conversions.NAMES) if number
+    ]
+    for row, conversion in zip(rows, conversions.CONVERSIONS, strict=True):
+        if row[2] == "see below":
+            continue
+        offset, *factors = map(int, row[3:])
+        signs = (1, 1, -1, -1, 1)
+        sides = [levels - offset, *4 * [levels - 128]]
+        products = [s * f * x for s, f, x in zip(signs, factors, sides, strict=True)]
+        if row[2] == "floored":
+            products = [8 * product >> 16 for product in products]
+        else:
+            products[0] += 2**15
+        expected = [s * product for s, product in zip(signs, products, strict=True)]
+        np.testing.assert_array_equal(conversion.table, expected)
+        assert conversion.divisor == (1 if row[2] == "floored" else 2**16)
 
 
 def test_every_codec_has_a_chapter() -> None:

@@ -370,7 +370,7 @@ def test_cut_before_the_alpha_shows_an_opaque_picture(lattice_model: str) -> Non
     ("given", "known"),
     [
         ({"codec": "jpeg"}, "ardm, webp, png"),
-        ({"effort": 3}, "order, model, block, seed, schedule, calls"),
+        ({"speed": 3}, "order, model, block, effort, planes, seed, schedule, calls"),
         ({"order": "raster"}, "lattice, random"),
         ({"order": "random", "schedule": "cosine"}, "equal, dynamic"),
         ({"order": "random", "calls": 3}, "4 to 1024"),

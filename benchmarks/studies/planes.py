@@ -1,0 +1,73 @@
+"""What source planes save: bytes of ardm's files with and without them.
+
+    python -m noisepress.benchmarks.studies.planes PHOTO... -o OUT.json
+
+codes the middle 768 x 512 pixels of every photograph. An interrupted run continues where it
+stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+import noisepress
+
+from ...codec.ardm.codec import Planes
+from ...codec.image.raster import Samples
+from ..measure import load
+from .points import arguments, measure_missing
+
+HEIGHT, WIDTH = 512, 768
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of one file.
+
+    Attributes:
+        image: file name of the photograph.
+        planes: option of the encode.
+        found: what was coded, as `info` says.
+        bytes: of the file.
+    """
+
+    image: str
+    planes: str
+    found: str
+    bytes: int
+
+    @property
+    def job(self) -> tuple[str, str]:
+        return self.image, self.planes
+
+
+def middle(image: Samples) -> Samples:
+    """The middle of an image (h, w, 3), at most 512 rows and 768 columns."""
+    top, left = (
+        max(0, side - most) // 2 for side, most in zip(image.shape, (HEIGHT, WIDTH), strict=False)
+    )
+    return image[top : top + HEIGHT, left : left + WIDTH]
+
+
+def measure(image: Samples, name: str, planes: Planes) -> Size:
+    """Code an image (h, w, 3)."""
+    data = noisepress.encode(image, noisepress.Ardm(planes=planes), fallback=False)
+    return Size(name, planes, str(noisepress.inspect(data).parameters["planes"]), len(data))
+
+
+def main() -> None:
+    """Measure photographs."""
+    args = arguments(__doc__).parse_args()
+    images = {path.name: path for path in args.photos}
+    jobs = [(name, planes) for name in images for planes in get_args(Planes)]
+    measure_missing(
+        args.output,
+        Size,
+        lambda name, planes: measure(middle(load(images[name])), name, planes),
+        jobs,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""Source planes: conversions and their inverses, detection, and files with planes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from common import picture, smooth
+from numpy.typing import NDArray
+from PIL import Image
+
+import noisepress
+from noisepress.bitstream import _planes
+from noisepress.bitstream.container import Contents, Section, SectionKind, read, write
+from noisepress.bitstream.errors import CorruptError
+from noisepress.codec.ardm import coding, planes
+from noisepress.codec.ardm.codec import ArdmParameters
+from noisepress.codec.ardm.conversions import CONVERSIONS, NAMES, Conversion
+
+Pixels = NDArray[np.uint8]
+
+EACH = pytest.mark.parametrize("conversion", CONVERSIONS, ids=NAMES[1:])
+
+
+def as_code(colours: Pixels) -> NDArray[np.int32]:
+    """A number for each colour (.., 3)."""
+    whole = colours.astype(np.int32)
+    codes: NDArray[np.int32] = whole[..., 0] << 16 | whole[..., 1] << 8 | whole[..., 2]
+    return codes
+
+
+def cube(step: int) -> Pixels:
+    """All colours or planes on a lattice that has the corners, (1, n, 3)."""
+    axis = np.arange(0, 256, step, dtype=np.uint8)
+    points: Pixels = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(1, -1, 3)
+    return points
+
+
+def image_of(conversion: Conversion, height: int, width: int, seed: int = 0) -> Pixels:
+    """An image of smooth planes, some of its pixels clipped and some not of any planes."""
+    rng = np.random.default_rng(seed)
+    shade = smooth(height, width, 1, seed, 9)
+    chroma = smooth(-(-height // 2), -(-width // 2), 2, seed + 1).repeat(2, 0).repeat(2, 1)
+    chroma = (chroma[:height, :width] // 2 + 80).astype(np.uint8)
+    bright = np.where(np.arange(width)[:, None] > width // 2, 100, 0)
+    luma = (shade + bright).clip(0, 255).astype(np.uint8)
+    samples = planes.join(np.concatenate([chroma[..., :1], luma, chroma[..., 1:]], 2), conversion)
+    foreign = rng.random((height, width)) < 0.02
+    samples[foreign] = rng.integers(0, 256, (foreign.sum(), 3))
+    return samples
+
+
+@EACH
+def test_tables_rise_and_numbers_are_kept(conversion: Conversion) -> None:
+    assert conversion.table.shape == (5, 256)
+    assert (np.diff(conversion.table) >= 0).all()
+
+
+def test_names() -> None:
+    assert len(set(NAMES)) == len(CONVERSIONS) + 1 and NAMES[0] == "rgb"
+
+
+@pytest.mark.parametrize(
+    ("number", "offset", "scale", "weights"),
+    [
+        (1, 0, (1, 1), (0.299, 0.114)),
+        (3, 16, (255 / 219, 255 / 224), (0.299, 0.114)),
+        (4, 16, (255 / 219, 255 / 224), (0.2126, 0.0722)),
+        (5, 0, (1, 1), (0.2126, 0.0722)),
+        (6, 0, (1, 1), (0.299, 0.114)),
+        (7, 16, (255 / 219, 255 / 224), (0.299, 0.114)),
+        (8, 0, (1, 1), (0.2126, 0.0722)),
+        (9, 16, (255 / 219, 255 / 224), (0.2126, 0.0722)),
+    ],
+)
+def test_video_conversions_are_near_their_standard(
+    number: int, offset: int, scale: tuple[float, float], weights: tuple[float, float]
+) -> None:
+    """Rounded ones within half a level, those that round products down up to three below."""
+    conversion = CONVERSIONS[number - 1]
+    sent = cube(15)
+    first, luma, second = np.moveaxis(sent.astype(float), 2, 0)
+    grey, (cb, cr) = scale[0] * (luma - offset), (scale[1] * (p - 128) for p in (first, second))
+    kr, kb = weights
+    red, blue = grey + 2 * (1 - kr) * cr, grey + 2 * (1 - kb) * cb
+    green = grey - (2 * (1 - kb) * kb * cb + 2 * (1 - kr) * kr * cr) / (1 - kr - kb)
+    exact = np.stack([red, green, blue], 2).clip(0, 255)
+    error = planes.join(sent, conversion) - exact
+    low, high = (-3, 0.1) if "floored" in conversion.name else (-0.51, 0.51)
+    assert low <= error.min() and error.max() <= high
+
+
+def jpeg(image: Pixels, quality: int = 90, subsampling: int = 2) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "JPEG", quality=quality, subsampling=subsampling)
+    return out.getvalue()
+
+
+def test_jpeg_is_what_libjpeg_computes() -> None:
+    data = jpeg(np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8), subsampling=0)
+    with Image.open(io.BytesIO(data)) as decoded, Image.open(io.BytesIO(data)) as raw:
+        raw.draft("YCbCr", raw.size)
+        assert raw.mode == "YCbCr"
+        sent = np.asarray(raw)[..., [1, 0, 2]]
+        converted = planes.join(np.ascontiguousarray(sent), CONVERSIONS[0])
+        np.testing.assert_array_equal(converted, np.asarray(decoded.convert("RGB")))
+
+
+def test_photo_ycc_is_the_formula() -> None:
+    sent = cube(17)
+    c1, y, c2 = np.moveaxis(sent.astype(int), 2, 0)
+    a, b = 22179 * (c1 - 156) // 10000, 18215 * (c2 - 137) // 10000
+    red = (13584 * y + 18215 * (c2 - 137)) // 10000
+    green = (13584 * y - 1940 * a - 5090 * b) // 10000
+    blue = (13584 * y + 22179 * (c1 - 156)) // 10000
+    expected = np.stack([red, green, blue], 2).clip(0, 255)
+    np.testing.assert_array_equal(planes.join(sent, CONVERSIONS[1]), expected)
+
+
+def assert_inverted(sent: Pixels, conversion: Conversion) -> None:
+    """Colours of planes (1, n, 3) come back; without clipped channels so do the planes."""
+    colours = planes.join(sent, conversion)
+    found, differences = planes.separate(colours, conversion)
+    assert not differences.any()
+    clear = ((colours > 0) & (colours < 255)).all(2)
+    np.testing.assert_array_equal(found[clear], sent[clear])
+
+
+@EACH
+def test_conversions_are_inverted_on_a_lattice(conversion: Conversion) -> None:
+    assert_inverted(cube(5), conversion)
+    assert_inverted(np.random.default_rng(0).permuted(cube(15), axis=1), conversion)
+
+
+@pytest.mark.slow
+@EACH
+def test_conversions_are_inverted_everywhere(conversion: Conversion) -> None:
+    """Every colour that planes give comes back, and no other does."""
+    sent = cube(1)
+    assert_inverted(sent, conversion)
+    reached = np.zeros(2**24, bool)
+    reached[as_code(planes.join(sent, conversion)).reshape(-1)] = True
+    missed = planes.separate(sent, conversion)[1].any(2).reshape(-1)
+    np.testing.assert_array_equal(missed, ~reached)
+    clear = reached.reshape(256, 256, 256)[1:255, 1:255, 1:255]
+    assert clear.mean() == pytest.approx(conversion.reached, abs=1e-4)
+
+
+@EACH
+def test_the_inverse_is_that_of_plain_python(conversion: Conversion) -> None:
+    image = image_of(conversion, 9, 11)
+    table, divisor = conversion.table, conversion.divisor
+    found, missed = np.empty_like(image), np.empty(image.shape[:2], np.bool_)
+    _planes.to_planes.py_func(image, table, divisor, conversion.estimate, found, missed)
+    expected, differences = planes.separate(image, conversion)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(missed, differences.any(2))
+    out = np.empty_like(image)
+    _planes.to_rgb.py_func(found, table, divisor, out)
+    np.testing.assert_array_equal(out, image - differences)
+
+
+@EACH
+def test_detection(conversion: Conversion) -> None:
+    found = planes.find(image_of(conversion, 90, 120))
+    assert found is not None and found.reached == pytest.approx(conversion.reached, abs=0.02)
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_a_decoded_jpeg_is_detected(subsampling: int) -> None:
+    image = picture(96, 80)
+    with Image.open(io.BytesIO(jpeg(image, subsampling=subsampling))) as decoded:
+        assert planes.find(np.asarray(decoded)) is CONVERSIONS[0]
+        rescaled = np.asarray(decoded.resize((60, 72), Image.Resampling.BICUBIC))
+    assert planes.find(rescaled) is None
+
+
+def test_other_images_have_no_planes() -> None:
+    rng = np.random.default_rng(0)
+    assert planes.find(picture(96, 80)) is None
+    assert planes.find(smooth(90, 120, noise=6)) is None
+    assert planes.find(rng.integers(0, 256, (90, 90, 3), np.uint8)) is None
+    assert planes.find(np.zeros((1, 1, 3), np.uint8)) is None
+    assert planes.find(np.full((90, 90, 3), 255, np.uint8)) is None
+
+
+# Files -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planes are used wherever an image has them."""
+    bits = lambda source, _: float(source.parameters.planes == "rgb")  # noqa: E731
+    monkeypatch.setattr(coding.Source, "_bits_of_crop", bits)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("effort", [0, 1])
+@EACH
+def test_round_trip(conversion: Conversion, effort: int, lattice_model: str) -> None:
+    image = image_of(conversion, 71, 83)
+    options: dict[str, Any] = {"model": lattice_model, "effort": effort}
+    data = noisepress.encode(image, "ardm", fallback=False, **options)
+    found = noisepress.inspect(data)
+    used = NAMES.index(str(found.parameters["planes"]))
+    assert CONVERSIONS[used - 1].reached == pytest.approx(conversion.reached, abs=0.02)
+    assert [name for name, _, _ in found.sections][:2] == ["exceptions", "data"]
+    np.testing.assert_array_equal(noisepress.decode(data, model=lattice_model), image)
+    pictures = list(noisepress.decode_progressive(data, model=lattice_model))
+    for level, part in enumerate(reversed(pictures)):
+        np.testing.assert_array_equal(part, image[:: 2**level, :: 2**level])
+    cut = noisepress.truncate(data, len(data) - 1)
+    np.testing.assert_array_equal(noisepress.decode(cut, model=lattice_model), image[::2, ::2])
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(("height", "width"), [(1, 300), (257, 1), (64, 65), (33, 120)])
+def test_sizes_and_opacity(height: int, width: int, lattice_model: str) -> None:
+    image = image_of(CONVERSIONS[0], height, width)
+    opacity = np.random.default_rng(0).integers(0, 256, (height, width, 1), np.uint8)
+    for samples in (image, np.concatenate([image, opacity], 2)):
+        data = noisepress.encode(samples, "ardm", model=lattice_model, fallback=False)
+        assert noisepress.inspect(data).parameters["planes"] == "jpeg"
+        np.testing.assert_array_equal(noisepress.decode(data, model=lattice_model), samples)
+        step = 2 ** (len(list(noisepress.decode_progressive(data, model=lattice_model))) - 1)
+        first = next(noisepress.decode_progressive(data, model=lattice_model))
+        np.testing.assert_array_equal(first[..., :3], image[::step, ::step])
+
+
+def test_planes_are_not_used_where_they_do_not_pay(
+    lattice_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = image_of(CONVERSIONS[0], 70, 90)
+    for planes_cost in (1.0, 3.0):
+        bits = {"jpeg": planes_cost, "rgb": 2.0}
+        monkeypatch.setattr(
+            coding.Source,
+            "_bits_of_crop",
+            lambda source, _, bits=bits: bits[source.parameters.planes],
+        )
+        data = noisepress.encode(image, "ardm", model=lattice_model, fallback=False)
+        expected = min(bits, key=lambda name: bits[name])
+        assert noisepress.inspect(data).parameters["planes"] == expected
+
+
+@pytest.mark.parametrize("options", [{"planes": "rgb"}, {"effort": 0, "planes": "rgb"}])
+def test_planes_can_be_switched_off(options: dict[str, Any], lattice_model: str) -> None:
+    image = image_of(CONVERSIONS[0], 70, 90)
+    data = noisepress.encode(image, "ardm", model=lattice_model, fallback=False, **options)
+    assert noisepress.inspect(data).parameters["planes"] == "rgb"
+
+
+@pytest.mark.parametrize("effort", [0, 1])
+def test_the_estimate_is_the_file(effort: int, lattice_model: str) -> None:
+    image = image_of(CONVERSIONS[1], 70, 90)
+    options: dict[str, Any] = {"model": lattice_model, "effort": effort}
+    data = noisepress.encode(image, "ardm", fallback=False, **options)
+    payloads = sum(len(section.payload) for section in read(data).sections)
+    bits = noisepress.estimate(image, **options)
+    assert 0 <= 8 * payloads - bits < 64 * len(read(data).sections)
+
+
+def forged(contents: Contents, sections: list[Section], **fields: Any) -> bytes:
+    """A file with other sections, or other parameters, and good checksums."""
+    header = contents.header
+    if fields:
+        parameters = ArdmParameters.parse(header.parameters)
+        header = replace(header, parameters=replace(parameters, **fields).pack())
+    return write(header, sections)
+
+
+@pytest.mark.usefixtures("always")
+def test_sections_that_cannot_be_are_refused(lattice_model: str) -> None:
+    image = image_of(CONVERSIONS[0], 40, 50)
+    contents = read(noisepress.encode(image, "ardm", fallback=False))
+    exceptions, *data = contents.sections
+    assert exceptions.kind == SectionKind.EXCEPTIONS
+    good = forged(contents, [exceptions, *data])
+    np.testing.assert_array_equal(noisepress.decode(good), image)
+    for bad, message in (
+        (forged(contents, [data[0], exceptions, *data[1:]]), "not in one section"),
+        (forged(contents, [*data, exceptions]), "not in one section"),
+        (forged(contents, [exceptions, exceptions, *data]), "not in one section"),
+        (forged(contents, [exceptions, *data], planes="rgb"), "without source planes"),
+        (forged(contents, data), "checksum"),
+        (forged(contents, [exceptions, *data], planes="photoycc"), "checksum"),
+    ):
+        with pytest.raises(CorruptError, match=message):
+            noisepress.decode(bad)
+    rng = np.random.default_rng(0)
+    for size in (0, 1, 7, 40, 4000):
+        other = Section(SectionKind.EXCEPTIONS, rng.bytes(size))
+        with pytest.raises(CorruptError):
+            noisepress.decode(forged(contents, [other, *data]))
+
+
+def test_grey_images_have_no_planes(lattice_model: str) -> None:
+    contents = read(noisepress.encode(picture(20, 20, 1)[..., 0], "ardm", fallback=False))
+    with pytest.raises(CorruptError, match="grey"):
+        noisepress.decode(forged(contents, list(contents.sections), planes="jpeg"))
