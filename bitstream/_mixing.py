@@ -236,7 +236,7 @@ def _log(x: float, tables: Tables, work: _Work) -> float:
     index = mantissa >> (52 - LOG_BITS)
     rest = (mantissa & ((1 << (52 - LOG_BITS)) - 1)) * 2.0 ** -(52 - LOG_BITS)
     low = tables.log[index]
-    return exponent * 0.6931471805599453 + low + (tables.log[index + 1] - low) * rest
+    return float(exponent * 0.6931471805599453 + low + (tables.log[index + 1] - low) * rest)
 
 
 @njit(cache=True)
@@ -247,14 +247,14 @@ def _logistic(x: float, tables: Tables) -> float:
     )
     index = int(at)
     low = tables.logistic[index]
-    return low + (tables.logistic[index + 1] - low) * (at - index)
+    return float(low + (tables.logistic[index + 1] - low) * (at - index))
 
 
 @njit(cache=True)
 def _between(table: Floats, at: float) -> float:
     index = int(at)
     low = table[index]
-    return low + (table[index + 1] - low) * (at - index)
+    return float(low + (table[index + 1] - low) * (at - index))
 
 
 @njit(cache=True)
@@ -272,7 +272,7 @@ def _magnitude(x: float) -> int:
 
 
 @njit(cache=True)
-def _hash(state: int, value: int) -> int:
+def _hash(state: int | np.uint64, value: int | np.uint64) -> np.uint64:
     return (np.uint64(state) + np.uint64(value)) * _MULTIPLIER
 
 
@@ -485,7 +485,7 @@ def _blend(i: int, j: int, fit_errors: Floats, work: _Work) -> tuple[float, floa
 
 
 @njit(cache=True)
-def _remember(which: int, key: int, best: float, contexts: Contexts, work: _Work) -> None:
+def _remember(which: int, key: np.uint64, best: float, contexts: Contexts, work: _Work) -> None:
     """Look up the last values in a context, and how wide their density shall be."""
     key = _hash(key, which)
     slot = np.int64(key >> np.uint64(64 - RECENT_BITS))
@@ -527,12 +527,14 @@ def _distribute(threshold: int, contexts: Contexts, tables: Tables, work: _Work)
 
 
 @njit(cache=True)
-def _count(absolute: int, relative: int, contexts: Contexts, tables: Tables, work: _Work) -> int:
+def _count(
+    absolute: np.uint64, relative: np.uint64, contexts: Contexts, tables: Tables, work: _Work
+) -> int:
     """What counts say of a decision; how sure the first two are, 0 to 15."""
     sure = 0
     for q in range(COUNTED):
         decision = absolute if q < 2 or q == 4 else relative
-        key = (work.contexts[q] ^ np.uint64(decision)) * _SECOND_MULTIPLIER
+        key = (work.contexts[q] ^ decision) * _SECOND_MULTIPLIER
         slot = np.int64(key >> np.uint64(64 - COUNT_BITS))
         check = np.uint32((key >> np.uint64(30)) & np.uint64(0x3FF))
         entry = contexts.counts[q, slot]
@@ -589,10 +591,10 @@ def _adapt(
         count = (entry >> 10) & 0x3F
         chance = entry >> 16
         chance += ((65535 * bit - chance) * tables.rates[count]) >> 16
-        count = min(count + 1, COUNT_LIMIT)
-        contexts.counts[q, work.slots[q]] = np.uint32(
-            (chance << 16) | (count << 10) | (entry & 0x3FF)
-        )
+        if count < COUNT_LIMIT:
+            count += 1
+        entry = (chance << 16) | (count << 10) | (entry & 0x3FF)
+        contexts.counts[q, work.slots[q]] = np.uint32(entry)
 
 
 @njit(cache=True)

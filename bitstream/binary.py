@@ -12,7 +12,7 @@ import numpy as np
 
 from ._binary import DAMAGED, DECODE, ENCODE, LOWER, SIZE, TALLY, WORDS, UInt32s, UInt64s, code_even
 from .coders import bytes_of_words, words_of_bytes
-from .entropy import Ints
+from .entropy import Ints, check_range
 from .errors import CorruptError
 
 
@@ -40,6 +40,9 @@ class BinaryModel(Protocol):
 
         Returns:
             For TALLY, the sum of -log2 of the chances of the bits.
+
+        Raises:
+            ValueError: a symbol is outside the model's range.
         """
         ...
 
@@ -61,6 +64,7 @@ class Even:
         return self.bits
 
     def run(self, mode: int, symbols: Ints, state: UInt64s, words: UInt32s) -> float:
+        check_range(symbols, 1 << self.bits)
         if mode != TALLY:
             code_even(mode, symbols, self.bits, state, words)
         return float(self.count * self.bits)

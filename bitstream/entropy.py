@@ -66,7 +66,7 @@ class Categorical:
     frequencies: Frequencies
 
     def run(self, symbols: Ints | None, step: Step) -> Ints:
-        _check_range(symbols, self.frequencies.shape[1])
+        check_range(symbols, self.frequencies.shape[1])
         return step(symbols, self.frequencies)
 
 
@@ -313,7 +313,7 @@ class MixtureDigit:
         return step(symbols, self.mixture.frequencies(self.prefixes, 4**self.left))
 
 
-def _check_range(symbols: Ints | None, count: int) -> None:
+def check_range(symbols: Ints | None, count: int) -> None:
     """Refuse symbols that could not be decoded.
 
     Raises:
@@ -335,7 +335,7 @@ def _by_digits(
     Args:
         frequencies: from the prefixes (n,) and the number of symbols for each value of the digit.
     """
-    _check_range(symbols, 4**digits)
+    check_range(symbols, 4**digits)
     prefixes = np.zeros(count, np.int32)
     for left in reversed(range(digits)):
         digit = None if symbols is None else (symbols >> (2 * left)) & 3

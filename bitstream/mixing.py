@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from . import _mixing
 from ._binary import UInt32s, UInt64s
 from ._mixing import PAD, Contexts, Floats, Memory, Place, Tables
-from .entropy import Ints, LogisticMixture
+from .entropy import Ints, LogisticMixture, check_range
 from .tables import check_tables
 
 Samples = NDArray[np.uint8]
@@ -239,6 +239,7 @@ class MixedPlane:
         return _mixing.MOST_DECISIONS
 
     def run(self, mode: int, symbols: Ints, state: UInt64s, words: UInt32s) -> float:
+        check_range(symbols, 256)
         return float(
             _mixing.code_plane(
                 mode,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
-from noisepress.bitstream import coders, entropy, errors, noise
+from noisepress.bitstream import _mixing, coders, entropy, errors, mixing, noise
 from noisepress.bitstream.container import (
     COMMON,
     ENTRY,
@@ -25,6 +28,7 @@ from noisepress.bitstream.header import Field
 from noisepress.codec import archive, registry
 from noisepress.codec.ardm import codec as ardm
 from noisepress.codec.ardm import conversions
+from noisepress.codec.ardm.lattice import _BEFORE, _BESIDE, NEIGHBOURHOODS
 from noisepress.codec.diffc import codec as diffc
 from noisepress.codec.hfd import codec as hfd
 from noisepress.codec.hfd import hyperprior, stages
@@ -32,6 +36,7 @@ from noisepress.codec.protocol import Codec
 from noisepress.codec.vdm import bits_back
 from noisepress.codec.vdm import codec as vdm
 from noisepress.models import autoencoder, exact, latents, unet
+from noisepress.models.lattice import PHASES
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
@@ -153,6 +158,70 @@ def test_numbers_of_the_entropy_models() -> None:
     assert f"0x{bits_back._TABLE_CRC:08X}" in part("### The chain")
     assert f"0x{noise._TABLE_CRC:08X}" in part("## Shared random numbers")
     assert f"`{coders.Stack().seal().hex(' ')}`" in part("### Stack")
+
+
+def constants(module: ModuleType) -> dict[str, object]:
+    """The constants that a module has of its own, without a leading underscore."""
+    assigned = [
+        target
+        for statement in ast.parse(inspect.getsource(module)).body
+        if isinstance(statement, ast.Assign)
+        for target in ast.walk(statement)
+        if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store)
+    ]
+    values = {target.id.lstrip("_"): getattr(module, target.id) for target in assigned}
+    return {name: value for name, value in values.items() if name.isupper()}
+
+
+def test_constants_of_online_mixing() -> None:
+    of_module = constants(mixing) | constants(_mixing)
+    in_words = {"CRC", "MULTIPLIER", "SECOND_MULTIPLIER", "MOST_DECISIONS", "DISTRIBUTIONS"}
+    in_words |= {"SHAPED", "FITTED", "RECENT", "COUNTED", "MAPS"}
+    rows = {name.strip("`"): value for name, value, _ in cells(part("#### Constants"))}
+    numbers = {name: tuple(map(float, value.split(", "))) for name, value in rows.items()}
+    expected = {
+        name: tuple(map(float, value if isinstance(value, tuple) else (value,)))
+        for name, value in of_module.items()
+        if name not in in_words and isinstance(value, int | float | tuple)
+    }
+    assert numbers == expected
+    words = (
+        _mixing.SHAPED,
+        _mixing.FITTED,
+        _mixing.RECENT,
+        _mixing.COUNTED,
+        _mixing.MAPS,
+    )
+    assert words == (3, 2, 3, 7, 2)
+    text = " ".join(chapter(ardm.ArdmCodec.ID, ardm.ArdmCodec.NAME).split())
+    assert "maps two maps" in text and "recent three tables" in text
+    assert "counts seven tables" in text
+    assert f"0x{mixing._CRC:08X}" in text
+    assert f"* 0x{int(_mixing._MULTIPLIER):X} mod 2^64, H(a, b, .., z)" in text
+    assert f"absolute) * 0x{int(_mixing._SECOND_MULTIPLIER):X} mod 2^64" in text
+    counts = {name: len(getattr(mixing._tables(), name)) for name in mixing._tables()._fields}
+    tables = part("#### Tables")
+    for name, count in counts.items():
+        assert re.search(rf"^{name}\[i\] += .* i = 0 \.\. {count - 1}$", tables, re.MULTILINE), name
+
+
+def test_neighbours_of_online_mixing() -> None:
+    def written(offsets: Sequence[tuple[int, int]], separator: str = " ") -> str:
+        return separator.join(f"({row},{column})" for row, column in offsets)
+
+    text = part("#### Neighbours")
+    own = [offset.further[-len(_BEFORE) :] for offset in NEIGHBOURHOODS]
+    assert own == [_BEFORE] * len(PHASES)
+    assert cells(text) == [
+        [name, written(phase.nearest), written(phase.further[: -len(_BEFORE)])]
+        for name, phase in zip(PHASES, NEIGHBOURHOODS, strict=True)
+    ]
+    words = " ".join(text.split())
+    assert f"{written(_BEFORE, ', ')}, in this order" in words
+    assert f"channels are {written(_BESIDE, ', ')} and then the nearest" in words
+    for phase in NEIGHBOURHOODS:
+        assert phase.others == (*_BESIDE, *phase.nearest)
+        assert max(abs(step) for offset in phase.further for step in offset) <= _mixing.PAD
 
 
 def test_numbers_of_hfd() -> None:

@@ -7,9 +7,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from chances import WHOLE, Chances, range_coded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noisepress.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryTally
 from noisepress.bitstream.coders import Decoder, Encoder, Stack, Tally
 from noisepress.bitstream.entropy import (
     Categorical,
@@ -142,21 +144,6 @@ def edges(row: list[int]) -> list[int]:
     return [int(rounded(total * scale)) + i for i, total in enumerate(sums)] + [2**24]
 
 
-def range_coded(message: list[tuple[int, list[int]]]) -> bytes:
-    """The range coder with a lower bound of unlimited length, so that nothing is carried."""
-    lower, size, words = 0, 2**64 - 1, 1
-    for symbol, row in message:
-        bounds = edges(row)
-        unit = size >> 24
-        lower += unit * bounds[symbol]
-        size = unit * (bounds[symbol + 1] - bounds[symbol])
-        if size < 2**32:
-            lower, size, words = lower << 32, size << 32, words + 1
-    point = (lower + 2**32 - 1) >> 32
-    ordered = [point >> (32 * i) & 0xFFFFFFFF for i in reversed(range(words))]
-    return b"".join(word.to_bytes(4, "little") for word in ordered).rstrip(b"\0")
-
-
 @quick
 @given(messages)
 def test_decoder_undoes_encoder(message: list[tuple[Ints, EntropyModel]]) -> None:
@@ -181,7 +168,7 @@ def test_encoder_writes_the_specified_bytes(message: list[tuple[Ints, EntropyMod
     for symbols, model in message:
         encoder.code(symbols, model)
         flat += rows_of(symbols, model)
-    assert encoder.finish() == range_coded(flat)
+    assert encoder.finish() == range_coded((digit, edges(row)) for digit, row in flat)
 
 
 def test_tally_holds_for_long_streams() -> None:
@@ -262,6 +249,62 @@ def test_a_symbol_without_a_frequency_is_an_error(symbol: int) -> None:
 def test_a_point_outside_the_range_is_an_error() -> None:
     with pytest.raises(CorruptError, match="damaged"):
         Decoder(b"\xff" * 8).code(None, Uniform(1, 1))
+
+
+@st.composite
+def bits(draw: st.DrawFn) -> tuple[Ints, Chances]:
+    """Bits, likely ones and not, with chances from 2^-24 to 1 - 2^-24."""
+    n = draw(st.integers(0, 200))
+    rng = np.random.default_rng(draw(seeds))
+    octaves = draw(st.sampled_from([0.5, 4.0, 25.0]))
+    small = np.maximum(1, (WHOLE / 2 ** rng.uniform(0.5, 0.5 + octaves, n)).astype(np.int64))
+    zeros = np.where(rng.integers(0, 2, n), small, WHOLE - small)
+    kind = draw(st.sampled_from(["drawn", "fair", "unlikely"]))
+    chosen = {
+        "drawn": rng.integers(0, WHOLE, n) >= zeros,
+        "fair": rng.integers(0, 2, n) == 1,
+        "unlikely": zeros > WHOLE // 2,
+    }[kind]
+    return chosen.astype(np.int32), Chances(zeros)
+
+
+@quick
+@given(st.lists(bits(), max_size=4))
+def test_binary_coder_writes_the_specified_bytes(message: list[tuple[Ints, Chances]]) -> None:
+    encoder, tally = BinaryEncoder(), BinaryTally()
+    flat: list[tuple[int, list[int]]] = []
+    for symbols, model in message:
+        encoder.code(symbols, model)
+        tally.code(symbols, model)
+        rows = [[0, zero, WHOLE] for zero in model.zeros.tolist()]
+        flat += zip(symbols.tolist(), rows, strict=True)
+    data = encoder.finish()
+    assert data == range_coded(flat)
+    assert 8 * len(data) <= 64 + 1.005 * tally.bits + 0.006 * len(flat)
+    decoder = BinaryDecoder(data)
+    for symbols, model in message:
+        np.testing.assert_array_equal(decoder.code(None, model), symbols)
+
+
+@quick
+@given(bits(), st.data())
+def test_damaged_bits_decode_or_are_an_error(
+    pair: tuple[Ints, Chances], data: st.DataObject
+) -> None:
+    symbols, model = pair
+    encoder = BinaryEncoder()
+    encoder.code(symbols, model)
+    stream = bytearray(encoder.finish())
+    at = data.draw(st.integers(0, len(stream)))
+    stream[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+    try:
+        decoded = BinaryDecoder(bytes(stream)).code(None, model)
+    except CorruptError:
+        return
+    assert decoded.shape == symbols.shape and np.isin(decoded, (0, 1)).all()
+    again = BinaryEncoder()
+    again.code(decoded, model)
+    np.testing.assert_array_equal(BinaryDecoder(again.finish()).code(None, model), decoded)
 
 
 @quick

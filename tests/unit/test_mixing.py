@@ -1,0 +1,410 @@
+"""Online mixing: the same at encoder and decoder, on every machine, and worth its while."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from common import photograph, picture, smooth
+from numba.core.dispatcher import Dispatcher
+from numpy.typing import NDArray
+
+import noisepress
+from noisepress.bitstream import _binary, _mixing
+from noisepress.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryTally
+from noisepress.bitstream.coders import Coder
+from noisepress.bitstream.container import SectionKind, read
+from noisepress.bitstream.entropy import LogisticMixture
+from noisepress.bitstream.errors import CorruptError
+from noisepress.bitstream.mixing import Mixer
+from noisepress.codec.ardm.codec import Ardm, ArdmParameters
+from noisepress.codec.ardm.coding import estimate
+from noisepress.codec.ardm.lattice import NEIGHBOURHOODS, Lattice, sections
+from noisepress.codec.image.raster import Mode, Raster
+from noisepress.models.lattice import LatticeNet
+from noisepress.models.registry import find, load_network
+
+Samples = NDArray[np.uint8]
+Machine = Callable[[int, bool], AbstractContextManager[None]]
+GOLDEN = Path(__file__).parents[1] / "golden" / "codec"
+
+
+class Codec:
+    """Lattice order with mixing, by a tiny model."""
+
+    def __init__(self, model: str) -> None:
+        self.network = load_network(find(model), LatticeNet)
+
+    def run(
+        self, samples: Samples | None, shape: tuple[int, ...], coders: Iterator[Coder], block: int
+    ) -> Samples:
+        height, width, channels = shape
+        lattice = Lattice(self.network, block, mixing=True)
+        return list(lattice.run(samples, (height, width, channels), coders))[-1]
+
+    def encode(self, samples: Samples, block: int = 64) -> list[bytes]:
+        coders = [BinaryEncoder() for _ in sections(*samples.shape[:2])]
+        self.run(samples, samples.shape, iter(coders), block)
+        return [coder.finish() for coder in coders]
+
+    def decode(self, data: list[bytes], shape: tuple[int, ...], block: int = 64) -> Samples:
+        return self.run(None, shape, map(BinaryDecoder, data), block)
+
+    def check(self, samples: Samples, block: int = 64) -> int:
+        """Round trip; bytes of the stream."""
+        data = self.encode(samples, block)
+        np.testing.assert_array_equal(self.decode(data, samples.shape, block), samples)
+        return sum(map(len, data))
+
+
+@pytest.fixture(scope="module")
+def codec(lattice_model: str) -> Codec:
+    return Codec(lattice_model)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [
+        (1, 1),
+        (1, 2),
+        (2, 1),
+        (2, 2),
+        (3, 2),
+        (1, 37),
+        (37, 1),
+        (2, 65),
+        (65, 2),
+        (33, 31),
+        (48, 50),
+    ],
+)
+def test_any_size_comes_back(codec: Codec, height: int, width: int, channels: int) -> None:
+    codec.check(picture(height, width, channels))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(75, 70), (33, 97), (64, 64)])
+def test_blocks_come_back(codec: Codec, height: int, width: int, channels: int) -> None:
+    """Last blocks of one row or column, among others."""
+    image = smooth(height, width, channels)
+    assert codec.check(image, block=16) != codec.check(image, block=64)
+
+
+def extremes(height: int, width: int) -> dict[str, Samples]:
+    row, column = np.indices((height, width))
+    rng = np.random.default_rng(5)
+    planes = {
+        "black": 0 * row,
+        "white": 255 + 0 * row,
+        "grey": 128 + 0 * row,
+        "checkerboard": 255 * ((row + column) % 2),
+        "large checkerboard": 255 * ((row // 8 + column // 8) % 2),
+        "stripes": 255 * (column % 2),
+        "ramp to the right": 255 * column // (width - 1),
+        "ramp down": 255 - 255 * row // (height - 1),
+        "edge": 255 * (column >= width // 2),
+        "dot": 255 * ((row == 20) & (column == 30)),
+        "two values": 255 * rng.integers(0, 2, row.shape),
+        "noise": rng.integers(0, 256, row.shape),
+        "flat, then noise": np.where(row < height // 2, 255, rng.integers(0, 256, row.shape)),
+    }
+    return {name: plane.astype(np.uint8) for name, plane in planes.items()}
+
+
+EXTREMES = extremes(51, 66)
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_extreme_images_come_back(codec: Codec, name: str) -> None:
+    plane = EXTREMES[name]
+    entropy_free = name not in ("noise", "two values", "flat, then noise")
+    raw = plane.size
+    for image in (
+        plane[..., None],
+        np.stack([plane, 255 - plane, plane], 2),
+        np.stack([plane, plane.T.copy().reshape(plane.shape), 0 * plane], 2),
+    ):
+        size = codec.check(image)
+        assert size < 1.2 * image.size + 100
+        if entropy_free and image.shape[2] == 1:
+            assert size < 0.5 * raw
+
+
+def test_what_repeats_is_learned(codec: Codec) -> None:
+    """A model without training knows nothing; counts of what was there before do."""
+    tile = np.random.default_rng(0).integers(0, 256, (1, 1, 3), np.uint8)
+    flat = np.broadcast_to(tile, (96, 96, 3)).copy()
+    assert codec.check(flat) < flat.size / 150
+
+
+def mixtures(rng: np.random.Generator, count: int, wild: bool) -> LogisticMixture:
+    top = 100_000 if wild else 4096
+    parts = (
+        rng.integers(-600, 600, (count, 3)),
+        rng.integers(-top if wild else 0, top, (count, 3)),
+        rng.integers(-300, 700, (count, 3)) if wild else rng.integers(-48, 128, (count, 3)),
+    )
+    logits, locations, scales = (part.astype(np.int32) for part in parts)
+    return LogisticMixture(logits, locations, scales)
+
+
+@pytest.mark.parametrize("wild", [False, True])
+@pytest.mark.parametrize("values", ["noise", "extremes", "flat"])
+def test_nothing_a_network_says_breaks_it(values: str, wild: bool) -> None:
+    """Distributions far outside the samples' range, far too sure, and of no use."""
+    rng = np.random.default_rng(1)
+    height, width = 43, 58
+    image = {
+        "noise": rng.integers(0, 256, (height, width, 3)),
+        "extremes": 255 * rng.integers(0, 2, (height, width, 3)),
+        "flat": np.full((height, width, 3), 77),
+    }[values].astype(np.uint8)
+    seen = []
+
+    def run(coder: Coder, target: Samples | None) -> list[NDArray[np.int32]]:
+        rng = np.random.default_rng(2)
+        mixer = Mixer(3, NEIGHBOURHOODS)
+        mixer.start_level(height, width)
+        block = mixer.block(0, 0, image[::2, ::2])
+        out = []
+        for index, phase in enumerate(NEIGHBOURHOODS):
+            part = image[phase.row :: 2, phase.column :: 2]
+            model = block.phase(index)
+            for channel in range(3):
+                mixed = model(channel, mixtures(rng, part[..., 0].size, wild))
+                flat = None if target is None else part[..., channel].reshape(-1).astype(np.int32)
+                out.append(coder.code(flat, mixed))
+        block.finish()
+        for index, channel in itertools.product(range(3), range(3)):
+            contexts, memory = mixer.learned(index, channel)
+            assert all(np.isfinite(array).all() for array in memory)
+            seen.append(memory)
+            assert (contexts.filled >= 0).all()
+        assert np.isfinite(mixer._errors).all()
+        return out
+
+    encoder, tally = BinaryEncoder(), BinaryTally()
+    expected = run(encoder, image)
+    run(tally, image)
+    data = encoder.finish()
+    assert abs(8 * len(data) - tally.bits) <= 0.001 * tally.bits + 64
+    for found, plane in zip(run(BinaryDecoder(data), None), expected, strict=True):
+        np.testing.assert_array_equal(found, plane)
+    for coded, counted, decoded in zip(seen[:9], seen[9:18], seen[18:], strict=True):
+        for first, second, third in zip(coded, counted, decoded, strict=True):
+            assert first.tobytes() == second.tobytes() == third.tobytes()
+
+
+@pytest.mark.parametrize("symbol", [-1, 256])
+def test_samples_out_of_range_are_refused(symbol: int) -> None:
+    mixer = Mixer(1, NEIGHBOURHOODS)
+    mixer.start_level(2, 2)
+    model = mixer.block(0, 0, np.zeros((1, 1, 1), np.uint8)).phase(0)
+    mixed = model(0, mixtures(np.random.default_rng(0), 1, False))
+    for coder in (BinaryEncoder(), BinaryTally()):
+        with pytest.raises(ValueError, match="outside 0 to 255"):
+            coder.code(np.array([symbol], np.int32), mixed)
+
+
+def test_damaged_streams_decode_or_are_an_error(codec: Codec) -> None:
+    image = smooth(40, 44)
+    data = codec.encode(image)
+    rng = np.random.default_rng(4)
+    refused = changed = 0
+    for _ in range(30):
+        damaged = [bytearray(part) for part in data]
+        part = damaged[rng.integers(len(damaged))]
+        at, kind = int(rng.integers(len(part))), rng.integers(3)
+        if kind == 0:
+            part[at] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            del part[at:]
+        else:
+            part[at:] = rng.bytes(len(part))
+        try:
+            found = codec.decode([bytes(part) for part in damaged], image.shape)
+        except CorruptError:
+            refused += 1
+        else:
+            assert found.shape == image.shape
+            changed += not np.array_equal(found, image)
+    assert refused + changed >= 25
+
+
+def test_a_stream_of_ones_is_an_error(codec: Codec) -> None:
+    with pytest.raises(CorruptError, match="data is damaged"):
+        codec.decode([b"\xff" * 60] * 2, (40, 44, 3))
+
+
+@pytest.fixture(scope="module")
+def crop() -> Samples:
+    return photograph("astronaut", 256, 256)
+
+
+def test_photographs_shrink_and_sizes_are_estimated(crop: Samples) -> None:
+    mixed = noisepress.encode(crop, "ardm", fallback=False)
+    alone = noisepress.encode(crop, "ardm", fallback=False, effort=0)
+    np.testing.assert_array_equal(noisepress.decode(mixed), crop)
+    np.testing.assert_array_equal(noisepress.decode(alone), crop)
+    assert len(mixed) < 0.99 * len(alone)
+    bits = estimate(Raster(crop, Mode.RGB8), ArdmParameters.choose(Ardm()))
+    sections = list(read(mixed).payloads(SectionKind.DATA))
+    assert abs(8 * sum(map(len, sections)) - bits) <= 0.001 * bits + 64 * len(sections)
+
+
+def test_grey_photographs_shrink(crop: Samples) -> None:
+    grey = np.ascontiguousarray(crop[:160, :160, 1])
+    mixed = noisepress.encode(grey, "ardm", fallback=False)
+    np.testing.assert_array_equal(noisepress.decode(mixed), grey)
+    assert len(mixed) < len(noisepress.encode(grey, "ardm", fallback=False, effort=0))
+
+
+def test_layouts_and_threads_give_the_same_bytes(lattice_model: str, machine: Machine) -> None:
+    image = smooth(70, 90)
+    wide = np.repeat(image, 2, 1)
+    layouts = (
+        image,
+        np.asfortranarray(image),
+        wide[:, ::2],
+        np.ascontiguousarray(image[::-1])[::-1],
+        np.ascontiguousarray(image.transpose(2, 0, 1)).transpose(1, 2, 0),
+    )
+    options = {"model": lattice_model, "fallback": False, "block": 16}
+    files = {noisepress.encode(layout, "ardm", **options) for layout in layouts}
+    for threads, onednn in ((1, True), (2, True), (1, False)):
+        with machine(threads, onednn):
+            files.add(noisepress.encode(image, "ardm", **options))
+            for data in files:
+                found = noisepress.decode(data, model=lattice_model)
+                np.testing.assert_array_equal(found, image)
+    assert len(files) == 1
+
+
+def dispatchers() -> dict[str, Dispatcher]:
+    """All compiled functions that take part in mixing."""
+    found = {**vars(_binary), **vars(_mixing)}
+    return {name: value for name, value in found.items() if isinstance(value, Dispatcher)}
+
+
+def test_kernels_keep_the_order_of_operations() -> None:
+    kernels = dispatchers()
+    assert len(kernels) > 15 and {"code_plane", "code_bit", "solve"} <= set(kernels)
+    for name, kernel in kernels.items():
+        assert not kernel.targetoptions.get("fastmath"), name
+        assert not kernel.targetoptions.get("parallel"), name
+
+
+FUSED = r"v?fn?m(?:add|sub)\w*|fml[as]\w*|f?n?madd|vfma\w*"
+LIBRARY = (
+    r"(?:exp|exp2|expm1|log|log2|log10|log1p|pow|powi|sin|cos|tan|tanh|erf|cbrt|hypot|fma|fmod)f?"
+)
+
+
+def functions(assembly: str) -> dict[str, str]:
+    """Functions of an assembly by name."""
+    starts = re.split(r'^\s*\.type\s+"?([^",\n]+)"?,\s*[@%]function$', assembly, flags=re.MULTILINE)
+    return dict(zip(starts[1::2], starts[2::2], strict=True))
+
+
+def test_compiled_kernels_hold_exact_operations_only(codec: Codec) -> None:
+    """No fused multiply-add, and of functions of the C library only log2, which tallies."""
+    codec.encode(picture(9, 9))
+    assert _mixing.code_plane.signatures
+    for assembly in _mixing.code_plane.inspect_asm().values():
+        assert not re.findall(rf"^\s+(?:{FUSED})\s", assembly, re.MULTILINE)
+        assert "svml" not in assembly
+        own = {
+            name: text
+            for name, text in functions(assembly).items()
+            if re.match(
+                r"_ZN\d+noisepress", name
+            )  # the others wrap it, or write messages of errors
+        }
+        assert any("code_plane" in name for name in own)
+        called = [
+            found
+            for text in own.values()
+            for found in re.findall(rf"(?<![\w.]){LIBRARY}(?![\w.])", text)
+        ]
+        assert called == ["log2"]
+
+
+def test_the_source_calls_exact_functions_only() -> None:
+    """floor and the square root are exact; log2 stands where a tally is made, and nowhere else."""
+    tree = ast.parse(inspect.getsource(_mixing))
+    used = [
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "math"
+    ]
+    assert set(used) <= {"floor", "sqrt", "log2"} and used.count("log2") == 1
+    tallied = [
+        statement
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "mode == TALLY"
+        for statement in node.body
+    ]
+    assert [ast.unparse(each.target) for each in tallied if isinstance(each, ast.AugAssign)] == [
+        "spent"
+    ]
+    assert len(tallied) == 1 and "math.log2" in ast.unparse(tallied[0])
+
+
+DECODE = """
+import sys
+from hashlib import sha256
+import noisepress
+for name in sys.argv[2:]:
+    samples = noisepress.decode(open(name, "rb").read(), model=sys.argv[1])
+    print(sha256(samples.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        pytest.param(
+            {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+            ("lattice_rgb.nzp", "lattice_grey.nzp"),
+            id="generic",
+        ),
+        pytest.param(
+            {"NUMBA_OPT": "0"},
+            ("lattice_rgb.nzp", "lattice_grey.nzp"),
+            id="not optimised",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"},
+            ("lattice_metadata.nzp", "lattice_grey.nzp"),
+            id="in Python",
+        ),
+    ],
+)
+def test_golden_files_decode_under_other_instructions(
+    settings: dict[str, str], names: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Compiled for the oldest processors; not optimised; and not compiled at all."""
+    manifest = json.loads((GOLDEN / "manifest.json").read_text())
+    command = [sys.executable, "-c", DECODE, str(GOLDEN / "lattice.safetensors")]
+    done = subprocess.run(
+        [*command, *(str(GOLDEN / name) for name in names)],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), **settings},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == [manifest[name]["sha256"] for name in names], done.stderr
