@@ -184,8 +184,8 @@ def _loop(parameters: ArdmParameters) -> Lattice | RandomOrder:
     """
     card, calls = parameters.model, parameters.calls
     if parameters.order == "lattice":
-        network = load_network(card, LatticeNet)
-        return Lattice(network, parameters.block, mixing=parameters.mixing)
+        lattice = load_network(card, LatticeNet)
+        return Lattice(lattice, parameters.block, mixing=parameters.mixing)
     network = load_network(card, MaskedNet)
     curves = tuple(tuple(curve) for curve in card.tables.get("curves", ()))
     if [len(curve) for curve in curves] != [groups.GRID] * STAGES:

@@ -64,7 +64,7 @@ def test_lattice_loss_is_the_coded_size(lattice_model: str, level: int) -> None:
     image = picture(64, 48)
     tally = Tally()
     with torch.inference_mode():
-        Lattice(network, 512)._level(image, (64, 48, 3), image[::2, ::2], level, tally)
+        Lattice(network, 512)._level(image, (64, 48, 3), image[::2, ::2], level, tally, None)
         loss = lattice_level_bits(network, level, as_batch(image)[:, list(CODING_ORDER)])
     assert tally.bits > image.size  # more than a bit a sample: the test weighs something
     assert float(loss) == pytest.approx(tally.bits, rel=0.01)

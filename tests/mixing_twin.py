@@ -1,0 +1,546 @@
+"""A decoder of online mixing in plain Python, written from docs/format.md and with its names.
+
+It stands in for `bitstream.mixing.Mixer` and a coder in `codec.ardm.lattice`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noisepress.bitstream.binary import Even
+from noisepress.bitstream.entropy import Ints, LogisticMixture
+from noisepress.bitstream.mixing import Neighbourhood
+
+Table = list[float]
+Key = tuple[int, int]
+
+
+def rounded(values: NDArray[np.float64], bits: int) -> Table:
+    table: Table = (np.rint(values * 2.0**bits) / 2.0**bits).tolist()
+    return table
+
+
+LOG = rounded(np.log1p(np.arange(2050) / 2048), 32)
+LOGISTIC = rounded(1 / (1 + np.exp(16 - np.arange(2049) / 64)), 34)
+_P = (np.arange(4096) + 0.5) / 4096
+STRETCH = rounded(np.log(_P / (1 - _P)), 28)
+WEIGHTS = rounded(2 ** (-np.arange(513) / 32), 34)
+INVERSE = rounded(2 ** (-(np.arange(177) - 48) / 16), 30)
+POWER = rounded(2 ** (4 - np.arange(418) / 64), 30)
+RATES = [int(rate) for rate in rounded(2**16 / (np.arange(64) + 1.6), 0)]
+FIRST_WEIGHTS = [0.1, 0.25, 0.3, 0.1, 0.1, 0.03, 0.03, 0.03]
+
+
+def clip(x: float, low: float, high: float) -> float:
+    return min(max(x, low), high)
+
+
+def between(table: Table, x: float) -> float:
+    i = int(x)
+    return table[i] + (table[i + 1] - table[i]) * (x - i)
+
+
+def logistic(x: float) -> float:
+    return between(LOGISTIC, clip((x + 16) * 64, 0.0, 2047.5))
+
+
+def ln(x: float) -> float:
+    mantissa, exponent = math.frexp(x)
+    r = (2 * mantissa - 1) * 2048
+    i = int(r)
+    return (exponent - 1) * 0.6931471805599453 + LOG[i] + (LOG[i + 1] - LOG[i]) * (r - i)
+
+
+def magnitude_class(x: float) -> int:
+    return sum(limit <= x for limit in (0.25, 0.5, 0.9, 1.4, 2.1, 3.2, 5, 9))
+
+
+def hashed(*values: int) -> int:
+    state = values[0]
+    for value in values[1:]:
+        state = (state + value) * 0x9E3779B97F4A7C15 % 2**64
+    return state
+
+
+class Reader:
+    """The range coder's reader of bits, as a coder of `Lattice`."""
+
+    def __init__(self, data: bytes) -> None:
+        padded = data + bytes(-len(data) % 4)
+        self.words = np.frombuffer(padded, "<u4").tolist()[::-1]
+        self.size = 2**64 - 1
+        self.offset = self.word() * 2**32 + self.word()
+
+    def word(self) -> int:
+        return self.words.pop() if self.words else 0
+
+    def bit(self, z: int) -> int:
+        unit = self.size >> 24
+        assert self.offset < unit * 2**24
+        bit = int(self.offset >= unit * z)
+        self.offset -= unit * z * bit
+        self.size = unit * (2**24 - z if bit else z)
+        if self.size < 2**32:
+            self.size, self.offset = self.size * 2**32, self.offset * 2**32 + self.word()
+        return bit
+
+    def code(self, _: Ints | None, model: Even | TwinPlane) -> Ints:
+        if isinstance(model, TwinPlane):
+            return np.array(model.decode(self), np.int32)
+        found = [
+            int("".join(str(self.bit(2**23)) for _ in range(model.bits)), 2)
+            for _ in range(model.count)
+        ]
+        return np.array(found, np.int32)
+
+
+class Memory:
+    def __init__(self, c: int, size: int) -> None:
+        self.bias, self.bias_power = [0.0] * (5 + c), [0.001] * (5 + c)
+        self.gain, self.gain_power = [0.0] * (7 + 2 * c), [0.001] * (7 + 2 * c)
+        self.products, self.targets = [[0.0] * size for _ in range(size)], [0.0] * size
+        rows = 39 * 16
+        self.weights = [[FIRST_WEIGHTS + [0.0] * 8 for _ in range(rows)] for _ in range(5)]
+        self.updates = [[0] * rows for _ in range(5)]
+        self.final = [[1 / 5] * 5 for _ in range(39)]
+        row = [LOGISTIC[int(64 * (min(b / 2 - 15, 15) + 16))] for b in range(62)]
+        self.maps = [[list(row) for _ in range(rows)] for _ in range(2)]
+
+
+class TwinMixer:
+    def __init__(self, channels: int, phases: Sequence[Neighbourhood]) -> None:
+        self.channels, self.phases = channels, phases
+        self.memories = [
+            [
+                Memory(c, len(phase.nearest) + len(phase.further) + c * len(phase.others) + 2)
+                for c in range(channels)
+            ]
+            for phase in phases
+        ]
+        self.recent: list[dict[int, list[Any]]] = [{}, {}, {}]
+        self.counts: list[dict[int, list[int]]] = [{} for _ in range(7)]
+        self.magnitudes: NDArray[np.float32] | None = None
+        self.coarser: NDArray[np.float32] | None = None
+
+    def start_level(self, height: int, width: int) -> None:
+        self.coarser = self.magnitudes
+        if self.coarser is None:
+            shape = (self.channels, -(-height // 2), -(-width // 2))
+            self.coarser = np.full(shape, 8.0, np.float32)
+        self.magnitudes = np.zeros((self.channels, height, width), np.float32)
+        for memory in (memory for row in self.memories for memory in row):
+            memory.products = [[0.1 * x for x in row] for row in memory.products]
+            memory.targets = [0.1 * x for x in memory.targets]
+
+    def block(self, top: int, left: int, even: NDArray[np.uint8]) -> TwinBlock:
+        assert self.magnitudes is not None and self.coarser is not None
+        rows, columns = even.shape[:2]
+        target = self.magnitudes[:, top : top + 2 * rows, left : left + 2 * columns]
+        coarser = self.coarser[:, top // 2 : top // 2 + rows, left // 2 : left // 2 + columns]
+        return TwinBlock(self, np.moveaxis(even, 2, 0), coarser, target)
+
+
+class Grid:
+    """Numbers by place, with a rule for those that are not set."""
+
+    def __init__(self, rule: Callable[[int, int], float]) -> None:
+        self.rule, self.known = rule, dict[Key, float]()
+
+    def __getitem__(self, at: Key) -> float:
+        return self.known[at] if at in self.known else self.rule(*at)
+
+    def __setitem__(self, at: Key, value: float) -> None:
+        self.known[at] = value
+
+
+def zeros() -> Grid:
+    return Grid(lambda _, __: 0.0)
+
+
+class TwinBlock:
+    def __init__(
+        self,
+        mixer: TwinMixer,
+        even: NDArray[np.uint8],
+        coarser: NDArray[np.float32],
+        target: NDArray[np.float32],
+    ) -> None:
+        self.mixer, self.target = mixer, target
+        self.height, self.width = target.shape[1:]
+
+        def enlarged(small: NDArray[Any], factor: float) -> Grid:
+            def rule(y: int, x: int) -> float:
+                y, x = min(max(y, 0), self.height - 1), min(max(x, 0), self.width - 1)
+                return factor * float(small[y // 2, x // 2])
+
+            return Grid(rule)
+
+        self.samples = [enlarged(plane, 1.0) for plane in even]
+        self.magnitudes = [enlarged(plane, 0.8) for plane in coarser]
+
+    def phase(self, index: int) -> Callable[[int, LogisticMixture], TwinPlane]:
+        residuals = [zeros() for _ in range(self.mixer.channels)]
+        surprises = [zeros() for _ in range(self.mixer.channels)]
+
+        def model(channel: int, mixture: LogisticMixture) -> TwinPlane:
+            return TwinPlane(self, index, channel, mixture, residuals, surprises)
+
+        return model
+
+    def finish(self) -> None:
+        for plane, magnitudes in zip(self.target, self.magnitudes, strict=True):
+            for y, x in np.ndindex(*plane.shape):
+                plane[y, x] = magnitudes[y, x]
+
+
+def solution(a: list[Table], t: Table, before: Table) -> Table:
+    size = len(t)
+    c = [list(row) for row in a]
+    t = list(t)
+    for j in range(size):
+        for k in range(j):
+            for i in range(j, size):
+                c[j][i] = c[j][i] - c[k][j] * c[k][i]
+        if not c[j][j] > 1e-9:
+            return before
+        q = 1 / math.sqrt(c[j][j])
+        for i in range(j, size):
+            c[j][i] = c[j][i] * q
+    for k in range(size):
+        t[k] = t[k] / c[k][k]
+        for i in range(k + 1, size):
+            t[i] = t[i] - t[k] * c[k][i]
+    f = [0.0] * size
+    for i in reversed(range(size)):
+        v = t[i]
+        for k in range(i + 1, size):
+            v = v - c[i][k] * f[k]
+        f[i] = v / c[i][i]
+    return f
+
+
+def product(f: Table, u: Table) -> float:
+    even = odd = 0.0
+    for k in range(0, len(f), 2):
+        even += f[k] * u[k]
+    for k in range(1, len(f), 2):
+        odd += f[k] * u[k]
+    return even + odd
+
+
+def total(values: Any) -> float:
+    """A sum from 0 on, one after the other; `sum` may compensate for rounding."""
+    out = 0.0
+    for value in values:
+        out += value
+    return out
+
+
+class TwinPlane:
+    def __init__(
+        self,
+        block: TwinBlock,
+        index: int,
+        channel: int,
+        mixture: LogisticMixture,
+        residuals: list[Grid],
+        surprises: list[Grid],
+    ) -> None:
+        self.block, self.c, self.mixture = block, channel, mixture
+        self.phase = block.mixer.phases[index]
+        self.memory = block.mixer.memories[index][channel]
+        self.residuals, self.surprises = residuals, surprises
+        self.e, self.f = zeros(), [zeros() for _ in range(3)]
+
+    def decode(self, reader: Reader) -> list[int]:
+        rows = (self.block.height - self.phase.row + 1) // 2
+        columns = (self.block.width - self.phase.column + 1) // 2
+        memory, size = self.memory, len(self.memory.targets)
+        runs = -(-columns // 24)
+        local = [([[0.0] * size for _ in range(size)], [0.0] * size) for _ in range(runs)]
+        self.fits = [[0.0] * (size - 1) + [1.0] for _ in range(2)]
+        out: list[int] = []
+        for i in range(rows):
+            for run in range(runs):
+                if i or run:
+                    self.fit(run, local)
+                sums = [[0.0] * size for _ in range(size)], [0.0] * size
+                for j in range(24 * run, min(columns, 24 * run + 24)):
+                    out.append(self.sample(reader, i, j, i * columns + j, sums))
+                for k in range(size):
+                    for m in range(k, size):
+                        n = sums[0][k][m]
+                        local[run][0][k][m] = local[run][0][k][m] * 0.9 + n
+                        memory.products[k][m] = memory.products[k][m] * 0.998 + n
+                    local[run][1][k] = local[run][1][k] * 0.9 + sums[1][k]
+                    memory.targets[k] = memory.targets[k] * 0.998 + sums[1][k]
+        return out
+
+    def fit(self, run: int, local: list[tuple[list[Table], Table]]) -> None:
+        memory, size = self.memory, len(self.memory.targets)
+        a = [[0.001 * x for x in row] for row in memory.products]
+        t = [0.001 * x for x in memory.targets]
+        for near in (run, run - 1, run + 1):
+            if 0 <= near < len(local):
+                a = [
+                    [x + y for x, y in zip(*rows, strict=True)]
+                    for rows in zip(a, local[near][0], strict=True)
+                ]
+                t = [x + y for x, y in zip(t, local[near][1], strict=True)]
+        for k in range(size):
+            a[k][k] += 0.1
+        t[-1] += 0.1
+        self.fits[0] = solution(a, t, self.fits[0])
+        if run % 2 == 0:
+            a, t = [list(row) for row in memory.products], list(memory.targets)
+            for k in range(size):
+                a[k][k] += 0.1
+            t[-1] += 0.1
+            self.fits[1] = solution(a, t, self.fits[1])
+
+    def sample(
+        self, reader: Reader, i: int, j: int, n: int, sums: tuple[list[Table], Table]
+    ) -> int:
+        c, memory, phase = self.c, self.memory, self.phase
+        y, x = phase.row + 2 * i, phase.column + 2 * j
+        samples, big_m = self.block.samples, self.block.magnitudes[c]
+        # Predictions
+        logits, locations, scales = (
+            part[n].tolist()
+            for part in (self.mixture.logits, self.mixture.locations, self.mixture.scales)
+        )
+        w = [WEIGHTS[min(max(logits) - one, 512)] for one in logits]
+        m = [one / 16 for one in locations]
+        a = [min(max(one, -48), 128) + 48 for one in scales]
+        v = [INVERSE[one] for one in a]
+        t = 1 / total(w)
+        mean = total(p * q for p, q in zip(w, m, strict=True)) * t
+        spread = total(p * q for p, q in zip(w, a, strict=True)) * t
+        scale = 1 / between(INVERSE, min(spread, 176 - 0.001))
+        w = [one * t for one in w]
+        components = range(len(w))
+        own = [*phase.nearest, *phase.further]
+        r = len(phase.nearest)
+        u: Table = []
+        base = 0.0
+        for q in range(c, -1, -1):
+            level = total(samples[q][y + p, x + o] for p, o in phase.nearest) * (1 / r)
+            if q == c:
+                base = level
+            u += [samples[q][y + p, x + o] - level for p, o in (own if q == c else phase.others)]
+        u += [1.0, mean - base]
+        e, limit = self.e, 4 * scale + 2
+        s = self.surprises[c]
+        p = [0.25 * scale]
+        p += [
+            clip(e[at], -limit, limit)
+            for at in ((i, j - 1), (i - 1, j), (i - 1, j - 1), (i - 1, j + 1))
+        ]
+        places = ((i, j - 1), (i - 1, j), (i - 1, j - 1), (i - 1, j + 1), (i, j - 2), (i - 2, j))
+        g = [1.0, *(s[at] for at in places)]
+        for q in range(c):
+            p.append(self.residuals[q][i, j])
+            other = self.surprises[q]
+            g += [other[i, j], (other[i + 1, j] + other[i, j + 1]) * 0.5]
+        big_b = total(f * h for f, h in zip(memory.bias, p, strict=True))
+        gain = clip(total(f * h for f, h in zip(memory.gain, g, strict=True)), -4.0, 2.5)
+        z = between(POWER, (gain + 4.0) * 64)
+        wide = scale / z
+        reach = 6 * scale + 4
+        big_p = [mean + clip(product(f, u) + base - mean, -reach, reach) for f in self.fits]
+        big_p.append(mean + big_b)
+        errors = [
+            2 * (f[i, j - 1] + f[i - 1, j]) + f[i - 1, j - 1] + f[i - 1, j + 1] + f[i, j - 2]
+            for f in self.f
+        ]
+        b = [1 / (one + 0.5) for one in errors]
+        b = [one * one for one in b]
+        best = total(f * h for f, h in zip(b, big_p, strict=True)) / total(b)
+        least = min(errors)
+        around = 2 * (big_m[y, x - 2] + big_m[y - 2, x])
+        around += big_m[y - 2, x - 2] + big_m[y - 2, x + 2] + big_m[y, x - 4]
+        beside = total(big_m[y + f, x + h] for f, h in phase.nearest)
+        typical = (around + 2.8 * wide) * 0.0667 + 0.03
+        t_beside = (beside + 2.8 * wide) * (0.6 / (r + 2)) + 0.03
+        t_least = (least + 2.8 * wide) * 0.0667 + 0.03
+        start = int(clip(math.floor(best + 0.5), 1, 255))
+        unit = min(wide, t_least)
+        halves = min(31, int(2.2 * unit)) if 1.1 * unit > 1 else 0
+        fraction = int(clip(math.floor((best - start) * 8) + 8, 0, 15))
+        # Contexts
+        before = int(samples[0][y, x]) if c > 0 else 0
+        middle = int(samples[1][y, x]) if c > 1 else 0
+        error = self.residuals[c - 1][i, j] if c > 0 else 0.0
+        miss = math.floor(error + 0.5)
+        near_by = [int(samples[c][y + f, x + h]) for f, h in own[:4]]
+        kinds = [magnitude_class(unit), magnitude_class(0.6 * big_m[y, x - 2]), 0, 0, 0]
+        kinds[4] = magnitude_class(0.7 * abs(error) if c > 0 else t_beside)
+        pair = hashed(c + 1, before, middle)
+        near = hashed(c + 1, near_by[0], near_by[1])
+        contexts = [
+            hashed(pair, 1),
+            hashed(near, before, 2),
+            hashed(c + 1, fraction, kinds[0], kinds[1], 3),
+            hashed(
+                c + 1,
+                math.floor((big_p[1] - start) * 4),
+                math.floor((mean - start) * 4),
+                kinds[0],
+                4,
+            ),
+            hashed(c + 1, math.floor(best * 4), before, 5),
+            hashed(c + 1, *(one - start for one in near_by), miss, 6),
+            hashed(c + 1, miss, fraction, math.floor((big_p[0] - start) * 4), 7),
+        ]
+        keys = [
+            hashed(pair, 0) if c > 0 else hashed(near, 0),
+            hashed(c + 1, before, math.floor(best * 2), 1),
+            hashed(near, before, 2) if c < 2 else hashed(pair, math.floor(best), 2),
+        ]
+        slots: list[list[Any]] = []
+        recent: list[list[int]] = []
+        widths: Table = []
+        for table, key in zip(self.block.mixer.recent, keys, strict=True):
+            slot = table.setdefault(key >> 49, [0, 0, [0] * 8])
+            if slot[0] != (key >> 20) % 2**23:
+                slot[0], slot[1] = (key >> 20) % 2**23, 0
+            last = slot[2][: min(slot[1], 8)]
+            known = len(last)
+            apart = total(abs(one - best) for one in last)
+            slots.append(slot)
+            recent.append(last)
+            widths.append(known / (0.3 * known + 0.35 * apart) if known else 1.0)
+        kinds[3] = 4 * (len(recent[0]) // 3) + len(recent[1]) // 3
+        # Decisions
+        low, high, below, above = 0, 256, [0.0] * 8, [1.0] * 8
+        steps, side, tries, form = 0, 0, 0, 0
+        threshold = start
+        while high - low > 1:
+            node = 0
+            if form == 1:
+                away = max(1, int(max(1, halves * 0.5) * 2**steps))
+                threshold = start + away if side else start - away
+                node = 1 + 2 * min(steps, 6) + side
+                if not low < threshold < high:
+                    form = 2
+            if form == 2:
+                threshold = (low + high) // 2
+                node = 15 + 4 * min(steps, 5) + 2 * min(tries, 1) + side
+            big_t = threshold - 0.5
+            shapes = ((0.0, 1.0), (big_b, z), (best - mean, z))
+            d = [
+                total(w[k] * logistic((big_t - m[k] - by) * v[k] * f) for k in components)
+                for by, f in shapes
+            ]
+            d.append(logistic((big_t - big_p[0]) * (1 / t_least)))
+            d.append(logistic((big_t - big_p[1]) * (1 / (0.7 * t_least + 0.5 * t_beside))))
+            for last, width in zip(recent, widths, strict=True):
+                mass = 0.5 * d[1]
+                for one in last:
+                    mass = mass + logistic((big_t - one) * width)
+                d.append(mass / (len(last) + 0.5))
+            inputs = [
+                clip(ln(above[k] - d[k] + 1e-7) - ln(d[k] - below[k] + 1e-7), -12, 12)
+                for k in range(8)
+            ]
+            absolute = hashed(node, threshold, low)
+            relative = hashed(node, threshold - start, halves, low - start if form == 2 else 0)
+            counts: list[list[int]] = []
+            for q in range(7):
+                decision = absolute if q in (0, 1, 4) else relative
+                key = (contexts[q] ^ decision) * 0xD6E8FEB86659FD93 % 2**64
+                count = self.block.mixer.counts[q].setdefault(key >> 47, [0, 0, 0])
+                if count[0] != (key >> 30) % 2**10:
+                    count[:] = (key >> 30) % 2**10, 0, 2**15
+                counts.append(count)
+                inputs.append(STRETCH[count[2] // 16] if count[1] else 0.0)
+            sure = [sum(counts[q][1] >= least_count for least_count in (1, 4, 12)) for q in (0, 1)]
+            kinds[2] = 4 * sure[0] + sure[1]
+            inputs.append(0.3)
+            rows = [node * 16 + kind for kind in kinds]
+            weights = [memory.weights[k][row] for k, row in enumerate(rows)]
+            final = memory.final[node]
+            outputs = [
+                clip(total(f * h for f, h in zip(row, inputs, strict=True)), -14, 14)
+                for row in weights
+            ]
+            chances = [logistic(one) for one in outputs]
+            odds = clip(total(f * h for f, h in zip(final, outputs, strict=True)), -14, 14)
+            mixed = logistic(odds)
+            maps = memory.maps[0][node * 16 + kinds[0]], memory.maps[1][node * 16 + fraction]
+            share = (odds + 15) * 2
+            at = int(share)
+            share = share - at
+            parts = [row[at] * (1 - share) + row[at + 1] * share for row in maps]
+            chance = 0.5 * mixed + 0.25 * (parts[0] + parts[1])
+            bit = reader.bit(min(max(int((1 - chance) * 2**24), 2), 2**24 - 2))
+            for row in maps:
+                row[at] += (bit - row[at]) * (0.015 * (1 - share))
+                row[at + 1] += (bit - row[at + 1]) * (0.015 * share)
+            for k in range(5):
+                final[k] += (bit - mixed) * 0.0005 * outputs[k]
+                updates = memory.updates[k]
+                rate = (bit - chances[k]) * max(0.004, 0.05 / (1 + 0.02 * updates[rows[k]]))
+                updates[rows[k]] += 1
+                for q, value in enumerate(inputs):
+                    weights[k][q] += rate * value
+            for count in counts:
+                count[2] += ((65535 * bit - count[2]) * RATES[count[1]]) >> 16
+                count[1] = min(count[1] + 1, 30)
+            if bit:
+                low, below = threshold, d
+            else:
+                high, above = threshold, d
+            if form == 0:
+                form, side = 1, bit
+            elif form == 2:
+                tries += 1
+            elif bit == side:
+                steps += 1
+            else:
+                form = 2
+        # After a sample
+        value = low
+        slopes = [one * z for one in v]
+        over = [(value + 0.5 - m[k] - big_b) * slopes[k] for k in components]
+        under = [(value - 0.5 - m[k] - big_b) * slopes[k] for k in components]
+        upper = [logistic(one) if value < 255 else 1.0 for one in over]
+        lower = [logistic(one) if value > 0 else 0.0 for one in under]
+        chance = 1 / (total(w[k] * (upper[k] - lower[k]) for k in components) + 0.000001)
+        upper = [one * (1 - one) for one in upper]
+        lower = [one * (1 - one) for one in lower]
+        by_bias = by_gain = 0.0
+        for k in components:
+            by_bias = by_bias - w[k] * (upper[k] - lower[k]) * slopes[k]
+            by_gain = by_gain - w[k] * (upper[k] * over[k] - lower[k] * under[k]) * 0.6931
+        for slope, by, learned, powers in (
+            (by_bias, p, memory.bias, memory.bias_power),
+            (by_gain, g, memory.gain, memory.gain_power),
+        ):
+            for k, part in enumerate(by):
+                step = slope * chance * part
+                powers[k] = 0.999 * powers[k] + 0.001 * step * step
+                learned[k] += 0.0005 * step / math.sqrt(powers[k] + 0.000001)
+        samples[c][y, x] = value
+        size = abs(value - best)
+        big_m[y, x] = size
+        e[i, j] = value - mean
+        for f, prediction in zip(self.f, big_p, strict=True):
+            f[i, j] = abs(value - prediction)
+        self.residuals[c][i, j] = clip(value - best, -99, 99)
+        s[i, j] = (ln(size + 0.3 * scale + 0.1) - ln(1.1 * scale + 0.1)) * 1.4427
+        for slot in slots:
+            slot[2][slot[1] % 8] = value
+            slot[1] = slot[1] + 1 if slot[1] != 248 else 241
+        weight = 1 / (typical * typical + 0.1)
+        for k, factor in enumerate(weight * part for part in u):
+            sums[1][k] += factor * (value - base)
+            row = sums[0][k]
+            for h in range(k, len(u)):
+                row[h] += factor * u[h]
+        return value
