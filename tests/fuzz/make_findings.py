@@ -54,10 +54,10 @@ def sections(change: Callable[[list[Section]], list[Section]]) -> Change:
 
 FINDINGS: dict[str, tuple[str, str, Change]] = {
     "ardm_order": ("lattice_grey", "an order that there is not", parameter(0, 7)),
-    "ardm_block": ("lattice_blocks", "a block of 15 pixels", parameter(-1, 15)),
+    "ardm_block": ("lattice_blocks", "a block of 15 pixels", parameter(-3, 15)),
     "ardm_digest": ("lattice_grey", "another model of that number", parameter(3, 0)),
     "ardm_model": ("lattice_grey", "a model that is not there", parameter(1, 0x91)),
-    "ardm_left_over": ("lattice_grey", "a byte behind the fields", parameter(-1, 4, 0)),
+    "ardm_left_over": ("lattice_grey", "a byte behind the fields", parameter(-1, 0, 0)),
     "ardm_width": ("lattice_grey", "more columns than were coded", header(width=72)),
     "ardm_pyramid": ("lattice_grey", "more levels than sections", header(width=700, height=20)),
     "ardm_layout": ("lattice_grey", "a layout that ardm leaves to others", header(mode=7)),

@@ -31,7 +31,7 @@ from noisepress.bitstream.entropy import LogisticMixture
 from noisepress.bitstream.errors import CorruptError
 from noisepress.bitstream.mixing import Mixer
 from noisepress.codec.ardm import lattice
-from noisepress.codec.ardm.codec import Ardm, ArdmParameters
+from noisepress.codec.ardm.codec import Ardm
 from noisepress.codec.ardm.coding import estimate
 from noisepress.codec.ardm.lattice import NEIGHBOURHOODS, Lattice, sections
 from noisepress.codec.image.raster import Mode, Raster
@@ -281,7 +281,7 @@ def test_photographs_shrink_and_sizes_are_estimated(crop: Samples) -> None:
     np.testing.assert_array_equal(noisepress.decode(mixed), crop)
     np.testing.assert_array_equal(noisepress.decode(alone), crop)
     assert len(mixed) < 0.99 * len(alone)
-    bits = estimate(Raster(crop, Mode.RGB8), ArdmParameters.choose(Ardm()))
+    bits = estimate(Raster(crop, Mode.RGB8), Ardm())
     sections = list(read(mixed).payloads(SectionKind.DATA))
     assert abs(8 * sum(map(len, sections)) - bits) <= 0.001 * bits + 64 * len(sections)
 

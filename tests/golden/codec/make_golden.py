@@ -25,6 +25,7 @@ from noisepress.bitstream.coders import Decoder
 from noisepress.bitstream.container import SectionKind, read
 from noisepress.bitstream.header import unpack_all
 from noisepress.bitstream.noise import words
+from noisepress.codec.ardm import conversions, planes
 from noisepress.codec.hfd.codec import FIELDS
 from noisepress.codec.hfd.hyperprior import Hyperprior
 from noisepress.codec.image.raster import Mode, Palette, Raster
@@ -144,6 +145,17 @@ def with_metadata() -> bytes:
     return noisepress.encode(kept, model=LATTICE, fallback=False)
 
 
+def with_planes() -> bytes:
+    """Pixels that planes of PhotoYCC give, some of them clipped, and two that none give."""
+    rng = np.random.default_rng(12)
+    slow = np.cumsum(rng.integers(-2, 3, (48, 40, 3)), 0) + np.array([150, 156, 137])
+    luma, first, second = (plane.astype(np.uint8) for plane in np.clip(slow, 0, 255).T)
+    ordered = np.stack([first, luma, second], -1)
+    image = planes.join(ordered, conversions.named("photoycc"))
+    image[3, 5] = image[20, 31] = (120, 130, 125)
+    return noisepress.encode(image, model=LATTICE, fallback=False)
+
+
 def carried(codec: str, mode: Mode) -> bytes:
     return noisepress.encode(raster(mode, 6, 11, 6), codec, fallback=False)
 
@@ -158,6 +170,8 @@ def mixed_archive() -> bytes:
 FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "lattice_rgb.nzp": ("odd sides, several levels", lambda: lattice(Mode.RGB8, 45, 71)),
     "lattice_blocks.nzp": ("several blocks", lambda: lattice(Mode.RGB8, 70, 40, block=16)),
+    "lattice_alone.nzp": ("the network alone", lambda: lattice(Mode.RGB8, 45, 71, effort=0)),
+    "lattice_planes.nzp": ("planes, clipped and exceptional pixels", with_planes),
     "lattice_grey.nzp": ("one channel, one row", lambda: lattice(Mode.L8, 1, 50)),
     "lattice_pixel.nzp": ("a single pixel", lambda: lattice(Mode.RGB8, 1, 1)),
     "lattice_grey_alpha.nzp": ("opacity", lambda: lattice(Mode.LA8, 20, 9)),
