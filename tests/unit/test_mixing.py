@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -276,12 +277,13 @@ def crop() -> Samples:
 
 
 def test_photographs_shrink_and_sizes_are_estimated(crop: Samples) -> None:
-    mixed = noisepress.encode(crop, "ardm", fallback=False)
-    alone = noisepress.encode(crop, "ardm", fallback=False, effort=0)
+    options = Ardm(planes="rgb")
+    mixed = noisepress.encode(crop, options, fallback=False)
+    alone = noisepress.encode(crop, replace(options, effort=0), fallback=False)
     np.testing.assert_array_equal(noisepress.decode(mixed), crop)
     np.testing.assert_array_equal(noisepress.decode(alone), crop)
     assert len(mixed) < 0.99 * len(alone)
-    bits = estimate(Raster(crop, Mode.RGB8), Ardm())
+    bits = estimate(Raster(crop, Mode.RGB8), options)
     sections = list(read(mixed).payloads(SectionKind.DATA))
     assert abs(8 * sum(map(len, sections)) - bits) <= 0.001 * bits + 64 * len(sections)
 
