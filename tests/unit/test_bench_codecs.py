@@ -110,7 +110,7 @@ def test_parse() -> None:
         ("", "unknown codec ''"),
         ("jpeg:q=3", "unknown option 'q' of jpeg; supported are quality"),
         ("png:level=3", "supported are none"),
-        ("ardm:model=a", "unknown option 'model' of ardm; supported are order, block, seed"),
+        ("ardm:model=a", "unknown option 'model' of ardm; supported are order, block, effort"),
         ("jpeg:quality=101", "quality is 101, supported are whole numbers from 0 to 100"),
         ("jpeg:quality=1.5", "quality is '1.5', supported are whole"),
         ("jpeg:quality=", "quality is '', supported are"),
