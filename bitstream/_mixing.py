@@ -124,7 +124,7 @@ class Contexts(NamedTuple):
 
     Attributes:
         values: (RECENT, slots, REMEMBERED), the last values in a ring.
-        filled: (RECENT, slots), 24-bit check, then 8 bits with the number of values so far.
+        filled: (RECENT, slots), 23-bit check, then 8 bits with the number of values so far.
         counts: (COUNTED, slots), 16-bit probability of 1, 6-bit count, 10-bit check.
     """
 

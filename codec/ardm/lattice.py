@@ -82,8 +82,8 @@ class Lattice:
 
     Args:
         network: predicts the distributions of pixels; frozen to integers.
-        block: side of the squares, in pixels of a sub-lattice, that are coded
-            independently of each other; bounds the memory.
+        block: side of the squares, in pixels of a sub-lattice, that the network sees one at a time;
+            bounds the memory.
         finest: level of the images themselves if they are a coarser level of larger images'
             pyramids; selects the network's weights.
         mixing: True corrects the network's distributions by online mixing; the coders of `run` are
