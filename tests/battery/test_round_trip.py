@@ -64,7 +64,7 @@ def test_images_of_all_sizes_and_layouts_come_back(shape: tuple[int, int], case:
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "coins"])
 def test_photographs_come_back(name: str, case: Case) -> None:
-    image = photograph(name, 72, 90)
+    image = photograph(name)[:72, :90]
     if image.ndim == 2 and Mode.L8 not in case.modes:
         image = np.repeat(image[..., None], 3, 2)
     data = case.encode(image)

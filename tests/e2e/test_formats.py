@@ -13,7 +13,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from image_files import HEIGHT, WIDTH, crop, photograph, pillow, saved, tiff, to_pillow, with_chunk
+from common import HEIGHT, WIDTH, crop, photograph, pillow, saved, tiff, to_pillow, with_chunk
 from PIL import Image
 
 import noisepress

@@ -10,7 +10,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from image_files import noise, saved, to_pillow, with_chunk
+from common import noise, saved, to_pillow, with_chunk
 from PIL import Image
 
 from noisepress.bitstream.errors import UnsupportedImageError

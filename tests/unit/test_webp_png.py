@@ -1,14 +1,15 @@
 """Samples through WebP and PNG payloads."""
 
+from functools import partial
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
+from common import crop, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from image_files import crop
 from PIL import Image
 
 from noisepress.bitstream.errors import CorruptError
@@ -21,13 +22,7 @@ from noisepress.codec.fallback.webp_png import (
 )
 from noisepress.codec.image.raster import Mode, Palette, Raster, from_array
 
-
-def raster(mode: Mode, height: int = 9, width: int = 13, colours: int = 200) -> Raster:
-    top = {Mode.BILEVEL: 2, Mode.PALETTE8: colours}.get(mode, np.iinfo(mode.dtype).max + 1)
-    rng = np.random.default_rng(mode)
-    samples = rng.integers(0, top, (height, width, mode.channels)).astype(mode.dtype)
-    table = rng.integers(0, 256, (colours, 3)).astype(np.uint8)
-    return Raster(samples, mode, Palette(table, b"\7").pack() if mode is Mode.PALETTE8 else b"")
+raster = partial(noise, height=9, width=13, colours=200)
 
 
 def assert_carried(image: Raster, effort: int = 0) -> None:
@@ -75,7 +70,7 @@ def test_opaque_and_invisible_pixels() -> None:
 
 @pytest.mark.parametrize(("colours", "depth"), [(2, 1), (3, 2), (16, 4), (17, 8)])
 def test_indices_are_packed(colours: int, depth: int) -> None:
-    image = raster(Mode.PALETTE8, 40, 40, colours)
+    image = noise(Mode.PALETTE8, 40, 40, colours)
     png = encode_png(image)
     assert png[24] == depth
     assert b"PLTE" not in png
