@@ -97,7 +97,7 @@ def test_quiet_says_nothing(image: Path, tmp_path: Path) -> None:
     assert passed("encode", image, tmp_path / "a.nzp", "-q", *PNG) == b""
 
 
-def test_one_image_goes_beside_itself(image: Path, tmp_path: Path) -> None:
+def test_the_file_of_one_image_goes_beside_it(image: Path, tmp_path: Path) -> None:
     passed("encode", image, *PNG)
     image.unlink()
     passed("decode", tmp_path / "picture.nzp")
@@ -188,7 +188,7 @@ def test_info_and_its_json_agree(file: Path) -> None:
         assert part in text
 
 
-def test_info_of_several_files_goes_on_behind_a_damaged_one(file: Path, tmp_path: Path) -> None:
+def test_info_of_several_files_goes_on_after_a_damaged_one(file: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.nzp"
     bad.write_bytes(b"no")
     done = run("info", bad, file, "--json")
@@ -260,7 +260,7 @@ def test_bad_inputs_fail_in_one_line(tmp_path: Path, file: Path) -> None:
     assert names(out) == [], "no partial files"
 
 
-def test_the_other_inputs_are_still_done(image: Path, tmp_path: Path) -> None:
+def test_the_other_inputs_are_coded_all_the_same(image: Path, tmp_path: Path) -> None:
     bad = cmyk(tmp_path / "bad.jpg")
     missing = tmp_path / "missing.png"
     text = failed("encode", bad, missing, image, *PNG, lines=2)
@@ -376,8 +376,8 @@ def archived(tmp_path: Path) -> Path:
         Image.fromarray(picture(20 + index)).save(tmp_path / f"{index}.png")
     Image.fromarray(picture(30)).save(tmp_path / "2.bmp")
     out = tmp_path / "all.nzp"
-    said = passed("archive", tmp_path, "-o", out, "--group", 2, "--codec", "png")
-    assert said.decode() == f"{out}: 4 images, {out.stat().st_size} bytes\n"
+    output = passed("archive", tmp_path, "-o", out, "--group", 2, "--codec", "png")
+    assert output.decode() == f"{out}: 4 images, {out.stat().st_size} bytes\n"
     return out
 
 
@@ -407,8 +407,8 @@ def test_a_damaged_group_does_not_keep_the_others(archived: Path, tmp_path: Path
     archived.write_bytes(data)
     out = tmp_path / "out"
     out.mkdir()
-    said = failed("extract", archived, "-o", out)
-    assert "group 2 (2.bmp to 2.png): the checksum of section 3 does not match" in said
+    error = failed("extract", archived, "-o", out)
+    assert "group 2 (2.bmp to 2.png): the checksum of section 3 does not match" in error
     assert names(out) == ["0.png", "1.png"]
     assert "no image '7.png'" in failed("extract", archived, "7.png", "-o", out, status=2)
     assert "no such folder" in failed("extract", archived, "-o", tmp_path / "none", status=2)

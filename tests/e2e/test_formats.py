@@ -1,6 +1,6 @@
 """Odd image files: kept exactly through encode, decode and save, or refused in one line.
 
-The first part makes its own files, of photographs, and says of each what must happen. The second,
+The first part makes its own files, of photographs, and states what must become of each. The second,
 slow part walks folders of collected files where they are at hand (not part of the repository).
 """
 

@@ -36,13 +36,13 @@ TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
 
 
 def part(heading: str) -> str:
-    """What stands between a heading and the next."""
+    """The text between a heading and the next."""
     after = TEXT.split(f"\n{heading}\n", 1)[1]
     return re.split(r"^#+ ", after, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def chapter(number: int, name: str) -> str:
-    """All that stands about a codec."""
+    """The chapter of a codec."""
     return TEXT.split(f"\n## Codec {number}: `{name}`\n", 1)[1].split("\n## ", 1)[0]
 
 

@@ -56,7 +56,7 @@ def test_public_functions_have_docstrings() -> None:
 
 
 def loaded_by(code: str) -> set[str]:
-    """Modules that are there after running some code in a new interpreter."""
+    """Modules that are loaded after running code in a new interpreter."""
     script = f"import sys\n{code}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

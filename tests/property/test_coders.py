@@ -26,7 +26,7 @@ from noisepress.bitstream.errors import CorruptError
 
 quick = settings(max_examples=60, deadline=None)
 
-LAWS = (LogisticMixture, GaussianMixture)
+MIXTURES = (LogisticMixture, GaussianMixture)
 
 counts = st.integers(0, 40)
 seeds = st.integers(0, 2**32 - 1)
@@ -56,7 +56,7 @@ def uniform(draw: st.DrawFn) -> tuple[Ints, EntropyModel]:
 
 @st.composite
 def mixture(
-    draw: st.DrawFn, laws: tuple[type[LogisticMixture | GaussianMixture], ...] = LAWS
+    draw: st.DrawFn, families: tuple[type[LogisticMixture | GaussianMixture], ...] = MIXTURES
 ) -> tuple[Ints, EntropyModel]:
     n, k, digits = draw(counts), draw(st.integers(1, 4)), draw(st.integers(1, 6))
     rng = np.random.default_rng(draw(seeds))
@@ -68,8 +68,8 @@ def mixture(
     scales = rng.integers(-300, 700, (n, k))
     symbols = rng.integers(0, top, n)
     first, second, third = (part.astype(np.int32) for part in (logits, locations, scales))
-    law = draw(st.sampled_from(laws))
-    return symbols.astype(np.int32), law(first, second, third, digits)
+    family = draw(st.sampled_from(families))
+    return symbols.astype(np.int32), family(first, second, third, digits)
 
 
 @st.composite

@@ -100,8 +100,8 @@ class _Recorder(Tally):
         return coded
 
 
-def sure_network() -> MaskedNet:
-    """A frozen masked network of narrow distributions at what is known: all bounds matter."""
+def confident_network() -> MaskedNet:
+    """A frozen masked network of narrow distributions at the known values: all bounds matter."""
     torch.manual_seed(3)
     k = 2
     network = MaskedNet(MaskedConfig(width=8, blocks=1, components=k))
@@ -112,13 +112,13 @@ def sure_network() -> MaskedNet:
     return network
 
 
-@pytest.mark.parametrize("sure", [False, True])
-def test_masked_loss_is_the_coded_size(masked_model: str, sure: bool) -> None:
+@pytest.mark.parametrize("confident", [False, True])
+def test_masked_loss_is_the_coded_size(masked_model: str, confident: bool) -> None:
     """First and second half of each stage, in the coder's order."""
-    network = sure_network() if sure else registry.load(registry.find(masked_model))
+    network = confident_network() if confident else registry.load(registry.find(masked_model))
     assert isinstance(network, MaskedNet)
     # Last digits of 3 lie to one side of the distributions: a shifted bound shows.
-    image = picture(20, 16) | np.uint8(3 if sure else 0)
+    image = picture(20, 16) | np.uint8(3 if confident else 0)
     seed = 5
     recorder = _Recorder()
     coder = RandomOrder(network, seed, [[GRID // 2, GRID]] * STAGES)
@@ -175,7 +175,7 @@ def test_losses_have_gradients() -> None:
 
 
 def below(value: float) -> float:
-    """The standard normal's distribution."""
+    """The cumulative distribution function of the standard normal."""
     return math.erfc(-value / math.sqrt(2)) / 2
 
 
@@ -210,7 +210,7 @@ def test_interval_bits_rise_with_the_square_far_out(deviation: float) -> None:
 
 @pytest.mark.parametrize("rate", [0, 13, 32])
 def test_autoencoder_terms_are_those_of_the_file(rate: int, autoencoder_model: str) -> None:
-    """Far out a file's bits have an end, so the image has no edges."""
+    """The coder bounds the bits of outliers, so the image has no edges."""
     network = registry.load(registry.find(autoencoder_model))
     assert isinstance(network, Autoencoder)
     rng = np.random.default_rng(0)
@@ -261,7 +261,7 @@ def test_autoencoder_loss_trains_every_weight() -> None:
 
 
 def test_hyper_latents_out_of_range_are_whole_and_in_range() -> None:
-    """Of large values, the way back from whole numbers to them and forth is not exact."""
+    """Scaling large whole numbers back and forth again is not exact."""
     network, seen = small_autoencoder(), []
     with torch.no_grad():
         network.hyper_analysis.leave.weight.normal_(std=1e9)
@@ -325,7 +325,7 @@ def test_score_loss_counts_an_error_by_its_noise_level(low: int, autoencoder_mod
     x = to_unit(as_batch(picture(64, 64)))
 
     class Off(nn.Module):
-        """Is off at some levels."""
+        """A network whose estimates are wrong at a range of levels."""
 
         def forward(self, z: Tensor, logsnr: Tensor, given: Known) -> Tensor:
             return x + 0.1 * ((low < logsnr) & (logsnr < low + 1)).float()[:, None, None, None]
