@@ -220,12 +220,12 @@ def test_other_threads_and_kernels_give_the_same_file(
     data, found = case.encode(image), case.decode(case.encode(image))
     with machine(threads, onednn):
         again = case.encode(image)
-        read_there = case.decode(data)
+        read_elsewhere = case.decode(data)
     if case.lossless:
         assert again == data
-        np.testing.assert_array_equal(read_there, image)
+        np.testing.assert_array_equal(read_elsewhere, image)
     else:
-        assert np.abs(read_there.astype(int) - found).max() <= 1
+        assert np.abs(read_elsewhere.astype(int) - found).max() <= 1
         assert abs(len(again) - len(data)) < 0.05 * len(data)
 
 

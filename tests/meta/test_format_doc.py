@@ -141,8 +141,8 @@ def test_numbers_of_hfd() -> None:
     assert hyperprior.NEARBY_UNITS == entropy.DEVIATION_UNITS
     assert f"clamped to -{hyperprior.NEARBY_MAX} .. {hyperprior.NEARBY_MAX}" in text
     assert f"with u = {entropy.LOCATION_UNITS}." in text
-    first, second, all_of_them = hyperprior._SHARES
-    assert f"first round(c / {1 / first:.0f})" in text and all_of_them == 1
+    first, second, last = hyperprior._SHARES
+    assert f"first round(c / {1 / first:.0f})" in text and last == 1
     assert f"up to round(c / {1 / second:.0f})" in text
     for number, part in enumerate(latents.PASSES, 1):
         rows, columns = (f"{first}, {first + part.stride}, .." for first in (part.row, part.column))

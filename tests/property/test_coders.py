@@ -95,7 +95,7 @@ def repeated(draw: st.DrawFn) -> tuple[Ints, EntropyModel]:
 
 pairs = st.one_of(categorical(), uniform(), mixture(), mixture_digit(), repeated())
 messages = st.lists(pairs, max_size=5)
-some_bytes = st.binary(min_size=5, max_size=80).filter(lambda data: data[-1] != 0)
+stack_bytes = st.binary(min_size=5, max_size=80).filter(lambda data: data[-1] != 0)
 
 
 def rows_of(symbols: Ints, model: EntropyModel) -> list[tuple[int, list[int]]]:
@@ -265,7 +265,7 @@ def test_a_point_outside_the_range_is_an_error() -> None:
 
 
 @quick
-@given(messages, some_bytes)
+@given(messages, stack_bytes)
 def test_stack_pops_what_was_pushed(message: list[tuple[Ints, EntropyModel]], data: bytes) -> None:
     for stack in (Stack(), Stack(data)):
         before = stack.seal()
@@ -279,7 +279,7 @@ def test_stack_pops_what_was_pushed(message: list[tuple[Ints, EntropyModel]], da
 
 
 @quick
-@given(messages, some_bytes)
+@given(messages, stack_bytes)
 def test_stack_gets_back_the_bytes_it_popped(
     message: list[tuple[Ints, EntropyModel]], data: bytes
 ) -> None:
@@ -311,7 +311,7 @@ def test_tally_is_exact(pair: tuple[Ints, EntropyModel]) -> None:
 
 
 @quick
-@given(pairs, some_bytes)
+@given(pairs, stack_bytes)
 def test_pushed_bits_are_the_tally(pair: tuple[Ints, EntropyModel], data: bytes) -> None:
     symbols, model = pair
     tally, stack = Tally(), Stack(data)

@@ -637,14 +637,14 @@ def test_a_file_holds_the_same_symbols_everywhere(
     monkeypatch.setattr("noisepress.codec.hfd.coding.load_network", load)
     with machine(threads, onednn):
         found = known_to(changed, data)
-        shown_there = codec.decode(data)
-        coded_there = codec.encode(image, quality=60)
+        shown_elsewhere = codec.decode(data)
+        recoded = codec.encode(image, quality=60)
     assert len(found) == len(expected) == SECTIONS
     assert all(map(torch.equal, found, expected))
-    assert np.abs(shown_there.astype(int) - picture).max() <= 1
-    assert psnr(shown_there, image) == pytest.approx(psnr(picture, image), abs=0.05)
-    assert psnr(codec.decode(coded_there), image) == pytest.approx(psnr(picture, image), abs=0.05)
-    assert abs(len(coded_there) - len(data)) <= 0.02 * len(data)
+    assert np.abs(shown_elsewhere.astype(int) - picture).max() <= 1
+    assert psnr(shown_elsewhere, image) == pytest.approx(psnr(picture, image), abs=0.05)
+    assert psnr(codec.decode(recoded), image) == pytest.approx(psnr(picture, image), abs=0.05)
+    assert abs(len(recoded) - len(data)) <= 0.02 * len(data)
 
 
 def test_file_is_deterministic_and_options_change_it(codec: Codec) -> None:

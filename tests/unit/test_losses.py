@@ -181,8 +181,8 @@ def below(value: float) -> float:
 
 @pytest.mark.parametrize("deviation", [2.0**octave for octave in (-4, -2, 0, 1, 3, 7, 10)])
 def test_interval_bits_are_those_of_the_interval(deviation: float) -> None:
-    offs = [0.0, 0.2, 0.5, 0.7, 1.0, *(share * deviation for share in (0.5, 2.0, 5.0))]
-    for off in offs:
+    offsets = [0.0, 0.2, 0.5, 0.7, 1.0, *(share * deviation for share in (0.5, 2.0, 5.0))]
+    for off in offsets:
         mass = below((0.5 - off) / deviation) - below((-0.5 - off) / deviation)
         if mass < 1e-30:
             continue

@@ -34,7 +34,7 @@ def test_palette_forms_of_pillow() -> None:
     assert to_array(from_pillow(rgba)).tolist() == [[[1, 2, 3, 255], [4, 5, 6, 70]]]
     short = Image.new("P", (2, 1))
     short.putpalette(bytes([1, 2, 3]))
-    short.putdata([0, 9])  # behind the end: black
+    short.putdata([0, 9])  # after the end: black
     assert np.array_equal(to_array(from_pillow(short)), np.asarray(short.convert("RGB")))
 
 
