@@ -16,6 +16,7 @@ from PIL import Image
 from skimage import data, metrics
 
 from noisepress.codec.image.raster import Mode, Palette, Raster, Samples
+from noisepress.codec.image.write import save_image
 
 Pixels = NDArray[np.uint8]
 

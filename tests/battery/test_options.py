@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -44,7 +45,9 @@ def wrong(option: Option) -> Iterator[Any]:
     if option.doc.high < math.inf:
         yield from (10**400, math.inf)
     if option.kind is float:
-        yield np.nextafter(option.doc.low, -math.inf)
+        below = np.nextafter(option.doc.low, -math.inf)
+        # Subnormal numbers count as 0 once training has switched them off.
+        yield below if option.doc.low else -sys.float_info.min
         if option.doc.high < math.inf:
             yield np.nextafter(option.doc.high, math.inf)
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from common import one_line, picture
-from image_files import to_pillow
+from common import one_line, picture, to_pillow
 from numpy.typing import NDArray
 from PIL import Image
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from image_files import to_pillow
+from common import to_pillow
 
 from noisepress.bitstream.container import Header, Section, SectionKind, outline, read, write
 from noisepress.bitstream.errors import NotNoisepressError, UnsupportedImageError

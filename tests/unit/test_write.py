@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from common import PALETTE, noise, photograph, to_pillow
+from common import noise, photograph, to_pillow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
