@@ -303,6 +303,50 @@ def test_wrong_usage_exits_with_2(tmp_path: Path, image: Path) -> None:
         assert b"Traceback" not in done.stderr
 
 
+def test_wrong_decoding_options_are_wrong_usage(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.png"
+    assert "detail is 2" in failed("decode", file, out, "--detail", 2, status=2)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["list", "extract"])
+def test_what_is_no_archive_is_named(command: str, file: Path, tmp_path: Path) -> None:
+    folder = [] if command == "list" else ["-o", tmp_path]
+    assert f"{file}: the file is an image, not an archive" in failed(command, file, *folder)
+
+
+def test_one_input_may_have_any_output(image: Path, tmp_path: Path) -> None:
+    passed("encode", image, "-o", tmp_path / "file", *PNG)
+    assert noisepress.inspect(tmp_path / "file").codec == "png"
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as closed:
+        command = [sys.executable, "-m", "noisepress", "models"]
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_an_interruption_has_a_status_of_its_own(
+    image: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_info", interrupted)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["info", str(image)])
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "noisepress: interrupted\n"
+
+
+def test_presets_are_listed() -> None:
+    lines = passed("train", "--list").decode().splitlines()
+    assert all(any(line.startswith(name) for line in lines) for name in BUNDLED.values())
+
+
 def test_training_with_an_unknown_preset_fails_in_one_line(tmp_path: Path) -> None:
     text = failed("train", "huge", "--data", tmp_path, "--out", tmp_path / "run")
     assert "'huge'" in text and all(name in text for name in BUNDLED.values())

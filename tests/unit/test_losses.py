@@ -27,11 +27,12 @@ from noisepress.models.latents import interval_bits
 from noisepress.models.lattice import CODING_ORDER, LatticeConfig, LatticeNet
 from noisepress.models.masked import STAGES, MaskedConfig, MaskedNet
 from noisepress.models.storage import read_network
-from noisepress.models.unet import Known, UNet
+from noisepress.models.unet import Known, UNet, UNetConfig
 from noisepress.training.losses import (
     ScoreLoss,
     autoencoder_loss,
     autoencoder_terms,
+    diffusion_loss,
     lattice_bits,
     lattice_level_bits,
     masked_bits,
@@ -163,7 +164,12 @@ def test_losses_have_gradients() -> None:
     batch = torch.cat([as_batch(picture(16, 16, seed)) for seed in range(4)])
     lattice = LatticeNet(LatticeConfig(width=8, blocks=1, components=2, levels=2))
     masked = MaskedNet(MaskedConfig(width=8, blocks=1, components=2))
-    for network, loss in ((lattice, lattice_bits), (masked, masked_bits)):
+    denoiser = UNet(UNetConfig(width0=8, width1=8, width2=8, width3=8, down=1, up=1))
+    for network, loss in (
+        (lattice, lattice_bits),
+        (masked, masked_bits),
+        (denoiser, diffusion_loss),
+    ):
         value = loss(network, batch, torch.Generator().manual_seed(0))
         assert 0 < float(value.detach()) < 16
         value.backward()  # type: ignore[no-untyped-call]

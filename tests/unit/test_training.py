@@ -523,3 +523,9 @@ def test_wrong_presets_and_folders_are_refused(tmp_path: Path) -> None:
     )
     expect_error(lambda: train("ardm-small", tmp_path / "no", tmp_path / "o", None, None), "no")
     expect_error(lambda: train("ardm-small", tmp_path, tmp_path / "o", steps=0), "--steps is 0")
+    missing = str(tmp_path / "missing.safetensors")
+    expect_error(
+        lambda: train("ardm-small", tmp_path, tmp_path / "o", start=missing), "cannot read"
+    )
+    Image.new("RGB", (300, 300)).save(tmp_path / "only.png")
+    expect_error(lambda: train("ardm-small", tmp_path, tmp_path / "o"), "too few photographs")

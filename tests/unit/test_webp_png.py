@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from common import crop, noise
+from common import crop, noise, with_chunk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from noisepress.bitstream.errors import CorruptError
+from noisepress.codec.fallback import webp_png
 from noisepress.codec.fallback.webp_png import (
     WEBP_EFFORTS,
     decode_png,
@@ -21,6 +22,7 @@ from noisepress.codec.fallback.webp_png import (
     encode_webp,
 )
 from noisepress.codec.image.raster import Mode, Palette, Raster, from_array
+from noisepress.codec.image.write import png_chunk
 
 raster = partial(noise, height=9, width=13, colours=200)
 
@@ -108,6 +110,12 @@ def test_sides_that_webp_does_not_hold() -> None:
     assert np.array_equal(decode_png(encode_png(image), Mode.L8, 16384, 1), image.samples)
 
 
+def test_images_of_too_many_pixels_for_webp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webp_png, "WEBP_MAX_PIXELS", 9 * 13 - 1)
+    assert encode_webp(raster(Mode.RGB8)) is None
+    assert encode_webp(noise(Mode.RGB8, 9, 12)) is not None
+
+
 @pytest.mark.parametrize("mode", Mode)
 def test_damaged_payloads(mode: Mode) -> None:
     image = raster(mode)
@@ -144,3 +152,10 @@ def test_payloads_of_another_mode() -> None:
     assert grey is not None
     with pytest.raises(CorruptError, match="BILEVEL"):
         decode_webp(grey, Mode.BILEVEL, 13, 9)
+    translucent = encode_webp(raster(Mode.RGBA8))
+    assert translucent is not None
+    with pytest.raises(CorruptError, match="4 channels, 3 expected"):
+        decode_webp(translucent, Mode.RGB8, 13, 9)
+    keyed = with_chunk(encode_png(raster(Mode.RGB16)), png_chunk(b"tRNS", bytes(6)))
+    with pytest.raises(CorruptError, match=r"decodes to \(9, 13, 4\) uint16 samples"):
+        decode_png(keyed, Mode.RGB16, 13, 9)
