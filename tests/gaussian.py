@@ -1,4 +1,4 @@
-"""Gaussian images: a model in closed form, with the ideal denoiser that it has.
+"""Gaussian images, whose ideal denoiser is known in closed form.
 
 Its denoiser, its rate-distortion function and its probability-flow ODE are known exactly, which
 makes it a reference for everything that works with a denoiser.

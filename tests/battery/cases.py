@@ -26,12 +26,12 @@ class Case:
     """A codec as the battery uses it.
 
     Attributes:
-        name: of the case, unlike any other's.
-        modes: sample layouts that it takes.
-        fields: of its header.
-        options: of an encode.
-        models: options that name a model, with the fixtures of small ones, later with paths.
-        floor: dB that pictures of any size have at least; infinite if the codec is lossless.
+        name: unique name of the case.
+        modes: sample layouts that the codec takes.
+        fields: of the codec's own header.
+        options: of every encode, chosen for speed.
+        models: options that name a model, with the fixture of a small one, later with its path.
+        floor: least PSNR of any picture in dB; infinite if the codec is lossless.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Case:
         given = {"fallback": False, **self.options, **self.models, **options}
         return noisepress.encode(image, self.codec, **given)
 
-    def decode(self, data: bytes, **how: Any) -> NDArray[Any]:
-        return noisepress.decode(data, model=self.paths, **how)
+    def decode(self, data: bytes, **options: Any) -> NDArray[Any]:
+        return noisepress.decode(data, model=self.paths, **options)
 
-    def raster(self, data: bytes, **how: Any) -> Raster:
-        return noisepress.decode_raster(data, model=self.paths, **how)
+    def raster(self, data: bytes, **options: Any) -> Raster:
+        return noisepress.decode_raster(data, model=self.paths, **options)
 
     def pictures(self, data: bytes) -> list[NDArray[Any]]:
         return list(noisepress.decode_progressive(data, model=self.paths))
@@ -120,7 +120,7 @@ SMALL = (
 )
 
 _BUNDLED_FLOORS = {"hfd": 33.0}
-"""Of cases whose bundled models are further from a single pixel than the small ones."""
+"""Floors of cases whose bundled models keep a single pixel less well than the small ones."""
 
 BUNDLED = tuple(
     replace(
@@ -132,4 +132,4 @@ BUNDLED = tuple(
     for case in SMALL
     if case.models
 )
-"""The same with the models of the package."""
+"""The same cases with the models of the package."""

@@ -1,4 +1,4 @@
-"""Every codec in turn: with small models, and where slow tests run with the bundled ones."""
+"""Every codec in turn: with small models and, in slow tests, with the bundled ones."""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ from noisepress.bitstream.header import UINT32, Field, unpack, write_varint
 from noisepress.codec.image.raster import Mode, Raster
 
 LIMITS = noisepress.Limits(pixels=2**13)
-"""So that forged sizes cost no time."""
+"""Small, so that forged sizes cost no time."""
 
 COUNT = 40
-"""Files that are decoded of those that could be, chosen by a fixed seed."""
+"""Number of damaged files that a test decodes, of all that it could make."""
 
 
 def small(case: Case) -> tuple[Raster, bytes]:
@@ -38,7 +38,7 @@ def small(case: Case) -> tuple[Raster, bytes]:
 
 
 def assert_refused_or_harmless(data: bytes, image: Raster, case: Case) -> str:
-    """Decoding a file with good checksums ends in one of the ways that are allowed."""
+    """The error's text if decoding fails, which it may; else the picture must be an allowed one."""
     try:
         found = case.raster(data, limits=LIMITS)
     except NoisepressError as error:
@@ -63,7 +63,7 @@ def assert_refused(data: bytes, case: Case) -> NoisepressError:
 
 
 def damaged(data: bytes) -> Iterator[bytes]:
-    """Every bit flipped; every byte set to 0, to 255, and to the next; doubled."""
+    """Files with one byte changed: a bit flipped, set to 0, 255 or the next value; or doubled."""
     for at, byte in enumerate(data):
         values = {byte ^ 1 << bit for bit in range(8)} | {0, 255, byte ^ 255, (byte + 1) % 256}
         for value in values - {byte}:
@@ -72,7 +72,7 @@ def damaged(data: bytes) -> Iterator[bytes]:
 
 
 def test_every_damaged_byte_is_noticed(case: Case) -> None:
-    """By whatever looks at the whole file."""
+    """By every function that reads the whole file."""
     _, data = small(case)
     calls: list[Callable[[bytes], object]] = [
         case.decode,
@@ -193,14 +193,17 @@ def with_first(payload: bytes) -> Change:
 def without(kind: SectionKind, *instead: bytes) -> Change:
     return lambda h, s: (
         h,
-        [*(one for one in s if one.kind != kind), *(Section(kind, data) for data in instead)],
+        [
+            *(section for section in s if section.kind != kind),
+            *(Section(kind, data) for data in instead),
+        ],
     )
 
 
 REFUSED: dict[str, Change] = {
     "more parameters": with_parameters(lambda parameters: parameters + b"\0"),
     "no data": without(SectionKind.DATA),
-    "noughts for data": with_first(bytes(500)),
+    "zeros for data": with_first(bytes(500)),
     "ones for data": with_first(b"\xff" * 500),
     "damaged profile": without(SectionKind.ICC, b"\1damaged"),
     "strange profile": without(SectionKind.ICC, b"\7profile"),
@@ -245,7 +248,7 @@ def test_forged_files_are_refused(case: Case) -> None:
 
 def reworked(sections: Sequence[Section], rng: np.random.Generator) -> Iterator[list[Section]]:
     """Each section left out, doubled, exchanged, of another kind; its payload cut and continued."""
-    for at, (kind, payload) in enumerate((one.kind, one.payload) for one in sections):
+    for at, (kind, payload) in enumerate((section.kind, section.payload) for section in sections):
         before, after = [*sections[:at]], [*sections[at + 1 :]]
         yield [*before, *after] or [Section(200, b"")]
         yield [*before, sections[at], sections[at], *after]
@@ -281,7 +284,9 @@ def test_damaged_bytes_are_refused_or_harmless(case: Case) -> None:
     image, data = small(case)
     contents = read(data)
     sections, rng = contents.sections, np.random.default_rng(0)
-    places = [(at, byte) for at, one in enumerate(sections) for byte in range(len(one.payload))]
+    places = [
+        (at, byte) for at, section in enumerate(sections) for byte in range(len(section.payload))
+    ]
     for turn, (at, byte) in enumerate(rng.permutation(places)[:COUNT]):
         payload = bytearray(sections[at].payload)
         payload[byte] = (0, 255, (payload[byte] + 1) % 256, payload[byte] ^ 16)[turn % 4]
@@ -296,8 +301,8 @@ def test_random_data_are_refused_or_a_picture(case: Case) -> None:
     outcomes = set()
     for size in (0, 1, 2, 3, 5, 9, 20, 50, 100, 200):
         sections = [
-            Section(one.kind, rng.bytes(size)) if one.kind == SectionKind.DATA else one
-            for one in contents.sections
+            Section(section.kind, rng.bytes(size)) if section.kind == SectionKind.DATA else section
+            for section in contents.sections
         ]
         bad = write(contents.header, sections)
         outcomes.add(assert_refused_or_harmless(bad, image, case) == "")

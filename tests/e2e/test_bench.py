@@ -53,7 +53,7 @@ def test_bench(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "status", "said"),
+    ("args", "status", "message"),
     [
         (("--codec", "gif"), 1, "unknown codec 'gif'; supported are"),
         (("--codec", "jpeg:quality=x"), 1, "quality is 'x', supported are"),
@@ -62,11 +62,11 @@ def test_bench(folder: Path, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage(
-    args: tuple[str, ...], status: int, said: str, folder: Path, tmp_path: Path
+    args: tuple[str, ...], status: int, message: str, folder: Path, tmp_path: Path
 ) -> None:
     done = run(folder, "-o", tmp_path / "out", *args)
     assert done.returncode == status
-    assert said in done.stderr.decode()
+    assert message in done.stderr.decode()
     assert not (tmp_path / "out").exists()
 
 

@@ -102,8 +102,8 @@ def page(tmp_path: Path) -> Path:
     return write_report(Results({"processor": "abacus"}, tuple(measured)), tmp_path)
 
 
-def browse(page: Path, profile: Path, *how: str) -> str:
-    command = [str(BROWSER), *QUIET, f"--user-data-dir={profile}", *how, page.as_uri()]
+def browse(page: Path, profile: Path, *arguments: str) -> str:
+    command = [str(BROWSER), *QUIET, f"--user-data-dir={profile}", *arguments, page.as_uri()]
     done = subprocess.run(command, capture_output=True, timeout=120, check=True)
     return done.stdout.decode()
 

@@ -97,7 +97,7 @@ def test_quiet_says_nothing(image: Path, tmp_path: Path) -> None:
     assert passed("encode", image, tmp_path / "a.nzp", "-q", *PNG) == b""
 
 
-def test_one_image_goes_beside_itself(image: Path, tmp_path: Path) -> None:
+def test_the_file_of_one_image_goes_beside_it(image: Path, tmp_path: Path) -> None:
     passed("encode", image, *PNG)
     image.unlink()
     passed("decode", tmp_path / "picture.nzp")
@@ -188,7 +188,7 @@ def test_info_and_its_json_agree(file: Path) -> None:
         assert part in text
 
 
-def test_info_of_several_files_goes_on_behind_a_damaged_one(file: Path, tmp_path: Path) -> None:
+def test_info_of_several_files_goes_on_after_a_damaged_one(file: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.nzp"
     bad.write_bytes(b"no")
     done = run("info", bad, file, "--json")
@@ -260,7 +260,7 @@ def test_bad_inputs_fail_in_one_line(tmp_path: Path, file: Path) -> None:
     assert names(out) == [], "no partial files"
 
 
-def test_the_other_inputs_are_still_done(image: Path, tmp_path: Path) -> None:
+def test_the_other_inputs_are_coded_all_the_same(image: Path, tmp_path: Path) -> None:
     bad = cmyk(tmp_path / "bad.jpg")
     missing = tmp_path / "missing.png"
     text = failed("encode", bad, missing, image, *PNG, lines=2)
@@ -301,6 +301,50 @@ def test_wrong_usage_exits_with_2(tmp_path: Path, image: Path) -> None:
         assert done.returncode == 2
         assert done.stderr.startswith(b"usage: noisepress")
         assert b"Traceback" not in done.stderr
+
+
+def test_wrong_decoding_options_are_wrong_usage(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.png"
+    assert "detail is 2" in failed("decode", file, out, "--detail", 2, status=2)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["list", "extract"])
+def test_what_is_no_archive_is_named(command: str, file: Path, tmp_path: Path) -> None:
+    folder = [] if command == "list" else ["-o", tmp_path]
+    assert f"{file}: the file is an image, not an archive" in failed(command, file, *folder)
+
+
+def test_one_input_may_have_any_output(image: Path, tmp_path: Path) -> None:
+    passed("encode", image, "-o", tmp_path / "file", *PNG)
+    assert noisepress.inspect(tmp_path / "file").codec == "png"
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as closed:
+        command = [sys.executable, "-m", "noisepress", "models"]
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_an_interruption_has_a_status_of_its_own(
+    image: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_info", interrupted)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["info", str(image)])
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "noisepress: interrupted\n"
+
+
+def test_presets_are_listed() -> None:
+    lines = passed("train", "--list").decode().splitlines()
+    assert all(any(line.startswith(name) for line in lines) for name in BUNDLED.values())
 
 
 def test_training_with_an_unknown_preset_fails_in_one_line(tmp_path: Path) -> None:
@@ -376,8 +420,8 @@ def archived(tmp_path: Path) -> Path:
         Image.fromarray(picture(20 + index)).save(tmp_path / f"{index}.png")
     Image.fromarray(picture(30)).save(tmp_path / "2.bmp")
     out = tmp_path / "all.nzp"
-    said = passed("archive", tmp_path, "-o", out, "--group", 2, "--codec", "png")
-    assert said.decode() == f"{out}: 4 images, {out.stat().st_size} bytes\n"
+    output = passed("archive", tmp_path, "-o", out, "--group", 2, "--codec", "png")
+    assert output.decode() == f"{out}: 4 images, {out.stat().st_size} bytes\n"
     return out
 
 
@@ -407,8 +451,8 @@ def test_a_damaged_group_does_not_keep_the_others(archived: Path, tmp_path: Path
     archived.write_bytes(data)
     out = tmp_path / "out"
     out.mkdir()
-    said = failed("extract", archived, "-o", out)
-    assert "group 2 (2.bmp to 2.png): the checksum of section 3 does not match" in said
+    error = failed("extract", archived, "-o", out)
+    assert "group 2 (2.bmp to 2.png): the checksum of section 3 does not match" in error
     assert names(out) == ["0.png", "1.png"]
     assert "no image '7.png'" in failed("extract", archived, "7.png", "-o", out, status=2)
     assert "no such folder" in failed("extract", archived, "-o", tmp_path / "none", status=2)

@@ -1,6 +1,6 @@
 """Odd image files: kept exactly through encode, decode and save, or refused in one line.
 
-The first part makes its own files, of photographs, and says of each what must happen. The second,
+The first part makes its own files, of photographs, and states what must become of each. The second,
 slow part walks folders of collected files where they are at hand (not part of the repository).
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from image_files import HEIGHT, WIDTH, crop, photograph, pillow, saved, tiff, to_pillow, with_chunk
+from common import HEIGHT, WIDTH, crop, photograph, pillow, saved, tiff, to_pillow, with_chunk
 from PIL import Image
 
 import noisepress

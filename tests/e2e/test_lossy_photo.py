@@ -20,7 +20,7 @@ from noisepress.models import registry
 
 MODELS = {"diffc": ["diffc-photo"], "hfd": ["hfd-photo", "hfd-photo-decoder"]}
 SLACK = 0.05
-"""In dB, between the encoder's picture and that of another machine."""
+"""Largest difference in dB between the encoder's picture and that of another machine."""
 
 
 @pytest.fixture(scope="module")
@@ -71,15 +71,17 @@ MACHINES: dict[str, Callable[[], AbstractContextManager[object]]] = {
 
 def test_a_photograph_at_a_low_rate(data: bytes, photo: NDArray[np.uint8], codec: str) -> None:
     assert 0.85 * 0.4 < 8 * len(data) / (256 * 256) <= 0.4
-    pictures = {one: noisepress.decode(data, render=one) for one in ("mmse", "flow", "ancestral")}
-    quality = {one: psnr(picture, photo) for one, picture in pictures.items()}
+    pictures = {
+        render: noisepress.decode(data, render=render) for render in ("mmse", "flow", "ancestral")
+    }
+    quality = {render: psnr(picture, photo) for render, picture in pictures.items()}
     assert quality["mmse"] > 26
     assert quality["mmse"] > quality["flow"] > quality["mmse"] - 2
     assert quality["mmse"] > quality["ancestral"] > quality["mmse"] - 4
     assert codec == "hfd" or quality["flow"] > quality["ancestral"]
     between = psnr(noisepress.decode(data, render="flow", detail=0.5), photo)
     assert quality["mmse"] > between > quality["flow"]
-    # A draw of what the mean is of has twice its squared error: 3 dB.
+    # A sample of the distribution has twice the squared error of its mean: 3 dB.
     whole = psnr(noisepress.decode(data, render="flow", detail=1), photo)
     assert quality["flow"] >= whole > quality["mmse"] - 3
 

@@ -145,7 +145,7 @@ def test_a_type_checker_sees_the_types_and_finds_mistakes(
 ) -> None:
     (tmp_path / "user.py").write_text(USER)
     (tmp_path / "mistakes.py").write_text(MISTAKES)
-    kept = getattr(pytestconfig, "cache", None)  # not there with -p no:cacheprovider
+    kept = getattr(pytestconfig, "cache", None)  # absent with -p no:cacheprovider
     cache = kept.mkdir("mypy") if kept else tmp_path / "cache"
     done = subprocess.run(
         [

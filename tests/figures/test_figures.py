@@ -1,7 +1,7 @@
 """Encoding photographs again gives files as small, and pictures as near, as `figures.json` says.
 
 Files of ardm and vdm are the same on every machine. Those of other codecs depend on floats or on
-a library's version: their sizes may differ by 1 %, and what they show by 0.02 dB.
+a library's version: their sizes may differ by 1 %, and their PSNR by 0.02 dB.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import noisepress
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 KODAK = ROOT.parent / "shared" / "data" / "kodak24"
-"""The Kodak images, where they lie beside the repository."""
+"""The Kodak images, if they lie beside the repository."""
 
 FIGURES: dict[str, dict[str, Any]] = json.loads((FOLDER / "figures.json").read_text())
 EXACT = ("ardm", "vdm")
@@ -36,12 +36,12 @@ def load(name: str) -> Pixels:
         return image
     path = ROOT / "codec" / "demo.png" if name == "demo" else KODAK / f"{name}.png"
     if not path.exists():
-        pytest.skip(f"the Kodak image {name} is not there")
+        pytest.skip(f"the Kodak image {name} is missing")
     return np.asarray(Image.open(path).convert("RGB"))
 
 
 def figures(image: Pixels, codec: str, options: dict[str, Any]) -> dict[str, Any]:
-    """What is compared."""
+    """The size of a file, and digests or PSNR."""
     file = noisepress.encode(image, codec, fallback=False, **options)
     found = noisepress.decode(file)
     figures: dict[str, Any] = {"bytes": len(file)}

@@ -15,7 +15,7 @@ from noisepress.bitstream.container import Contents, Section, read, write
 from noisepress.bitstream.errors import NoisepressError, UnsupportedImageError
 
 LIMITS = noisepress.Limits(pixels=2**14)
-"""So that sizes which are damaged cost no time."""
+"""Small, so that damaged sizes cost no time."""
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -58,7 +58,7 @@ def mutate_contents(contents: Contents, rng: random.Random) -> bytes:
 
 
 def outcomes(data: bytes, models: Sequence[str]) -> dict[str, str]:
-    """What each public function says to a file: an error of one line, or nothing."""
+    """The error of one line that each public function raises for a file, or an empty text."""
 
     def groups() -> None:
         archive = noisepress.Archive(data, limits=LIMITS)

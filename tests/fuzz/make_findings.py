@@ -1,7 +1,7 @@
 """How the first files of `findings/` were made: golden files with one thing wrong each.
 
-Run by hand: `PYTHONPATH=tests python tests/fuzz/make_findings.py` writes the files that are not
-there and prints their lines for `manifest.json`. What a fuzzer finds goes into the folder as it is.
+Run by hand: `PYTHONPATH=tests python tests/fuzz/make_findings.py` writes the missing files
+and prints their lines for `manifest.json`. What a fuzzer finds goes into the folder as it is.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def section(at: int, change: Callable[[bytes], bytes]) -> Change:
     return lambda h, s: (
         h,
         [
-            Section(one.kind, change(one.payload)) if index == at % len(s) else one
-            for index, one in enumerate(s)
+            Section(old.kind, change(old.payload)) if index == at % len(s) else old
+            for index, old in enumerate(s)
         ],
     )
 
@@ -53,11 +53,11 @@ def sections(change: Callable[[list[Section]], list[Section]]) -> Change:
 
 
 FINDINGS: dict[str, tuple[str, str, Change]] = {
-    "ardm_order": ("lattice_grey", "an order that there is not", parameter(0, 7)),
+    "ardm_order": ("lattice_grey", "an order that does not exist", parameter(0, 7)),
     "ardm_block": ("lattice_blocks", "a block of 15 pixels", parameter(-3, 15)),
     "ardm_digest": ("lattice_grey", "another model of that number", parameter(3, 0)),
-    "ardm_model": ("lattice_grey", "a model that is not there", parameter(1, 0x91)),
-    "ardm_left_over": ("lattice_grey", "a byte behind the fields", parameter(-1, 0, 0)),
+    "ardm_model": ("lattice_grey", "a model that does not exist", parameter(1, 0x91)),
+    "ardm_left_over": ("lattice_grey", "a byte after the fields", parameter(-1, 0, 0)),
     "ardm_width": ("lattice_grey", "more columns than were coded", header(width=72)),
     "ardm_pyramid": ("lattice_grey", "more levels than sections", header(width=700, height=20)),
     "ardm_layout": ("lattice_grey", "a layout that ardm leaves to others", header(mode=7)),
@@ -70,10 +70,10 @@ FINDINGS: dict[str, tuple[str, str, Change]] = {
         section(-1, lambda p: p[: len(p) // 2]),
     ),
     "random_calls": ("random_equal", "fewer calls than stages", parameter(-1, 3)),
-    "random_schedule": ("random_equal", "a schedule that there is not", parameter(-2, 2)),
+    "random_schedule": ("random_equal", "a schedule that does not exist", parameter(-2, 2)),
     "random_grey": ("random_equal", "a grey image in random order", header(mode=1)),
     "vdm_steps": ("vdm_small", "a chain without a step", parameter(-2, 0, 0)),
-    "vdm_coarse": ("vdm_small", "a coarse model that is not there", parameter(6, 0x91)),
+    "vdm_coarse": ("vdm_small", "a coarse model that does not exist", parameter(6, 0x91)),
     "vdm_no_stack": ("vdm_small", "details without a stack", section(-2, lambda p: p[:1])),
     "vdm_plain": (
         "vdm_small",
@@ -82,11 +82,11 @@ FINDINGS: dict[str, tuple[str, str, Change]] = {
     ),
     "vdm_sections": ("vdm_small", "no section of details", sections(lambda s: s[1:])),
     "diffc_states": ("diffc_rgb", "a trellis without states", parameter(7, 0)),
-    "diffc_reverse": ("diffc_rgb", "a coder that there is not", parameter(6, 2)),
+    "diffc_reverse": ("diffc_rgb", "a coder that does not exist", parameter(6, 2)),
     "diffc_levels": ("diffc_small", "steps beyond the highest level", sections(lambda s: s * 9)),
     "diffc_ones": ("diffc_rgb", "a section of ones", section(0, lambda p: b"\xff" * 200)),
     "diffc_layout": ("diffc_rgb", "a layout of 16 bits", header(mode=7)),
-    "hfd_rate": ("hfd_rgb", "a rate that the model has not", parameter(-2, 0xFF, 7)),
+    "hfd_rate": ("hfd_rgb", "a rate that the model does not have", parameter(-2, 0xFF, 7)),
     "hfd_sections": ("hfd_rgb", "a section too many", sections(lambda s: [s[0], *s])),
     "hfd_ones": ("hfd_rgb", "hyper-latents of ones", section(0, lambda p: b"\xff" * 200)),
     "hfd_opacity": (
@@ -95,12 +95,16 @@ FINDINGS: dict[str, tuple[str, str, Change]] = {
         section(-1, lambda p: b"\7" + p[1:]),
     ),
     "hfd_opacity_size": ("hfd_grey_alpha", "opacity of another size", header(width=10)),
-    "webp_foreign": ("webp_grey_alpha", "no WebP", section(0, lambda p: b"RIFF" + bytes(30))),
+    "webp_foreign": (
+        "webp_grey_alpha",
+        "not a WebP file",
+        section(0, lambda p: b"RIFF" + bytes(30)),
+    ),
     "webp_cut": ("webp_palette", "a cut WebP", section(0, lambda p: p[:-7])),
     "webp_size": ("webp_grey_alpha", "a WebP of another size", header(height=7)),
     "webp_parameters": (
         "webp_grey_alpha",
-        "fields that WebP has not",
+        "fields that WebP does not have",
         lambda h, s: (replace(h, parameters=b"\0"), s),
     ),
     "webp_palette": ("webp_palette", "a palette of one colour", section(-1, lambda p: b"\0\0abc")),
@@ -113,7 +117,7 @@ FINDINGS: dict[str, tuple[str, str, Change]] = {
     ),
     "archive_count": ("vdm_archive", "more images than groups", section(0, lambda p: b"\2\x70")),
     "archive_index": ("vdm_archive", "an index that ends early", section(0, lambda p: p[:-3])),
-    "archive_left_over": ("vdm_archive", "bytes behind the index", section(0, lambda p: p + b"a")),
+    "archive_left_over": ("vdm_archive", "bytes after the index", section(0, lambda p: p + b"a")),
     "archive_name": (
         "vdm_archive",
         "a name with a slash",

@@ -25,7 +25,7 @@ FILES = [
 
 
 def with_good_header_checksum(data: bytes) -> bytes:
-    """Make the header's checksum true, so that the damage gets past it."""
+    """Make the header's checksum right, so that the damage gets past it."""
     end = 10 + data[9] if len(data) > 9 else len(data)
     if end + 4 > len(data):
         return data

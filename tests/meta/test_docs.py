@@ -63,7 +63,7 @@ def test_blocks_are_found_and_failures_noticed() -> None:
     found = blocks(text)
     assert [line for line, _ in found] == [4, 10]
     namespace: dict[str, object] = {}
-    execute(found[0][1], namespace, "text", 4)
+    execute(found[0][1], namespace, "tests/text", 4)
     assert namespace["x"] == 1
     with pytest.raises(AssertionError, match="line 10"):
-        execute(found[1][1], namespace, "text", 10)
+        execute(found[1][1], namespace, "tests/text", 10)

@@ -43,13 +43,13 @@ TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
 
 
 def part(heading: str) -> str:
-    """What stands between a heading and the next."""
+    """The text between a heading and the next."""
     after = TEXT.split(f"\n{heading}\n", 1)[1]
     return re.split(r"^#+ ", after, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def chapter(number: int, name: str) -> str:
-    """All that stands about a codec."""
+    """The chapter of a codec."""
     return TEXT.split(f"\n## Codec {number}: `{name}`\n", 1)[1].split("\n## ", 1)[0]
 
 
@@ -235,8 +235,8 @@ def test_numbers_of_hfd() -> None:
     assert hyperprior.NEARBY_UNITS == entropy.DEVIATION_UNITS
     assert f"clamped to -{hyperprior.NEARBY_MAX} .. {hyperprior.NEARBY_MAX}" in text
     assert f"with u = {entropy.LOCATION_UNITS}." in text
-    first, second, all_of_them = hyperprior._SHARES
-    assert f"first round(c / {1 / first:.0f})" in text and all_of_them == 1
+    first, second, last = hyperprior._SHARES
+    assert f"first round(c / {1 / first:.0f})" in text and last == 1
     assert f"up to round(c / {1 / second:.0f})" in text
     for number, part in enumerate(latents.PASSES, 1):
         rows, columns = (f"{first}, {first + part.stride}, .." for first in (part.row, part.column))

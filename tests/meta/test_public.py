@@ -56,7 +56,7 @@ def test_public_functions_have_docstrings() -> None:
 
 
 def loaded_by(code: str) -> set[str]:
-    """Modules that are there after running some code in a new interpreter."""
+    """Modules that are loaded after running code in a new interpreter."""
     script = f"import sys\n{code}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -90,7 +90,11 @@ def test_one_module_object_comes_from_one_file() -> None:
         for module in list(sys.modules.values())
         if (file := getattr(module, "__file__", None)) and Path(file).suffix == ".py"
     ]
-    source = [file for file in files if file.is_relative_to(ours) and "tests" not in file.parts]
+    source = [
+        file
+        for file in files
+        if file.is_relative_to(ours) and "tests" not in file.relative_to(ours).parts
+    ]
     assert source
     twice = {file for file, count in Counter(source).items() if count > 1}
     assert twice <= {ours / "__init__.py"}

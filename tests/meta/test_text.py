@@ -58,7 +58,7 @@ def test_every_module_says_what_it_is(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "hit"),
+    ("text", "found"),
     [
         ("see " + "/opt" + "/x", True),
         ("'" + "/work" + "/y'", True),
@@ -67,5 +67,5 @@ def test_every_module_says_what_it_is(path: Path) -> None:
         ("2/opt", False),
     ],
 )
-def test_pattern(text: str, hit: bool) -> None:
-    assert bool(MACHINE.search(text)) is hit
+def test_pattern(text: str, found: bool) -> None:
+    assert bool(MACHINE.search(text)) is found

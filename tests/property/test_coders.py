@@ -28,7 +28,7 @@ from noisepress.bitstream.errors import CorruptError
 
 quick = settings(max_examples=60, deadline=None)
 
-LAWS = (LogisticMixture, GaussianMixture)
+MIXTURES = (LogisticMixture, GaussianMixture)
 
 counts = st.integers(0, 40)
 seeds = st.integers(0, 2**32 - 1)
@@ -58,7 +58,7 @@ def uniform(draw: st.DrawFn) -> tuple[Ints, EntropyModel]:
 
 @st.composite
 def mixture(
-    draw: st.DrawFn, laws: tuple[type[LogisticMixture | GaussianMixture], ...] = LAWS
+    draw: st.DrawFn, families: tuple[type[LogisticMixture | GaussianMixture], ...] = MIXTURES
 ) -> tuple[Ints, EntropyModel]:
     n, k, digits = draw(counts), draw(st.integers(1, 4)), draw(st.integers(1, 6))
     rng = np.random.default_rng(draw(seeds))
@@ -70,8 +70,8 @@ def mixture(
     scales = rng.integers(-300, 700, (n, k))
     symbols = rng.integers(0, top, n)
     first, second, third = (part.astype(np.int32) for part in (logits, locations, scales))
-    law = draw(st.sampled_from(laws))
-    return symbols.astype(np.int32), law(first, second, third, digits)
+    family = draw(st.sampled_from(families))
+    return symbols.astype(np.int32), family(first, second, third, digits)
 
 
 @st.composite
@@ -97,7 +97,7 @@ def repeated(draw: st.DrawFn) -> tuple[Ints, EntropyModel]:
 
 pairs = st.one_of(categorical(), uniform(), mixture(), mixture_digit(), repeated())
 messages = st.lists(pairs, max_size=5)
-some_bytes = st.binary(min_size=5, max_size=80).filter(lambda data: data[-1] != 0)
+stack_bytes = st.binary(min_size=5, max_size=80).filter(lambda data: data[-1] != 0)
 
 
 def rows_of(symbols: Ints, model: EntropyModel) -> list[tuple[int, list[int]]]:
@@ -308,7 +308,7 @@ def test_damaged_bits_decode_or_are_an_error(
 
 
 @quick
-@given(messages, some_bytes)
+@given(messages, stack_bytes)
 def test_stack_pops_what_was_pushed(message: list[tuple[Ints, EntropyModel]], data: bytes) -> None:
     for stack in (Stack(), Stack(data)):
         before = stack.seal()
@@ -322,7 +322,7 @@ def test_stack_pops_what_was_pushed(message: list[tuple[Ints, EntropyModel]], da
 
 
 @quick
-@given(messages, some_bytes)
+@given(messages, stack_bytes)
 def test_stack_gets_back_the_bytes_it_popped(
     message: list[tuple[Ints, EntropyModel]], data: bytes
 ) -> None:
@@ -354,7 +354,7 @@ def test_tally_is_exact(pair: tuple[Ints, EntropyModel]) -> None:
 
 
 @quick
-@given(pairs, some_bytes)
+@given(pairs, stack_bytes)
 def test_pushed_bits_are_the_tally(pair: tuple[Ints, EntropyModel], data: bytes) -> None:
     symbols, model = pair
     tally, stack = Tally(), Stack(data)

@@ -34,7 +34,7 @@ def network(path: str) -> Autoencoder:
 
 @st.composite
 def latents(draw: st.DrawFn) -> Tensor:
-    """Zeros, small, usual and absurd ones, alike or by channels, some of them far out."""
+    """Zero to absurdly large, of one size or a size for each channel, a few of them outliers."""
     height, width = draw(SIDES), draw(SIDES)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     size = draw(st.sampled_from([0.0, 0.05, 1.0, 30.0, 600.0, 1e5, 1e12]))
@@ -47,7 +47,7 @@ def latents(draw: st.DrawFn) -> Tensor:
 
 
 def send(coder: Autoencoder, rate: int, x: Tensor) -> tuple[list[Tensor], list[bytes]]:
-    """What the sender knows the receiver to know, and the sections."""
+    """What the sender expects the receiver to know, and the sections."""
     encoders = [Encoder() for _ in range(SECTIONS)]
     known = list(Hyperprior(coder, rate).run(x, x.shape[2], x.shape[3], iter(encoders)))
     return known, [encoder.finish() for encoder in encoders]
@@ -67,7 +67,7 @@ def test_the_receiver_knows_what_the_sender_thinks(
 ) -> None:
     coder, (height, width) = network(autoencoder_model), x.shape[2:]
     known, payloads = send(coder, rate, x)
-    assert len(known) == SECTIONS and all(bool(one.isfinite().all()) for one in known)
+    assert len(known) == SECTIONS and all(bool(latents.isfinite().all()) for latents in known)
     for part in (payloads, payloads[:count]):
         found = receive(coder, rate, part, height, width)
         assert len(found) == len(part)
@@ -98,8 +98,8 @@ def test_any_bytes_are_latents_or_an_error(
         assert "\n" not in str(error)
         return
     assert len(found) == len(payloads)
-    for one in found:
-        assert one.shape == (1, 48, height, width) and bool(one.isfinite().all())
+    for latents in found:
+        assert latents.shape == (1, 48, height, width) and bool(latents.isfinite().all())
 
 
 @given(x=latents(), rate=RATES, changes=st.lists(st.integers(0, 2**32 - 1), min_size=1))
@@ -119,7 +119,7 @@ def test_changed_bytes_are_latents_or_an_error(
     except CorruptError as error:
         assert "\n" not in str(error)
         return
-    assert all(bool(one.isfinite().all()) for one in found)
+    assert all(bool(latents.isfinite().all()) for latents in found)
 
 
 @given(

@@ -27,7 +27,7 @@ def test_every_place_is_in_one_pass(height: int, width: int) -> None:
 
 
 def nearest(at: int, far: int, side: int) -> int:
-    """The place so far away, or as far on the other side where that is outside."""
+    """The place at a distance, or at that distance on the other side where it is outside."""
     return at + far if 0 <= at + far < side else at - far
 
 
@@ -73,7 +73,7 @@ def test_latents_are_expected_between_those_around(height: int, width: int, seed
 
 
 def bits(value: float, deviation: float) -> float:
-    """Of a whole number under a normal, at most 40."""
+    """Bits of a whole number under a normal distribution, at most 40."""
     ends = [(edge - abs(value)) / deviation / math.sqrt(2) for edge in (-0.5, 0.5)]
     return -math.log2(max((math.erfc(-ends[1]) - math.erfc(-ends[0])) / 2, 2.0**-40))
 
@@ -103,12 +103,12 @@ def test_a_chosen_value_is_the_cheaper_one(drawn: Any, worth: float, mean: float
         lower = nearest - (nearest > mean) + (nearest < mean)
         assert found in (nearest, lower)
         other = lower if found == nearest else nearest
-        mine, others = cost(found, at, scale), cost(other, at, scale)
-        assert mine <= others + 1e-5 * abs(others)
+        least, dearer = cost(found, at, scale), cost(other, at, scale)
+        assert least <= dearer + 1e-5 * abs(dearer)
 
 
 def test_a_value_is_lowered_where_bits_are_dear() -> None:
-    """Of a narrow law at 0.6 from its mean; near a whole number or of a wide law it is not."""
+    """At 0.6 from a narrow distribution's mean; not near a whole number, nor with a wide one."""
     off = torch.tensor([0.6, -0.6, 0.95, 0.6, 0.3, 7.55])
     deviation = torch.tensor([0.25, 0.25, 0.5, 32, 0.25, 1 / 16])
     assert chosen(off, deviation, 8.0).tolist() == [0, 0, 1, 1, 0, 8]

@@ -20,14 +20,14 @@ THRESHOLD = BIT // LONGEST
 
 
 class ShortTrellis(Trellis):
-    """Segments and slices that small plans fill."""
+    """A trellis whose segments and slices are filled by small plans."""
 
     _SEGMENT = 17
     _SLICE = 5
 
 
 class ShortPfr(Pfr):
-    """Few codewords, which take little time."""
+    """A coder of few codewords, which take little time."""
 
     branch = 2 * BIT
     INDEX_BITS = 6
@@ -56,7 +56,7 @@ def plans(draw: st.DrawFn, branch: int) -> Plan:
 
 @st.composite
 def targets(draw: st.DrawFn, size: int) -> Target:
-    """Near what a plan expects or far from it, of variances from almost nothing to the prior's."""
+    """Near what a plan expects or far from it, of variances from almost zero to the prior's."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     far, octaves = draw(st.sampled_from([0.0, 1.0, 30.0])), draw(st.sampled_from([0.0, 1.0, 16.0]))
     mean = rng.normal(0, far, size)

@@ -1,4 +1,4 @@
-"""How the cost of the codecs grows, where it goes, and what starting costs."""
+"""How the cost of the codecs grows, where it goes, and what the start costs."""
 
 from __future__ import annotations
 

@@ -65,14 +65,14 @@ def test_stack(benchmark: Benchmark, mixture: LogisticMixture, symbols: Ints) ->
 
 
 def deviations(mixture: LogisticMixture) -> NDArray[np.float64]:
-    """Those of Gaussians about as wide as the first logistics."""
+    """Standard deviations of Gaussians about as wide as the first logistics."""
     found: NDArray[np.float64] = np.exp2(mixture.scales[:, 0] / 16) * 1.8
     return found
 
 
 @pytest.fixture(scope="module")
 def gaussians(mixture: LogisticMixture) -> tuple[Any, ...]:
-    """Constriction's model of the symbols: a family, its means and its deviations."""
+    """Constriction's model of the symbols: a family, its means and standard deviations."""
     family = constriction.stream.model.QuantizedGaussian(0, 255)
     return family, mixture.locations[:, 0] / 16, deviations(mixture)
 

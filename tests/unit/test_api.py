@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from common import one_line, picture
-from image_files import to_pillow
+from common import one_line, picture, to_pillow
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -395,7 +394,7 @@ def test_wrong_options_name_the_supported_ones(
     assert known in one_line(error)
 
 
-def test_cut_behind_the_image_loses_metadata_only(options: dict[str, Any]) -> None:
+def test_cut_after_the_image_loses_metadata_only(options: dict[str, Any]) -> None:
     image = picture(9, 9)
     data = noisepress.encode(Raster(image, Mode.RGB8, icc=ICC, xmp=XMP), **options)
     raster = noisepress.decode_raster(data[:-1], model=options["model"])

@@ -99,7 +99,7 @@ def test_vdm_shares_what_a_group_borrows(lattice_model: str, vdm_model: str) -> 
     together = noisepress.archive(images, "vdm", group=6, **options)
     alone = noisepress.archive(images, "vdm", group=1, **options)
     plain = read(noisepress.encode(images[0][1], "vdm", fallback=False, **options))
-    assert plain.payloads(0)[-1][0] == 1  # too small to lend itself anything
+    assert plain.payloads(0)[-1][0] == 1  # too small to lend itself bits
     assert together != alone
     archive = noisepress.Archive(together)
     for name, image in images:
@@ -134,7 +134,7 @@ def test_names_that_could_leave_a_folder_are_refused(name: str) -> None:
         noisepress.archive([(name, picture(20, 30))], "png")
 
 
-def test_names_stand_once() -> None:
+def test_names_are_unique() -> None:
     with pytest.raises(OptionError, match="two images have the name a"):
         noisepress.archive(
             [("a", picture(20, 30)), ("b", picture(20, 30)), ("a", picture(20, 30, seed=1))], "png"

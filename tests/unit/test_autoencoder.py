@@ -32,11 +32,11 @@ TINY = AutoencoderConfig(
     width0=4, width1=6, width2=8, latents=5, hyper=3, exact=4, blocks=1, rates=3
 )
 WIDE = replace(TINY, width0=48, width1=192, width2=768, latents=768)
-"""As a transform, this one keeps everything."""
+"""As many latents as samples: the transform that it starts as keeps everything."""
 
 
 def network(config: AutoencoderConfig = TINY) -> Autoencoder:
-    """Random weights and numbers."""
+    """A network of random weights, gains and priors."""
     torch.manual_seed(0)
     net = Autoencoder(config)
     with torch.no_grad():
@@ -57,7 +57,7 @@ def noise(*shape: int, seed: int = 1) -> Tensor:
 
 
 def whole(*shape: int) -> Tensor:
-    """Hyper-latents, the largest among them."""
+    """Random hyper-latents over their whole range."""
     generator = torch.Generator().manual_seed(2)
     return torch.randint(-HYPER_MAX, HYPER_MAX + 1, shape, generator=generator).float()
 
@@ -75,13 +75,13 @@ def test_shapes(h: int, w: int) -> None:
         assert net.synthesis(latents).shape == x.shape
         hyper = net.hyper_analysis(latents)
         assert hyper.shape == (2, TINY.hyper, h // 64, w // 64)
-        for told in net.hyper_synthesis(hyper.round()):
-            assert told.shape == latents.shape
+        for parameters in net.hyper_synthesis(hyper.round()):
+            assert parameters.shape == latents.shape
         shown = net.reconstruction(x, torch.tensor([0.0, 32.0]))
         assert shown.shape == x.shape and shown.dtype == torch.float32
 
 
-def test_hyper_synthesis_says_integers() -> None:
+def test_hyper_synthesis_gives_integers() -> None:
     net = network()
     with torch.no_grad():
         net.hyper_synthesis.heads.weight.mul_(20)
@@ -103,8 +103,8 @@ def test_images_of_a_batch_have_rates_of_their_own() -> None:
     assert (both[0] - both[1]).abs().mean() > 0.05
 
 
-def test_hyper_latents_are_lowered_where_their_laws_are_narrow() -> None:
-    """To the mean's side, and within their range. Laws widen with the rate."""
+def test_hyper_latents_are_lowered_where_their_distributions_are_narrow() -> None:
+    """Towards the mean, and within their range. Distributions widen with the rate."""
     net = network()
     with torch.no_grad():
         net.prior_scale.copy_(torch.tensor([-2.0, 0, 0])[:, None])
@@ -179,7 +179,7 @@ def test_smooth_images_are_kept_by_few_latents() -> None:
 
 
 def test_the_first_latents_are_expected_to_hold_most() -> None:
-    """The deviations that the hyper-synthesis starts with fall, by as much as coefficients do."""
+    """The standard deviations at the start fall as those of a photograph's coefficients do."""
     net = transform(300)
     with torch.inference_mode():
         mean, scale = net.hyper_synthesis(torch.zeros(1, TINY.hyper, 1, 1))
@@ -241,7 +241,7 @@ def test_higher_rates_are_nearer() -> None:
     with torch.inference_mode():
         kept = net.synthesis(net.analysis(x))
         shown = (net.reconstruction(x, torch.tensor([rate])) for rate in (0.0, 16.0, 24.0, 32.0))
-        errors = [float((one - kept).square().mean()) for one in shown]
+        errors = [float((picture - kept).square().mean()) for picture in shown]
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 8 * errors[-1] > 0
 
@@ -250,7 +250,7 @@ def test_higher_rates_are_nearer() -> None:
 
 
 def connected(blocks: int) -> Autoencoder:
-    """Where what depends on what shows by NaN, which spreads to nothing else."""
+    """A network in which NaN spreads to what depends on it and to nothing else."""
     return network(
         AutoencoderConfig(
             width0=2, width1=2, width2=2, latents=2, hyper=2, exact=2, blocks=blocks, rates=2
@@ -298,7 +298,7 @@ def test_reach_bounds_what_pixels_depend_on(blocks: int, axis: int) -> None:
 def file(tmp_path: Path) -> Path:
     """A file of a tiny network."""
     path = tmp_path / "autoencoder.safetensors"
-    write_network(network(), path, name="mine", number=2000, tables={}, facts={"a": "b"})
+    write_network(network(), path, name="tiny", number=2000, tables={}, facts={"a": "b"})
     return path
 
 
@@ -308,21 +308,21 @@ def of_convolutions(net: nn.Module) -> set[str]:
 
 def test_what_is_written_is_read(file: Path) -> None:
     card = read_card(file)
-    assert (card.name, card.number, card.architecture) == ("mine", 2000, "autoencoder")
+    assert (card.name, card.number, card.architecture) == ("tiny", 2000, "autoencoder")
     restored, original = registry.load(card), network()
     assert isinstance(restored, Autoencoder) and restored.config == TINY and not restored.training
     freeze(original)
-    ours, theirs, stored = original.state_dict(), restored.state_dict(), load_file(file)
-    assert ours.keys() == theirs.keys() == stored.keys()
+    written, loaded, stored = original.state_dict(), restored.state_dict(), load_file(file)
+    assert written.keys() == loaded.keys() == stored.keys()
     exact = of_convolutions(original)
-    assert 10 < len(exact) < len(ours) / 2
-    for name, value in ours.items():
+    assert 10 < len(exact) < len(written) / 2
+    for name, value in written.items():
         if name in exact or name.endswith(".shift"):
             assert stored[name].dtype in (torch.int8, torch.int32), name
-            assert torch.equal(theirs[name], value), name
+            assert torch.equal(loaded[name], value), name
         else:
             assert stored[name].dtype == torch.float16, name
-            assert torch.equal(theirs[name], value.half().float()), name
+            assert torch.equal(loaded[name], value.half().float()), name
 
 
 def test_a_read_network_works_as_the_written_one(file: Path) -> None:
@@ -332,10 +332,10 @@ def test_a_read_network_works_as_the_written_one(file: Path) -> None:
     freeze(original)
     x = noise(1, CHANNELS, 64, 64)
     with torch.inference_mode():
-        for ours, theirs in zip(
+        for expected, found in zip(
             original.hyper_synthesis(hyper), restored.hyper_synthesis(hyper), strict=True
         ):
-            assert torch.equal(ours, theirs)
+            assert torch.equal(expected, found)
         torch.testing.assert_close(restored.analysis(x), original.analysis(x), rtol=0, atol=0.02)
 
 

@@ -12,7 +12,7 @@ from noisepress.benchmarks.document import command, main
 
 
 @pytest.mark.parametrize(
-    ("texts", "said"),
+    ("texts", "options"),
     [
         (("png", "jpegxl:effort=7"), "--codec png --codec jpegxl:effort=7"),
         (("jpeg:quality=5", "png", "jpeg:quality=7"), "--codec jpeg:quality=5/7 --codec png"),
@@ -26,11 +26,11 @@ from noisepress.benchmarks.document import command, main
         ),
         (LOSSLESS, "--lossless"),
         ((*LOSSLESS, "jpegxl-lossless:effort=9"), "--lossless --codec jpegxl-lossless:effort=9"),
-        ((*LOSSLESS[1:], *LOSSY), f"--lossy {' '.join(f'--codec {one}' for one in LOSSLESS[1:])}"),
+        ((*LOSSLESS[1:], *LOSSY), " --codec ".join(["--lossy", *LOSSLESS[1:]])),
     ],
 )
-def test_command(texts: tuple[str, ...], said: str) -> None:
-    assert command("kodak24/", parse_all(texts)) == f"noisepress bench kodak24/ {said} -o OUT"
+def test_command(texts: tuple[str, ...], options: str) -> None:
+    assert command("kodak24/", parse_all(texts)) == f"noisepress bench kodak24/ {options} -o OUT"
 
 
 def test_an_installed_package_has_no_measurements(

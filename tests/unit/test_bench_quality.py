@@ -87,7 +87,7 @@ def test_crops_are_on_a_grid() -> None:
 
 
 def test_frechet_distance_by_hand() -> None:
-    """Of two features that vary on their own: the sum of squared differences of the deviations."""
+    """Of independent features: the squared differences of means and standard deviations."""
     base = np.zeros((4, 1280))
     base[:, 0] = [1, -1, 1, -1]
     base[:, 1] = [1, 1, -1, -1]
@@ -105,14 +105,14 @@ def test_frechet_distance_by_hand() -> None:
 def test_frechet_distance_of_covariances_that_do_not_commute() -> None:
     """tr (C1 C2)^(1/2) is also the sum of the roots of the eigenvalues of C1 C2."""
     rng = np.random.default_rng(0)
-    one, other = (np.zeros((count, 1280)) for count in (50, 70))
-    one[:, :4] = rng.normal(size=(50, 4)) @ rng.normal(size=(4, 4))
-    other[:, :4] = rng.normal(size=(70, 4)) @ rng.normal(size=(4, 4)) + 1
-    a, b = np.cov(one[:, :4].T), np.cov(other[:, :4].T)
-    means = one.mean(0) - other.mean(0)
+    first, second = (np.zeros((count, 1280)) for count in (50, 70))
+    first[:, :4] = rng.normal(size=(50, 4)) @ rng.normal(size=(4, 4))
+    second[:, :4] = rng.normal(size=(70, 4)) @ rng.normal(size=(4, 4)) + 1
+    a, b = np.cov(first[:, :4].T), np.cov(second[:, :4].T)
+    means = first.mean(0) - second.mean(0)
     common = np.sqrt(np.linalg.eigvals(a @ b).real).sum()
     expected = means @ means + np.trace(a) + np.trace(b) - 2 * common
-    assert frechet_distance([one], [other]) == pytest.approx(expected)
+    assert frechet_distance([first], [second]) == pytest.approx(expected)
 
 
 def test_frechet_distance_grows_with_blur() -> None:

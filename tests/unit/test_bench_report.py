@@ -192,10 +192,10 @@ def test_no_delta(test: list[tuple[float, float]], reason: str) -> None:
 
 def test_deltas_are_over_common_images() -> None:
     """A second image that only the anchor has would change its curve."""
-    extra = [replace(one, image="b.png", size=9 * one.size) for one in line("jpeg", [1, 2, 4])]
+    extra = [replace(row, image="b.png", size=9 * row.size) for row in line("jpeg", [1, 2, 4])]
     results = of(*line("jpeg", [1, 2, 4]), *extra, *line("x", [1, 2, 4]))
     assert bd_rates(results, "psnr", "jpeg")["x"].percent == pytest.approx(0.0, abs=1e-9)
-    moved = [replace(one, image="c.png") for one in line("x", [1, 2, 4])]
+    moved = [replace(row, image="c.png") for row in line("x", [1, 2, 4])]
     apart = bd_rates(of(*line("jpeg", [1, 2, 4]), *moved), "psnr", "jpeg")["x"]
     assert apart.reason == "no image that both codecs have"
 
@@ -414,12 +414,12 @@ def save(folder: Path, name: str, seed: int, size: tuple[int, int] = (40, 20)) -
 
 def test_report_of_hostile_names(tmp_path: Path) -> None:
     name = f"{HOSTILE.replace('/', '_')}.png"
-    lossy = [replace(one, image=name) for one in line("jpeg", [1, 2, 4])]
-    other = [replace(one, image=name) for one in line(HOSTILE, [1, 2, 4])]
+    lossy = [replace(measurement, image=name) for measurement in line("jpeg", [1, 2, 4])]
+    other = [replace(measurement, image=name) for measurement in line(HOSTILE, [1, 2, 4])]
     folder = tmp_path / "pictures" / Path(name).stem
     save(folder, "original.png", 0)
-    for i, one in enumerate([*lossy, *other]):
-        save(folder, f"{one.setting.slug}.png", i)
+    for i, measurement in enumerate([*lossy, *other]):
+        save(folder, f"{measurement.setting.slug}.png", i)
     results = Results(
         {HOSTILE: HOSTILE},
         (*lossy, *other, coded(name, f"exact {HOSTILE}", 9), failure(name, "jpeg", HOSTILE)),
@@ -440,8 +440,8 @@ def test_report_of_hostile_names(tmp_path: Path) -> None:
 
 def test_report_needs_nothing_else(tmp_path: Path) -> None:
     save(tmp_path / "pictures" / "a", "original.png", 0)
-    for one in line("jpeg", [1, 2, 4]):
-        save(tmp_path / "pictures" / "a", f"{one.setting.slug}.png", 1)
+    for measurement in line("jpeg", [1, 2, 4]):
+        save(tmp_path / "pictures" / "a", f"{measurement.setting.slug}.png", 1)
     text = write_report(of(*line("jpeg", [1, 2, 4])), tmp_path).read_text(encoding="utf-8")
     page = Page(text)
     loaded = [value or "" for key, value in page.attributes if key in ("src", "srcset", "data")]
@@ -466,8 +466,8 @@ def test_report_is_the_same_twice(tmp_path: Path) -> None:
     results = of(*line("jpeg", [1, 2, 4]), coded("a.png", "png", 90))
     first, second = (write_report(results, tmp_path / name) for name in "ab")
     assert first.read_bytes() == second.read_bytes()
-    for one in (tmp_path / "a" / "plots").iterdir():
-        assert one.read_bytes() == (tmp_path / "b" / "plots" / one.name).read_bytes()
+    for plot in (tmp_path / "a" / "plots").iterdir():
+        assert plot.read_bytes() == (tmp_path / "b" / "plots" / plot.name).read_bytes()
 
 
 def test_report_tells_missing_metrics_and_failures(tmp_path: Path) -> None:
@@ -488,11 +488,11 @@ def test_viewer_shows_crops(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     save(folder, "original.png", 0, size)
     measured = line("jpeg", [0.5, 1.0]) + line("webp", [0.6])
-    for i, one in enumerate(measured):
-        save(folder, f"{one.setting.slug}.png", i, size)
+    for i, point in enumerate(measured):
+        save(folder, f"{point.setting.slug}.png", i, size)
     (picture,) = pictures(of(*measured), tmp_path)
     assert (picture.width, picture.height) == (CROP, CROP // 4)
-    assert [one.label for one in picture.shown] == ["jpeg q=0.5", "jpeg q=1.0", "webp q=0.6"]
+    assert [point.label for point in picture.shown] == ["jpeg q=0.5", "jpeg q=1.0", "webp q=0.6"]
     assert picture.pair == (0, 2)
     assert dict(picture.shown[0].facts) == {
         "Rate": "0.500 bpp",
@@ -544,8 +544,8 @@ def test_files_of_one_step_make_no_strip(tmp_path: Path) -> None:
 def test_data_urls_hold_the_crop(tmp_path: Path) -> None:
     save(tmp_path / "a", "original.png", 3)
     measured = line("jpeg", [0.5, 1.0])
-    for one in measured:
-        save(tmp_path / "a", f"{one.setting.slug}.png", 4)
+    for measurement in measured:
+        save(tmp_path / "a", f"{measurement.setting.slug}.png", 4)
     (picture,) = pictures(of(*measured), tmp_path)
     with Image.open(BytesIO(b64decode(picture.original.split(",")[1]))) as held:
         shown = np.asarray(held)

@@ -50,7 +50,7 @@ def decode_lossy(data):
 
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Adds the codecs `fake` and `fake-lossy`; where they note their calls."""
+    """The file in which two further codecs, `fake` and `fake-lossy`, note their calls."""
     (tmp_path / "fake_codec.py").write_text(FAKE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "fake_codec", raising=False)
@@ -74,7 +74,7 @@ def images(folder: Path, *firsts: int) -> list[Path]:
 
 
 def calls(log: Path) -> list[str]:
-    """What was encoded since the last question."""
+    """The images that were encoded since this was last called."""
     found = log.read_text().split() if log.exists() else []
     log.unlink(missing_ok=True)
     return sorted(found)
@@ -126,8 +126,8 @@ def test_lossy_runs(tmp_path: Path, log: Path) -> None:
     (out / "pictures" / "image2" / "fake-lossy.png").unlink()
     third = run(paths, settings, out, 1)
     assert calls(log) == ["1", "2"]
-    for one, other in zip(results.measurements, third.measurements, strict=True):
-        assert (one.digest, one.quality) == (other.digest, other.quality)
+    for found, expected in zip(results.measurements, third.measurements, strict=True):
+        assert (found.digest, found.quality) == (expected.digest, expected.quality)
     assert third.frechet == results.frechet
 
 

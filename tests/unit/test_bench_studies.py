@@ -35,23 +35,23 @@ def photo(height: int, width: int) -> NDArray[np.uint8]:
 class Product:
     """A point for tests."""
 
-    one: int
-    other: int
+    first: int
+    second: int
     value: float
 
     @property
     def job(self) -> tuple[int, int]:
-        return self.one, self.other
+        return self.first, self.second
 
 
 def test_an_interrupted_study_measures_what_is_missing(tmp_path: Path) -> None:
     path, calls = tmp_path / "points.json", []
 
-    def measure(one: int, other: int) -> Product:
-        if other > 4:
+    def measure(first: int, second: int) -> Product:
+        if second > 4:
             raise KeyboardInterrupt
-        calls.append((one, other))
-        return Product(one, other, one * other / 8)
+        calls.append((first, second))
+        return Product(first, second, first * second / 8)
 
     with pytest.raises(KeyboardInterrupt):
         measure_missing(path, Product, measure, [(3, 4), (2, 3), (1, 5)])
@@ -197,4 +197,4 @@ def test_pictures_cost_the_same_by_all_decoders() -> None:
 
 def test_decoders_of_files_are_named_by_the_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot read"):
-        decoders.measure(IMAGES, str(tmp_path / "mine.safetensors"), 1)
+        decoders.measure(IMAGES, str(tmp_path / "own.safetensors"), 1)

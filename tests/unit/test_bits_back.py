@@ -1,4 +1,4 @@
-"""Bits-back: what is sent comes back, the bits lent too, and no more were needed than said."""
+"""Bits-back coding: images and borrowed bits come back, and no more are needed than stated."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def filled(bits: int) -> Stack:
 
 
 def images(count: int = 2, height: int = 12, width: int = 20) -> tuple[Tensor, Tensor]:
-    """Even planes, and hidden pixels from ordinary to the largest differences there are."""
+    """Even planes, and hidden pixels from ordinary to the largest possible differences."""
     rng = np.random.default_rng(0)
     even = rng.integers(-255, 256, (count, 3, height, width))
     usual = rng.normal(0, 6, (count, PLANES, height, width)).round()
@@ -50,7 +50,7 @@ def network(vdm_model: str) -> VdmNet:
 
 @contextmanager
 def spied(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
-    """What goes off and on to stacks, in bits by the models, and the fewest left."""
+    """Bits popped from stacks and pushed, by the models, and the fewest that were left."""
     seen = {"popped": 0.0, "pushed": 0.0, "fewest": np.inf}
     pop, push = Stack.pop, Stack.push
 
@@ -94,7 +94,7 @@ def test_pixels_and_bits_come_back(
 
 @pytest.mark.parametrize("steps", [*CHAINS, 250, MAX_STEPS])
 def test_p_codes_all_that_q_can_draw(steps: int, network: VdmNet) -> None:
-    """The least likely values too: with 2^-20 a digit, long files have some."""
+    """The least likely values too, of 2^-20 a digit: long files contain them."""
     even, pixels = images(count=1, height=4, width=6)
     chain = BitsBack(network, steps)
     for furthest in (False, True):
@@ -119,11 +119,11 @@ def test_a_batch_is_its_images(network: VdmNet) -> None:
     noisy = torch.cat([pixels, pixels.flip(3)]).numpy().astype(np.int64).reshape(-1) << 7
     half = pixels.numel()
     together = chain.prediction(2, both, noisy)
-    for part, one in enumerate((even, even.flip(3))):
+    for part, planes in enumerate((even, even.flip(3))):
         piece = slice(part * half, (part + 1) * half)
-        alone = chain.prediction(2, one.contiguous(), noisy[piece])
-        for ours, theirs in zip(together, alone, strict=True):
-            np.testing.assert_array_equal(ours[piece], theirs)
+        alone = chain.prediction(2, planes.contiguous(), noisy[piece])
+        for found, expected in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(found[piece], expected)
 
 
 def test_an_empty_stack_lends_nothing(network: VdmNet) -> None:
@@ -142,7 +142,7 @@ def test_levels_rise_from_the_cleanest_to_the_noisiest(steps: int) -> None:
 
 
 def test_p_is_the_posterior_with_the_error_on_top(network: VdmNet) -> None:
-    """Mean and variance in floats, from what the network says."""
+    """Mean and variance in floats, from the network's output."""
     even, pixels = images()
     chain = BitsBack(network, 6)
     noisy = pixels.numpy().astype(np.int64).reshape(-1) * 128 + 5
@@ -161,7 +161,7 @@ def test_p_is_the_posterior_with_the_error_on_top(network: VdmNet) -> None:
     found, scale = chain.prediction(rung, even, noisy)
     np.testing.assert_allclose(found / 2 ** (7 + MEAN_FRAC), mean, atol=0.01)
     np.testing.assert_allclose(scale / UNITS, np.log2(variance) / 2, atol=1.5 / UNITS)
-    assert UNITS == 2 * OCTAVE  # a deviation's logarithm is half a variance's
+    assert UNITS == 2 * OCTAVE  # a standard deviation's logarithm is half a variance's
 
 
 @pytest.mark.parametrize("steps", [50, 250, MAX_STEPS])

@@ -29,7 +29,7 @@ SIDE = 64
 LOWEST = -10 * OCTAVE
 FIRST_ROW, LAST_ROW = -13, 11
 UNIT = OCTAVE // 2
-"""Of gains."""
+"""The unit of gains."""
 
 
 def spectrum() -> Tensor:
@@ -71,7 +71,7 @@ LEVELS = [LOWEST, *range(LOWEST + LONGEST_STEP, 4 * OCTAVE + 1, OCTAVE)]
 
 @dataclass(frozen=True)
 class Sent:
-    """What came of sending, and z behind every step."""
+    """The result of sending, and z after every step."""
 
     chain: Chain
     data: bytes
@@ -197,9 +197,9 @@ def test_rate_is_near_the_rate_distortion_function(last: int) -> None:
 
 def test_more_state_bits_take_fewer_bytes_to_the_same_error() -> None:
     sent = [send(chain_of(coder=Trellis(n)), IMAGE, LEVELS) for n in (6, 8, 10)]
-    sizes = [len(one.data) for one in sent]
+    sizes = [len(run.data) for run in sent]
     assert sizes == sorted(sizes, reverse=True)
-    errors = [float((one.chain.estimate() - IMAGE).var()) for one in sent]
+    errors = [float((run.chain.estimate() - IMAGE).var()) for run in sent]
     assert max(errors) < 1.15 * min(errors)
 
 
@@ -288,7 +288,7 @@ def test_gains_that_stay_take_few_bits() -> None:
 
 
 def test_gains_make_up_for_a_wrong_table() -> None:
-    """The plan of a step is then the same, but for what the gains' rounding leaves."""
+    """The plan of a step is then the same, up to the rounding of the gains."""
     right, wrong = chain_of(), chain_of(errors=errors_of(0.25))
     for level in LEVELS[:6]:
         bits = [chain.skip(IMAGE, level) for chain in (right, wrong)]

@@ -21,27 +21,27 @@ CARD = registry.find("diffc-photo")
 ROW, COLUMN = np.mgrid[:33, :48][..., None]
 PICTURE = (120 + 60 * np.sin(ROW / 9 + COLUMN / 7 + np.arange(3))).astype(np.uint8)
 HERE = "cpu:0"
-"""The processor by another name, which takes the way that other devices take."""
+"""The processor by another name, so that the code for other devices runs."""
 
 
-def how(codec: str) -> dict[str, Any]:
+def fast(codec: str) -> dict[str, Any]:
     return {"steps": 10, "effort": 6} if codec == "diffc" else {}
 
 
 @pytest.mark.parametrize("codec", LOSSY)
 def test_files_and_pictures_are_the_same_on_a_device(codec: str) -> None:
-    data = noisepress.encode(PICTURE, codec, quality=30, **how(codec))
-    assert noisepress.encode(PICTURE, codec, quality=30, device=HERE, **how(codec)) == data
-    here, there = (
-        noisepress.decode(data, render="flow", steps=2, device=one) for one in ("cpu", HERE)
+    data = noisepress.encode(PICTURE, codec, quality=30, **fast(codec))
+    assert noisepress.encode(PICTURE, codec, quality=30, device=HERE, **fast(codec)) == data
+    expected, found = (
+        noisepress.decode(data, render="flow", steps=2, device=device) for device in ("cpu", HERE)
     )
-    assert np.array_equal(here, there)
+    assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize("codec", LOSSY)
 @pytest.mark.parametrize("device", ["nowhere", "", "cuda:99"])
-def test_devices_that_are_not_there_are_refused(codec: str, device: str) -> None:
-    data = noisepress.encode(PICTURE, codec, quality=30, **how(codec))
+def test_devices_that_do_not_exist_are_refused(codec: str, device: str) -> None:
+    data = noisepress.encode(PICTURE, codec, quality=30, **fast(codec))
     for act in (
         lambda: noisepress.encode(PICTURE, codec, device=device),
         lambda: noisepress.decode(data, device=device),
@@ -55,8 +55,8 @@ def test_only_floating_point_parts_leave_the_processor() -> None:
     config = AutoencoderConfig(8, 8, 8, latents=8, hyper=4, exact=8, blocks=1, rates=2)
     network = placed(Autoencoder(config), "meta")
     assert isinstance(network, Autoencoder)
-    away = (network.analysis, network.synthesis, network.hyper_analysis)
-    assert {device_of(part).type for part in away} == {"meta"}
+    moved = (network.analysis, network.synthesis, network.hyper_analysis)
+    assert {device_of(part).type for part in moved} == {"meta"}
     assert device_of(network.hyper_synthesis).type == "cpu"
     assert network.gains.device.type == "cpu"
 
@@ -75,8 +75,10 @@ def test_products_of_matrices() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 @pytest.mark.parametrize("codec", LOSSY)
 def test_a_gpu_decodes_what_the_processor_coded(codec: str) -> None:
-    data = noisepress.encode(PICTURE, codec, quality=40, **how(codec))
-    here, there = (noisepress.decode(data, device=one).astype(float) for one in ("cpu", "cuda"))
-    assert np.mean((here - there) ** 2) < 0.5
-    other = noisepress.encode(PICTURE, codec, quality=40, device="cuda", **how(codec))
+    data = noisepress.encode(PICTURE, codec, quality=40, **fast(codec))
+    expected, found = (
+        noisepress.decode(data, device=device).astype(float) for device in ("cpu", "cuda")
+    )
+    assert np.mean((found - expected) ** 2) < 0.5
+    other = noisepress.encode(PICTURE, codec, quality=40, device="cuda", **fast(codec))
     assert abs(len(other) - len(data)) < 0.02 * len(data)

@@ -207,11 +207,11 @@ def test_sizes_out_of_reach_end_at_the_highest_level(given: dict[str, Any], code
     assert psnr(found, image) > 38
 
 
-@pytest.mark.parametrize("wished", [99, math.inf])
-def test_qualities_out_of_reach_are_refused(wished: float, codec: Codec) -> None:
+@pytest.mark.parametrize("wanted", [99, math.inf])
+def test_qualities_out_of_reach_are_refused(wanted: float, codec: Codec) -> None:
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     with pytest.raises(OptionError, match=r"cannot be reached: at most \d\d\.\d\d dB is") as error:
-        codec.encode(image, psnr=wished)
+        codec.encode(image, psnr=wanted)
     one_line(error)
 
 
@@ -240,15 +240,15 @@ def test_bytes_are_not_exceeded_with_a_table_that_is_wrong(
 
 
 @pytest.mark.parametrize(
-    ("shape", "wished"), [((33, 17, 3), 20), ((33, 17, 3), 32.5), ((9, 30, 1), 36)]
+    ("shape", "wanted"), [((33, 17, 3), 20), ((33, 17, 3), 32.5), ((9, 30, 1), 36)]
 )
 def test_psnr_is_met_by_the_mmse_picture(
-    shape: tuple[int, int, int], wished: float, codec: Codec
+    shape: tuple[int, int, int], wanted: float, codec: Codec
 ) -> None:
     image = smooth(*shape).squeeze()
-    data = codec.encode(image, psnr=wished)
-    assert wished <= psnr(codec.decode(data), image) < wished + 5
-    assert len(data) < len(codec.encode(image, psnr=wished + 6))
+    data = codec.encode(image, psnr=wanted)
+    assert wanted <= psnr(codec.decode(data), image) < wanted + 5
+    assert len(data) < len(codec.encode(image, psnr=wanted + 6))
 
 
 def test_psnr_is_of_the_colours_alone(codec: Codec) -> None:
@@ -359,8 +359,8 @@ def test_renderings_are_deterministic_and_differ(codec: Codec) -> None:
         found[render] = codec.decode(data, render=render)
         np.testing.assert_array_equal(codec.decode(data, render=render), found[render])
         assert found[render].shape == image.shape
-    for one, other in itertools.combinations(found.values(), 2):
-        assert np.abs(one.astype(int) - other).mean() > 2
+    for picture, other in itertools.combinations(found.values(), 2):
+        assert np.abs(picture.astype(int) - other).mean() > 2
     np.testing.assert_array_equal(found["mmse"], codec.decode(data))
     assert psnr(found["mmse"], image) > max(
         psnr(found[name], image) for name in found if name != "mmse"
@@ -416,8 +416,8 @@ def test_steps_are_no_more_than_there_are_levels(codec: Codec) -> None:
     mean = codec.decode(data)
     found = codec.decode(data, render="ancestral", steps=1000)
     assert np.abs(found.astype(int) - mean).mean() < 4
-    still = codec.decode(data, render="flow", detail=0, steps=5)
-    assert np.abs(still.astype(int) - mean).max() <= 1
+    unchanged = codec.decode(data, render="flow", detail=0, steps=5)
+    assert np.abs(unchanged.astype(int) - mean).max() <= 1
 
 
 def test_detail_leads_from_the_mean_to_one_image(codec: Codec) -> None:
@@ -508,13 +508,13 @@ def test_other_floats_cost_a_few_levels_and_never_the_picture(
     shake(monkeypatch, size)
     found = codec.pictures(data, render=render)
     assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
-        apart = np.abs(one.astype(int) - other)
+    for picture, other in zip(found, expected, strict=True):
+        apart = np.abs(picture.astype(int) - other)
         assert apart.max() <= most and apart.mean() <= mean
     assert size < 1e-3 or any((a != b).any() for a, b in zip(found, expected, strict=True))
 
 
-def test_other_convolutions_give_the_same_picture_but_for_rounding(codec: Codec) -> None:
+def test_other_convolutions_give_the_same_picture_up_to_rounding(codec: Codec) -> None:
     image = smooth(40, 33)
     data = codec.encode(image)
     expected = codec.decode(data)
@@ -537,7 +537,7 @@ FALLING = Errors(
 @pytest.mark.parametrize("first", [LOWEST, -352, -193, -192, -191, -128])
 @pytest.mark.parametrize("last", [-128, -127, -120, -64, 0, 160, HIGHEST])
 @pytest.mark.parametrize("steps", [10, 24, 1000])
-def test_levels_rise_to_the_wished_one(first: int, last: int, steps: int) -> None:
+def test_levels_rise_to_the_last_one(first: int, last: int, steps: int) -> None:
     levels = rate_control.levels(FALLING, first, last, steps)
     assert levels[0] == first and levels[-1] == max(first, last)
     if len(levels) > 1:

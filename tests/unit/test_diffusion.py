@@ -216,8 +216,8 @@ def test_gaussian_denoiser_is_the_conditional_mean(
     covariance = basis.T @ (gaussian.variances.reshape(-1, 1) * basis)
     mean = gaussian.mean.repeat_interleave(64)
     total = alpha**2 * covariance + sigma**2 * torch.eye(192, dtype=torch.float64)
-    surprise = torch.linalg.solve(total, z.flatten() - alpha * mean)
-    wanted = mean + alpha * covariance @ surprise
+    innovation = torch.linalg.solve(total, z.flatten() - alpha * mean)
+    wanted = mean + alpha * covariance @ innovation
     found = gaussian(z, torch.tensor([level], dtype=torch.float64))
     assert torch.allclose(found.flatten(), wanted)
 

@@ -90,7 +90,7 @@ class Exact:
 
 
 class Recorded:
-    """A denoiser that remembers what it was last called with and said."""
+    """A denoiser that remembers what it was last called with and what it returned."""
 
     def __init__(self, denoiser: Denoiser) -> None:
         self.denoiser = denoiser
@@ -219,7 +219,7 @@ def gradients(weights: Iterable[Tensor], loss: Tensor) -> list[Tensor]:
 
 
 def train(network: nn.Module, loss: Callable[[Tensor, torch.Generator], Tensor]) -> None:
-    """Adam at a rate that falls to nothing."""
+    """Train with Adam at a learning rate that falls to zero."""
     updates, source = 400, generator(6)
     adam = torch.optim.Adam(network.parameters(), 0.03, betas=(0.9, 0.98))
     falling = torch.optim.lr_scheduler.LinearLR(adam, 1, 0, updates)
@@ -253,7 +253,7 @@ def test_few_steps_then_give_images_of_the_right_moments() -> None:
     noise = normals(8, 1000, 3, 4, 4)
 
     def moments(denoiser: Denoiser) -> tuple[Tensor, Tensor]:
-        """Mean less the teacher's, in deviations, and variance by the teacher's, (3,) each."""
+        """Shift of the mean in standard deviations, and ratio of variances to the images', (3,)."""
         x = ancestral(denoiser, noise, STEPS.student, lambda step: normals(9 + step, *noise.shape))
         shift = (x.mean((0, 2, 3)) - MEAN) / VARIANCE.sqrt()
         return shift, x.var((0, 2, 3)) / VARIANCE

@@ -157,7 +157,7 @@ def hyper_synthesis() -> HyperSynthesis:
 
 
 def hyper_outputs(network: nn.Module, dtype: torch.dtype, layout: Any) -> list[Tensor]:
-    """Means and deviations for hyper-latents of any size."""
+    """Means and standard deviations for hyper-latents of any size."""
     hyper = integers(2, 10, 6, 5, low=-HYPER_MAX, high=HYPER_MAX)
     hyper[1].div_(32, rounding_mode="floor")
     with torch.no_grad():
@@ -196,8 +196,8 @@ def test_frozen_networks_give_the_same_integers_everywhere(
                     with machine(threads, onednn):
                         found = outputs(network, dtype, layout)
                     setting = (threads, onednn, layout, dtype)
-                    for ours, theirs in zip(found, expected, strict=True):
-                        assert torch.equal(ours.double(), theirs.double()), setting
+                    for output, reference in zip(found, expected, strict=True):
+                        assert torch.equal(output.double(), reference.double()), setting
             network.float()
             with machine(threads, onednn), torch.autocast("cpu", torch.bfloat16):
                 found = outputs(network, torch.float32, torch.contiguous_format)
@@ -226,7 +226,7 @@ def test_convolution_equals_int64(kernel: int, dilation: int, frac: int, input_f
             assert np.array_equal(of_bytes[0].numpy(), found)
 
 
-def test_bytes_are_left_where_they_saturate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_are_not_used_where_they_saturate(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on processors that add pairs of products in 16 bits."""
     torch.manual_seed(7)
     block = ExactBlock(16)
@@ -278,9 +278,9 @@ def test_hyper_synthesis_equals_int64() -> None:
         for block in blocks:
             assert isinstance(block, ExactBlock)
             h = reference_block(block, h)
-    told = reference_conv(network.heads, reference_relu(h, RESIDUAL_FRAC))
-    np.testing.assert_array_equal(mean[0].numpy(), told[:12])
-    np.testing.assert_array_equal(scale[0].numpy(), 2 * told[12:])
+    expected = reference_conv(network.heads, reference_relu(h, RESIDUAL_FRAC))
+    np.testing.assert_array_equal(mean[0].numpy(), expected[:12])
+    np.testing.assert_array_equal(scale[0].numpy(), 2 * expected[12:])
 
 
 def test_largest_provable_sums_are_exact() -> None:

@@ -104,7 +104,7 @@ def test_quality_buys_nearness(channels: int, codec: Codec) -> None:
     assert found[-1] > found[0] + 2
 
 
-def test_the_file_holds_what_the_network_says_that_it_does(codec: Codec) -> None:
+def test_the_picture_is_the_networks_reconstruction(codec: Codec) -> None:
     image, rate = smooth(64, 128), 20
     with torch.inference_mode():
         network = codec.network()
@@ -151,10 +151,10 @@ def test_archives_hold_hfd_files(codec: Codec) -> None:
     assert [member.name for member in stored.members] == list(images)
     for name, image in images.items():
         file = codec.encode(image, quality=40)
-        hows: tuple[dict[str, Any], ...] = ({}, {"render": "flow", "detail": 0.5, "steps": 3})
-        for how in hows:
-            found = stored.read(name, model=codec.models, **how)
-            np.testing.assert_array_equal(found, codec.decode(file, **how))
+        renderings: tuple[dict[str, Any], ...] = ({}, {"render": "flow", "detail": 0.5, "steps": 3})
+        for rendering in renderings:
+            found = stored.read(name, model=codec.models, **rendering)
+            np.testing.assert_array_equal(found, codec.decode(file, **rendering))
     group = stored.read_group(0, model=codec.models, render="flow", steps=2)
     expected = codec.decode(codec.encode(images["a"], quality=40), render="flow", steps=2)
     np.testing.assert_array_equal(group[0].samples, expected)
@@ -231,21 +231,21 @@ def test_psnr_is_met_by_the_least_rate(shape: tuple[int, int, int], codec: Codec
         found = codec.decode(data)
         return psnr(found[..., :3], image[..., :3]) if shape[2] == 4 else psnr(found, image)
 
-    wished = (reached(codec.at(image, 4)) + reached(codec.at(image, 20))) / 2
-    data = codec.encode(image, psnr=wished)
-    assert reached(data) >= wished
+    wanted = (reached(codec.at(image, 4)) + reached(codec.at(image, 20))) / 2
+    data = codec.encode(image, psnr=wanted)
+    assert reached(data) >= wanted
     assert 4 < rate_of(data) <= 20
-    assert reached(codec.at(image, rate_of(data) - 1)) < wished + 0.1
+    assert reached(codec.at(image, rate_of(data) - 1)) < wanted + 0.1
 
 
 def test_psnr_of_any_picture_takes_the_lowest_rate(codec: Codec) -> None:
     assert rate_of(codec.encode(smooth(33, 17), psnr=1)) == 0
 
 
-@pytest.mark.parametrize("wished", [99, math.inf])
-def test_qualities_out_of_reach_are_refused(wished: float, codec: Codec) -> None:
+@pytest.mark.parametrize("wanted", [99, math.inf])
+def test_qualities_out_of_reach_are_refused(wanted: float, codec: Codec) -> None:
     with pytest.raises(OptionError, match=r"cannot be reached: at most \d\d\.\d\d dB is") as error:
-        codec.encode(smooth(16, 16), psnr=wished)
+        codec.encode(smooth(16, 16), psnr=wanted)
     one_line(error)
 
 
@@ -365,7 +365,7 @@ def test_pictures_on_the_way_are_what_the_encoder_thinks(codec: Codec) -> None:
     own = Picture(codec.network(), image)
     x, (height, width) = own._latents, own._latents.shape[2:]
     run = Hyperprior(codec.network(), rate).run(x, height, width, itertools.repeat(Tally()))
-    expected = [shown(stages._synthesis(codec.network(), one), *image.shape) for one in run]
+    expected = [shown(stages._synthesis(codec.network(), latents), *image.shape) for latents in run]
     pictures = codec.pictures(data)
     np.testing.assert_array_equal(pictures, expected)
     found = [psnr(picture, image) for picture in pictures]
@@ -386,8 +386,8 @@ def test_renderings_are_deterministic_and_differ(codec: Codec) -> None:
         assert found[render].shape == image.shape
         same = np.array_equal(codec.decode(other, render=render), found[render])
         assert same == (render == "mmse")
-    for one, another in itertools.combinations(found.values(), 2):
-        assert np.abs(one.astype(int) - another).mean() > 2
+    for picture, another in itertools.combinations(found.values(), 2):
+        assert np.abs(picture.astype(int) - another).mean() > 2
     np.testing.assert_array_equal(found["mmse"], codec.decode(data))
 
 
@@ -463,10 +463,10 @@ IMAGE = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
 KNOWN = Known(IMAGE, torch.tensor([4.0]))
 
 
-def drawn(seed: int = 0, **how: Any) -> Tensor:
-    """What is drawn beside an image."""
+def drawn(seed: int = 0, **options: Any) -> Tensor:
+    """The difference between a drawn picture and the image that it is drawn around."""
     ideal: Any = Ideal(DEVIATION)
-    decoding = Decoding(**{"render": "flow", "detail": 1.0, **how})
+    decoding = Decoding(**{"render": "flow", "detail": 1.0, **options})
     return Drawer(ideal, None, seed).draw(KNOWN, decoding) - IMAGE
 
 
@@ -556,7 +556,7 @@ def test_header_fields_come_back(codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("rate", [LAST + 1, 2**10])
-def test_rates_that_the_model_has_not_are_refused(rate: int, codec: Codec) -> None:
+def test_rates_beyond_the_models_are_refused(rate: int, codec: Codec) -> None:
     contents = read(codec.encode(smooth(5, 6)))
     cards = registry.find(codec.model), registry.find(codec.decoder)
     header = replace(contents.header, parameters=HfdParameters(*cards, rate, 0).pack())
@@ -637,15 +637,14 @@ def test_a_file_holds_the_same_symbols_everywhere(
     monkeypatch.setattr("noisepress.codec.hfd.coding.load_network", load)
     with machine(threads, onednn):
         found = known_to(changed, data)
-        shown_there = codec.decode(data)
-        coded_there = codec.encode(image, quality=60)
-    assert len(found) == SECTIONS
-    for one, other in zip(found, expected, strict=True):
-        assert torch.equal(one, other)
-    assert np.abs(shown_there.astype(int) - picture).max() <= 1
-    assert psnr(shown_there, image) == pytest.approx(psnr(picture, image), abs=0.05)
-    assert psnr(codec.decode(coded_there), image) == pytest.approx(psnr(picture, image), abs=0.05)
-    assert abs(len(coded_there) - len(data)) <= 0.02 * len(data)
+        shown_elsewhere = codec.decode(data)
+        recoded = codec.encode(image, quality=60)
+    assert len(found) == len(expected) == SECTIONS
+    assert all(map(torch.equal, found, expected))
+    assert np.abs(shown_elsewhere.astype(int) - picture).max() <= 1
+    assert psnr(shown_elsewhere, image) == pytest.approx(psnr(picture, image), abs=0.05)
+    assert psnr(codec.decode(recoded), image) == pytest.approx(psnr(picture, image), abs=0.05)
+    assert abs(len(recoded) - len(data)) <= 0.02 * len(data)
 
 
 def test_file_is_deterministic_and_options_change_it(codec: Codec) -> None:

@@ -61,7 +61,7 @@ def test_a_section_holds_its_share_of_the_channels(network: Autoencoder) -> None
     x = latents(8, 4)
     known = sent(network, 16, x, itertools.repeat(Tally()))
     assert len(known) == SECTIONS
-    assert all(one.shape == x.shape for one in known)
+    assert all(latents.shape == x.shape for latents in known)
     changed = [
         {int(channel) for channel in (b != a).any(3).any(2)[0].nonzero()}
         for a, b in itertools.pairwise(known)
@@ -77,7 +77,7 @@ def test_a_section_holds_its_share_of_the_channels(network: Autoencoder) -> None
 
 
 def deviations(network: Autoencoder, rate: int, x: Tensor) -> NDArray[np.float64]:
-    """log2 of what latents are expected to be off by, after their gains: (c, n)."""
+    """log2 of the standard deviations of latents, after their gains: (c, n)."""
     trained = torch.tensor([float(rate)])
     gain = network.gain(trained).detach()
     with torch.inference_mode():
@@ -89,7 +89,7 @@ def deviations(network: Autoencoder, rate: int, x: Tensor) -> NDArray[np.float64
 
 def test_sections_bring_the_latents_nearer(network: Autoencoder) -> None:
     x = latents(8, 8)
-    errors = [float((one - x).square().sum()) for one in sent(network, 20, x, tallies())]
+    errors = [float((latents - x).square().sum()) for latents in sent(network, 20, x, tallies())]
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 2 * errors[-1]
 
@@ -144,11 +144,11 @@ def test_latents_out_of_range_are_taken_as_far_as_it_reaches(
     known = sent(network, 16, x, tallies())
     moved = ((known[-1] - known[0]) * gain).abs()
     assert FURTHEST <= moved.max() < 4 * FURTHEST  # those around may be as far
-    assert all(one.isfinite().all() for one in known)
+    assert all(latents.isfinite().all() for latents in known)
 
 
 def test_sections_may_be_empty(network: Autoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the first one of few channels is."""
+    """As is the first section of a model of few channels."""
     monkeypatch.setattr(hyperprior, "_SHARES", (0, 1 / 4, 1))
     encoders = [Encoder() for _ in range(SECTIONS)]
     known = sent(network, 16, latents(4, 4), iter(encoders))

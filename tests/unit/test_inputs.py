@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from image_files import to_pillow
+from common import to_pillow
 
 from noisepress.bitstream.container import Header, Section, SectionKind, outline, read, write
 from noisepress.bitstream.errors import NotNoisepressError, UnsupportedImageError
@@ -103,7 +103,7 @@ def test_objects_that_name_a_file(name: str, tmp_path: Path) -> None:
         as_data(NAMES[name](tmp_path))
 
 
-def test_open_files_are_read_from_where_they_stand() -> None:
+def test_open_files_are_read_from_their_position() -> None:
     with tempfile.NamedTemporaryFile() as file:
         file.write(b"before" + NZP)
         file.seek(6)

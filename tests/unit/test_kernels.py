@@ -71,7 +71,7 @@ Kind = type[LogisticMixture] | type[GaussianMixture]
 def edge(
     kind: Kind, x: int, size: int, logits: list[int], locations: list[int], scales: list[int]
 ) -> int:
-    """Cumulative weight below level x in Python integers, as docs/format.md has it."""
+    """Cumulative weight below level x in Python integers, as docs/format.md defines it."""
     tables = KINDS[kind]()
     weights = [int(tables.weight[min(max(logits) - logit, 512)]) for logit in logits]
     total = sum(weights)
@@ -147,9 +147,9 @@ def test_mixture_frequencies(
 
 def test_a_narrow_mixture_follows_its_location() -> None:
     """The level at the location gets nearly all, levels that it spreads to the logistic's share."""
-    one = np.zeros((1, 1), np.int32)
+    zero = np.zeros((1, 1), np.int32)
     location = np.full((1, 1), 16 * 37, np.int32)
-    narrow = LogisticMixture(one, location, np.full((1, 1), SCALE_LOW, np.int32), digits=3)
+    narrow = LogisticMixture(zero, location, np.full((1, 1), SCALE_LOW, np.int32), digits=3)
     for left, digit in ((2, 37 // 16), (1, 37 // 4 % 4), (0, 37 % 4)):
         prefix = np.array([37 // 4 ** (left + 1) * 4 ** (left + 1)], np.int32)
         row = narrow.frequencies(prefix, 4**left)[0].astype(np.float64)

@@ -27,11 +27,12 @@ from noisepress.models.latents import interval_bits
 from noisepress.models.lattice import CODING_ORDER, LatticeConfig, LatticeNet
 from noisepress.models.masked import STAGES, MaskedConfig, MaskedNet
 from noisepress.models.storage import read_network
-from noisepress.models.unet import Known, UNet
+from noisepress.models.unet import Known, UNet, UNetConfig
 from noisepress.training.losses import (
     ScoreLoss,
     autoencoder_loss,
     autoencoder_terms,
+    diffusion_loss,
     lattice_bits,
     lattice_level_bits,
     masked_bits,
@@ -100,8 +101,8 @@ class _Recorder(Tally):
         return coded
 
 
-def sure_network() -> MaskedNet:
-    """A frozen masked network of narrow distributions at what is known: all bounds matter."""
+def confident_network() -> MaskedNet:
+    """A frozen masked network of narrow distributions at the known values: all bounds matter."""
     torch.manual_seed(3)
     k = 2
     network = MaskedNet(MaskedConfig(width=8, blocks=1, components=k))
@@ -112,13 +113,13 @@ def sure_network() -> MaskedNet:
     return network
 
 
-@pytest.mark.parametrize("sure", [False, True])
-def test_masked_loss_is_the_coded_size(masked_model: str, sure: bool) -> None:
+@pytest.mark.parametrize("confident", [False, True])
+def test_masked_loss_is_the_coded_size(masked_model: str, confident: bool) -> None:
     """First and second half of each stage, in the coder's order."""
-    network = sure_network() if sure else registry.load(registry.find(masked_model))
+    network = confident_network() if confident else registry.load(registry.find(masked_model))
     assert isinstance(network, MaskedNet)
     # Last digits of 3 lie to one side of the distributions: a shifted bound shows.
-    image = picture(20, 16) | np.uint8(3 if sure else 0)
+    image = picture(20, 16) | np.uint8(3 if confident else 0)
     seed = 5
     recorder = _Recorder()
     coder = RandomOrder(network, seed, [[GRID // 2, GRID]] * STAGES)
@@ -163,7 +164,12 @@ def test_losses_have_gradients() -> None:
     batch = torch.cat([as_batch(picture(16, 16, seed)) for seed in range(4)])
     lattice = LatticeNet(LatticeConfig(width=8, blocks=1, components=2, levels=2))
     masked = MaskedNet(MaskedConfig(width=8, blocks=1, components=2))
-    for network, loss in ((lattice, lattice_bits), (masked, masked_bits)):
+    denoiser = UNet(UNetConfig(width0=8, width1=8, width2=8, width3=8, down=1, up=1))
+    for network, loss in (
+        (lattice, lattice_bits),
+        (masked, masked_bits),
+        (denoiser, diffusion_loss),
+    ):
         value = loss(network, batch, torch.Generator().manual_seed(0))
         assert 0 < float(value.detach()) < 16
         value.backward()  # type: ignore[no-untyped-call]
@@ -175,14 +181,14 @@ def test_losses_have_gradients() -> None:
 
 
 def below(value: float) -> float:
-    """The standard normal's distribution."""
+    """The cumulative distribution function of the standard normal."""
     return math.erfc(-value / math.sqrt(2)) / 2
 
 
 @pytest.mark.parametrize("deviation", [2.0**octave for octave in (-4, -2, 0, 1, 3, 7, 10)])
 def test_interval_bits_are_those_of_the_interval(deviation: float) -> None:
-    offs = [0.0, 0.2, 0.5, 0.7, 1.0, *(share * deviation for share in (0.5, 2.0, 5.0))]
-    for off in offs:
+    offsets = [0.0, 0.2, 0.5, 0.7, 1.0, *(share * deviation for share in (0.5, 2.0, 5.0))]
+    for off in offsets:
         mass = below((0.5 - off) / deviation) - below((-0.5 - off) / deviation)
         if mass < 1e-30:
             continue
@@ -210,7 +216,7 @@ def test_interval_bits_rise_with_the_square_far_out(deviation: float) -> None:
 
 @pytest.mark.parametrize("rate", [0, 13, 32])
 def test_autoencoder_terms_are_those_of_the_file(rate: int, autoencoder_model: str) -> None:
-    """Far out a file's bits have an end, so the image has no edges."""
+    """The coder bounds the bits of outliers, so the image has no edges."""
     network = registry.load(registry.find(autoencoder_model))
     assert isinstance(network, Autoencoder)
     rng = np.random.default_rng(0)
@@ -261,7 +267,7 @@ def test_autoencoder_loss_trains_every_weight() -> None:
 
 
 def test_hyper_latents_out_of_range_are_whole_and_in_range() -> None:
-    """Of large values, the way back from whole numbers to them and forth is not exact."""
+    """Scaling large whole numbers back and forth again is not exact."""
     network, seen = small_autoencoder(), []
     with torch.no_grad():
         network.hyper_analysis.leave.weight.normal_(std=1e9)
@@ -325,7 +331,7 @@ def test_score_loss_counts_an_error_by_its_noise_level(low: int, autoencoder_mod
     x = to_unit(as_batch(picture(64, 64)))
 
     class Off(nn.Module):
-        """Is off at some levels."""
+        """A network whose estimates are wrong at a range of levels."""
 
         def forward(self, z: Tensor, logsnr: Tensor, given: Known) -> Tensor:
             return x + 0.1 * ((low < logsnr) & (logsnr < low + 1)).float()[:, None, None, None]

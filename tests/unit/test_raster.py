@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from image_files import PALETTE, noise, photograph
+from common import noise, photograph
 
 from noisepress.bitstream.errors import UnsupportedImageError
 from noisepress.codec.image.raster import Mode, Palette, Raster, from_array, from_tensor, to_array
@@ -30,9 +30,9 @@ def test_rasters_are_equal_if_all_that_comes_back_is() -> None:
         assert image != other
         assert image.shows(other)
     red, blue = (Palette(np.array([[*rgb]], np.uint8), b"") for rgb in ((255, 0, 0), (0, 0, 255)))
-    one = np.zeros((2, 2, 1), np.uint8)
-    painted = Raster(one, Mode.PALETTE8, palette=red.pack())
-    assert not painted.shows(Raster(one, Mode.PALETTE8, palette=blue.pack()))
+    indices = np.zeros((2, 2, 1), np.uint8)
+    painted = Raster(indices, Mode.PALETTE8, palette=red.pack())
+    assert not painted.shows(Raster(indices, Mode.PALETTE8, palette=blue.pack()))
     assert image != "an image"
 
 
@@ -41,15 +41,16 @@ def test_check_is_the_crc_of_little_endian_samples() -> None:
 
 
 def test_raster_refuses_what_does_not_agree() -> None:
-    one = np.ones((1, 1, 1), np.uint8)
+    pixel = np.ones((1, 1, 1), np.uint8)
+    palette_of_five = noise(Mode.PALETTE8).palette
     for samples, mode, palette in [
-        (one, Mode.RGB8, b""),
-        (one, Mode.L16, b""),
-        (one, Mode.PALETTE8, b""),
-        (one, Mode.L8, PALETTE),
-        (one, Mode.PALETTE8, PALETTE[:-4]),
-        (one * 5, Mode.PALETTE8, PALETTE),
-        (one * 2, Mode.BILEVEL, b""),
+        (pixel, Mode.RGB8, b""),
+        (pixel, Mode.L16, b""),
+        (pixel, Mode.PALETTE8, b""),
+        (pixel, Mode.L8, palette_of_five),
+        (pixel, Mode.PALETTE8, palette_of_five[:-4]),
+        (pixel * 5, Mode.PALETTE8, palette_of_five),
+        (pixel * 2, Mode.BILEVEL, b""),
     ]:
         with pytest.raises(UnsupportedImageError):
             Raster(samples, mode, palette)

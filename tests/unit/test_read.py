@@ -10,7 +10,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from image_files import noise, saved, to_pillow, with_chunk
+from common import noise, saved, to_pillow, with_chunk
 from PIL import Image
 
 from noisepress.bitstream.errors import UnsupportedImageError
@@ -34,7 +34,7 @@ def test_palette_forms_of_pillow() -> None:
     assert to_array(from_pillow(rgba)).tolist() == [[[1, 2, 3, 255], [4, 5, 6, 70]]]
     short = Image.new("P", (2, 1))
     short.putpalette(bytes([1, 2, 3]))
-    short.putdata([0, 9])  # behind the end: black
+    short.putdata([0, 9])  # after the end: black
     assert np.array_equal(to_array(from_pillow(short)), np.asarray(short.convert("RGB")))
 
 
@@ -89,6 +89,35 @@ def test_unsupported_pillow_modes(mode: str) -> None:
         from_pillow(Image.new("I", (2, 2)))
 
 
+def test_pillow_images_of_strange_content_are_refused() -> None:
+    deep = Image.open(BytesIO(b"P5 2 1 65535\n\0\1\0\2"))
+    deep.load()
+    deep.putpixel((0, 0), -1)
+    keyed = Image.new("L", (2, 1))
+    keyed.info["transparency"] = b"\1"
+    printed, named = Image.new("P", (2, 1)), Image.new("P", (2, 1))
+    printed.putpalette(bytes(8), "CMYK")
+    named.info["transparency"] = "black"
+    for image, match in (
+        (deep, r"samples outside 0\.\.65535"),
+        (keyed, "one integer a channel is supported"),
+        (printed, "palette is not of mode RGB or RGBA"),
+        (named, "palette transparency of type str"),
+    ):
+        with pytest.raises(UnsupportedImageError, match=match) as error:
+            from_pillow(image)
+        assert "\n" not in str(error.value)
+
+
+def test_files_that_could_be_of_more_bits_are_read_where_they_are_not() -> None:
+    assert open_image(b"P2 2 1 255\n3 4").samples.tolist() == [[[3], [4]]]
+    flat = Image.new("RGB", (16, 16), (70, 80, 90))
+    for data in (saved(flat, "JPEG2000"), saved(flat, "AVIF", quality=100)):
+        image = open_image(data)
+        assert image.mode is Mode.RGB8
+        assert np.abs(image.samples.astype(int) - (70, 80, 90)).max() <= 4
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # of cut files, from Pillow
 def test_unsupported_files(tmp_path: Path) -> None:
     grey, rgb = Image.new("L", (20, 20)), Image.new("RGB", (20, 20))
@@ -137,3 +166,5 @@ def test_exif_of_jpeg_and_of_png_text() -> None:
     text = f"\nexif\n{len(EXIF):8}\n{EXIF.hex()}\n".encode()
     chunk = png_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text))
     assert open_image(with_chunk(saved(Image.new("L", (4, 4)), "PNG"), chunk)).exif == EXIF
+    damaged = png_chunk(b"tEXt", b"Raw profile type exif\0\nexif\n 12\nno digits\n")
+    assert open_image(with_chunk(saved(Image.new("L", (4, 4)), "PNG"), damaged)).exif == b""

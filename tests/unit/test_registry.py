@@ -74,17 +74,17 @@ def test_bundled_models_of_lossless_codecs_are_proven_exact(name: str) -> None:
 def test_what_is_written_is_read(network: LatticeNet | MaskedNet, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     facts = {"licence": "MIT"}
-    write_network(network, path, name="mine", number=2000, tables={"t": [1, 2]}, facts=facts)
+    write_network(network, path, name="tiny", number=2000, tables={"t": [1, 2]}, facts=facts)
     card = read_card(path)
-    assert (card.name, card.number, card.architecture) == ("mine", 2000, network.ARCHITECTURE)
+    assert (card.name, card.number, card.architecture) == ("tiny", 2000, network.ARCHITECTURE)
     assert (dict(card.tables), dict(card.facts)) == ({"t": [1, 2]}, facts)
     restored = registry.load(card)
     pairs = zip(convolutions(network), convolutions(restored), strict=True)
-    for (name, ours), (other, theirs) in pairs:
+    for (name, written), (other, loaded) in pairs:
         assert name == other
-        assert torch.equal(ours.weight, theirs.weight)
-        assert torch.equal(ours.bias, theirs.bias)
-        assert torch.equal(ours.shift, theirs.shift)
+        assert torch.equal(written.weight, loaded.weight)
+        assert torch.equal(written.bias, loaded.bias)
+        assert torch.equal(written.shift, loaded.shift)
 
 
 def test_writing_again_gives_the_same_digest(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_writing_again_gives_the_same_digest(tmp_path: Path) -> None:
         torch.manual_seed(0)
         network = MaskedNet(MaskedConfig(width=4, blocks=1, components=2))
         path = tmp_path / folder / "model.safetensors"
-        write_network(network, path, name="mine", number=2000, tables={}, facts={})
+        write_network(network, path, name="tiny", number=2000, tables={}, facts={})
         digests.append(read_card(path).digest)
     assert digests[0] == digests[1]
 

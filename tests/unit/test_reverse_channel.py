@@ -230,8 +230,8 @@ def test_arrivals_are_poisson_processes_of_their_own() -> None:
     assert np.abs(gaps.mean(1) - 1).max() < 4 / math.sqrt(1000)
     assert np.abs(gaps.var(1) - 1).max() < 4 * math.sqrt(8 / 1000)
     spectra = np.fft.fft(gaps - gaps.mean(1, keepdims=True))
-    for one, other in itertools.combinations(spectra, 2):
-        at_all_shifts = np.fft.ifft(one * other.conj()).real / 1000
+    for first, second in itertools.combinations(spectra, 2):
+        at_all_shifts = np.fft.ifft(first * second.conj()).real / 1000
         assert np.abs(at_all_shifts).max() < 0.25
 
 
@@ -431,21 +431,21 @@ def test_signs_are_shared_fair_and_of_their_own() -> None:
     rows += [replace(plan, step=4).flips, replace(plan, seed=8).flips]
     for row in rows:
         assert set(row.tolist()) == {-1, 1} and abs(row.mean()) < 4 / math.sqrt(500)
-    for one, other in itertools.combinations(rows, 2):
-        assert abs((one * other).mean()) < 4 / math.sqrt(500)
+    for first, second in itertools.combinations(rows, 2):
+        assert abs((first * second).mean()) < 4 / math.sqrt(500)
     np.testing.assert_array_equal(replace(plan).flips, plan.flips)
 
 
 def test_classes_that_are_not_coded_are_shared_normals() -> None:
     plan = plan_of([0, BIT, 255], 400, BitTrellis(5))
-    one, other = (plan.restore(np.full(400, value, np.float32)) for value in (0, 1))
-    assert not np.array_equal(one[1], other[1])
-    drawn = one[[0, 2]]
-    np.testing.assert_array_equal(drawn, other[[0, 2]])
+    first, second = (plan.restore(np.full(400, value, np.float32)) for value in (0, 1))
+    assert not np.array_equal(first[1], second[1])
+    drawn = first[[0, 2]]
+    np.testing.assert_array_equal(drawn, second[[0, 2]])
     np.testing.assert_array_equal(drawn, replace(plan).restore(np.zeros(400, np.float32))[[0, 2]])
     assert distance(drawn.reshape(-1)) < 1.95 / math.sqrt(drawn.size)
     assert abs(np.mean(drawn[0] * drawn[1])) < 4 / math.sqrt(400)
-    assert not np.array_equal(replace(plan, step=4).restore(np.zeros(400, np.float32))[0], one[0])
+    assert not np.array_equal(replace(plan, step=4).restore(np.zeros(400, np.float32))[0], first[0])
 
 
 def test_plans_without_classes() -> None:

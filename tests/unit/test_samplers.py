@@ -58,13 +58,13 @@ def gaussian() -> GaussianDenoiser:
 
 
 def deviations(x: Tensor, gaussian: GaussianDenoiser) -> Tensor:
-    """Deviation of every class from the model's mean, in the model's deviations, (192,)."""
+    """Root mean square of every class about the model's mean, by the model's, (192,)."""
     mean = gaussian.mean[:, None, None].expand(x.shape[1:])
     return (to_blocks(x - mean).square().mean((0, 2)) / gaussian.variances.flatten()).sqrt()
 
 
 def uneven(low: float, high: float, pairs: int) -> list[float]:
-    """Rising levels whose steps are narrow and three times as wide by turns."""
+    """Rising levels whose steps are alternately narrow and three times as wide."""
     widths = torch.tensor([1.0, 3.0], dtype=torch.float64).repeat(pairs)
     rise = (high - low) / (4 * pairs) * widths.cumsum(0)
     return [low, *(low + rise).tolist()]

@@ -1,4 +1,4 @@
-"""Checksums of computed tables: the bytes that they cover, and what is said of a wrong one."""
+"""Checksums of computed tables: the bytes that they cover, and the error for a wrong one."""
 
 from __future__ import annotations
 

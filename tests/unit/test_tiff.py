@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from image_files import crop, noise, tiff
+from common import crop, noise, tiff
 from PIL import Image
 
 from noisepress.bitstream.errors import UnsupportedImageError

@@ -19,7 +19,7 @@ DENOISER = UNetConfig(width0=4, width1=5, width2=6, width3=7, down=1, up=1)
 
 
 def loud(network: nn.Module) -> None:
-    """Weights, in float64, with which everything that is connected matters."""
+    """Give a network float64 weights so large that everything that is connected matters."""
     torch.manual_seed(0)
     network.double().eval()
     with torch.no_grad():

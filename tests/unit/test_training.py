@@ -112,10 +112,10 @@ def test_resumed_run_equals_an_uninterrupted_one(
     assert second.step == 4
     parts += list(second.train(crops, crops))
     assert parts == losses
-    ours, theirs = weights(whole.network), weights(second.network)
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    ours, theirs = weights(whole.average), weights(second.average)
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    expected, found = weights(whole.network), weights(second.network)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    expected, found = weights(whole.average), weights(second.average)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 def test_averages_warm_up_to_their_decay(crops: Crops, tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_runs_of_earlier_versions_resume(crops: Crops, tmp_path: Path) -> None:
     second = start(LATTICE, tmp_path / "parts")
     second.resume()
     assert parts + list(second.train(crops, crops)) == losses
-    ours, theirs = weights(whole.average), weights(second.average)
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    expected, found = weights(whole.average), weights(second.average)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 def test_training_moves_the_weights_and_lowers_the_loss(crops: Crops, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_training_moves_the_weights_and_lowers_the_loss(crops: Crops, tmp_path: 
     assert after < held_out
 
 
-def test_events_and_accelerator_are_there(crops: Crops, tmp_path: Path) -> None:
+def test_runs_write_events_and_use_accelerate(crops: Crops, tmp_path: Path) -> None:
     run = start(MASKED, tmp_path)
     assert isinstance(run.accelerator, accelerate.Accelerator)
     losses = list(run.train(crops, crops, until=2))
@@ -188,12 +188,12 @@ def test_learning_rate_rises_then_falls_to_almost_nothing() -> None:
 
 
 def test_gentle_parts_learn_more_slowly() -> None:
-    """By the share of the first beginning that fits, matrices and others alike."""
+    """By the share given for the first prefix that matches a name, for weights of every shape."""
     preset = PRESETS["hfd-photo"]
     network = preset.network()
     rates: dict[int, float] = {}
-    for one in optimisers(network, preset.recipe):
-        for group in one.param_groups:
+    for optimiser in optimisers(network, preset.recipe):
+        for group in optimiser.param_groups:
             rates |= {id(weight): group["lr"] for weight in group["params"]}
     shares = {name: rates[id(weight)] / 2e-3 for name, weight in network.named_parameters()}
     found = {
@@ -253,8 +253,8 @@ def test_validation_photographs_are_apart_from_the_others(photos: Path, tmp_path
         assert part.dtype == np.uint8 and part.shape[1:] == (16, 16, 3)
     assert len(training) >= len(names) - len(held_out)
     assert len(validation) >= len(held_out)
-    ours, theirs = ({crop.tobytes() for crop in part} for part in (training, validation))
-    assert not ours & theirs
+    trained, validated = ({crop.tobytes() for crop in part} for part in (training, validation))
+    assert not trained & validated
 
 
 def test_cached_crops_are_read_and_not_made_again(photos: Path, tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_batches_flip_and_turn_but_keep_the_samples(crops: Crops) -> None:
     for _ in range(20):
         batch = next(feed)
         assert batch.shape == (4, 3, 16, 16) and batch.flags.c_contiguous
-        keys = [np.sort(one, axis=None).tobytes() for one in batch]
+        keys = [np.sort(crop, axis=None).tobytes() for crop in batch]
         assert len(set(keys)) == 4 and set(keys) <= known
         seen.add(batch[0].tobytes())
     assert len(seen) > 12
@@ -422,8 +422,10 @@ def test_denoisers_are_widened_for_a_condition() -> None:
     assert fitting(seeing, seeing) is seeing and fitting(plain, plain) is plain
     pair = fitting(plain, Pair(seeing, seeing))
     assert isinstance(pair, Pair) and pair.student.config == pair.auxiliary.config == seeing.config
-    for ours, theirs in zip(pair.student.parameters(), pair.auxiliary.parameters(), strict=True):
-        assert torch.equal(ours, theirs) and ours is not theirs
+    for student, auxiliary in zip(
+        pair.student.parameters(), pair.auxiliary.parameters(), strict=True
+    ):
+        assert torch.equal(student, auxiliary) and student is not auxiliary
 
 
 def test_models_of_other_architectures_start_no_preset() -> None:
@@ -521,3 +523,9 @@ def test_wrong_presets_and_folders_are_refused(tmp_path: Path) -> None:
     )
     expect_error(lambda: train("ardm-small", tmp_path / "no", tmp_path / "o", None, None), "no")
     expect_error(lambda: train("ardm-small", tmp_path, tmp_path / "o", steps=0), "--steps is 0")
+    missing = str(tmp_path / "missing.safetensors")
+    expect_error(
+        lambda: train("ardm-small", tmp_path, tmp_path / "o", start=missing), "cannot read"
+    )
+    Image.new("RGB", (300, 300)).save(tmp_path / "only.png")
+    expect_error(lambda: train("ardm-small", tmp_path, tmp_path / "o"), "too few photographs")

@@ -117,7 +117,7 @@ def test_conditions_matter_as_the_weights_say(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError):
             net(z, logsnr)
     path = tmp_path / "unet.safetensors"
-    write_network(net, path, name="mine", number=2000, tables={}, facts={})
+    write_network(net, path, name="tiny", number=2000, tables={}, facts={})
     restored = registry.load(read_card(path))
     assert isinstance(restored, UNet) and restored.config == net.config
     with torch.inference_mode():
@@ -169,31 +169,31 @@ def test_interior_of_a_tile_equals_that_of_the_image() -> None:
 def file(tmp_path: Path) -> Path:
     """A file of a tiny network."""
     path = tmp_path / "unet.safetensors"
-    write_network(network(), path, name="mine", number=2000, tables={"t": [1]}, facts={"a": "b"})
+    write_network(network(), path, name="tiny", number=2000, tables={"t": [1]}, facts={"a": "b"})
     return path
 
 
-def test_what_is_written_is_read_but_for_rounding(file: Path) -> None:
+def test_what_is_written_is_read_up_to_rounding(file: Path) -> None:
     card = read_card(file)
-    assert (card.name, card.number, card.architecture) == ("mine", 2000, "unet")
+    assert (card.name, card.number, card.architecture) == ("tiny", 2000, "unet")
     assert (dict(card.tables), dict(card.facts)) == ({"t": [1]}, {"a": "b"})
     restored, original = registry.load(card), network().float()
     assert isinstance(restored, UNet) and restored.config == TINY and not restored.training
-    ours, theirs = original.state_dict(), restored.state_dict()
-    assert ours.keys() == theirs.keys() == load_file(file).keys()
-    for name, value in ours.items():
-        assert theirs[name].dtype == torch.float32
-        assert torch.equal(theirs[name], value.half().float()), name
+    written, loaded = original.state_dict(), restored.state_dict()
+    assert written.keys() == loaded.keys() == load_file(file).keys()
+    for name, value in written.items():
+        assert loaded[name].dtype == torch.float32
+        assert torch.equal(loaded[name], value.half().float()), name
     z, logsnr = noise(1, 3, 32, 32).float(), torch.tensor([1.0])
     with torch.inference_mode():
         assert torch.allclose(restored(z, logsnr), original(z, logsnr), atol=0.02)
-    assert file.stat().st_size < 2 * sum(value.numel() for value in ours.values()) + 8000
+    assert file.stat().st_size < 2 * sum(value.numel() for value in written.values()) + 8000
 
 
 def test_writing_changes_nothing(tmp_path: Path) -> None:
     net = network()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    write_network(net, tmp_path / "a", name="mine", number=2000, tables={}, facts={})
+    write_network(net, tmp_path / "a", name="tiny", number=2000, tables={}, facts={})
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 

@@ -1,17 +1,19 @@
 """Samples through WebP and PNG payloads."""
 
+from functools import partial
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
+from common import crop, noise, with_chunk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from image_files import crop
 from PIL import Image
 
 from noisepress.bitstream.errors import CorruptError
+from noisepress.codec.fallback import webp_png
 from noisepress.codec.fallback.webp_png import (
     WEBP_EFFORTS,
     decode_png,
@@ -20,14 +22,9 @@ from noisepress.codec.fallback.webp_png import (
     encode_webp,
 )
 from noisepress.codec.image.raster import Mode, Palette, Raster, from_array
+from noisepress.codec.image.write import png_chunk
 
-
-def raster(mode: Mode, height: int = 9, width: int = 13, colours: int = 200) -> Raster:
-    top = {Mode.BILEVEL: 2, Mode.PALETTE8: colours}.get(mode, np.iinfo(mode.dtype).max + 1)
-    rng = np.random.default_rng(mode)
-    samples = rng.integers(0, top, (height, width, mode.channels)).astype(mode.dtype)
-    table = rng.integers(0, 256, (colours, 3)).astype(np.uint8)
-    return Raster(samples, mode, Palette(table, b"\7").pack() if mode is Mode.PALETTE8 else b"")
+raster = partial(noise, height=9, width=13, colours=200)
 
 
 def assert_carried(image: Raster, effort: int = 0) -> None:
@@ -75,7 +72,7 @@ def test_opaque_and_invisible_pixels() -> None:
 
 @pytest.mark.parametrize(("colours", "depth"), [(2, 1), (3, 2), (16, 4), (17, 8)])
 def test_indices_are_packed(colours: int, depth: int) -> None:
-    image = raster(Mode.PALETTE8, 40, 40, colours)
+    image = noise(Mode.PALETTE8, 40, 40, colours)
     png = encode_png(image)
     assert png[24] == depth
     assert b"PLTE" not in png
@@ -111,6 +108,12 @@ def test_sides_that_webp_does_not_hold() -> None:
     image = from_array(np.zeros((1, 16384), np.uint8))
     assert encode_webp(image) is None
     assert np.array_equal(decode_png(encode_png(image), Mode.L8, 16384, 1), image.samples)
+
+
+def test_images_of_too_many_pixels_for_webp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webp_png, "WEBP_MAX_PIXELS", 9 * 13 - 1)
+    assert encode_webp(raster(Mode.RGB8)) is None
+    assert encode_webp(noise(Mode.RGB8, 9, 12)) is not None
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -149,3 +152,10 @@ def test_payloads_of_another_mode() -> None:
     assert grey is not None
     with pytest.raises(CorruptError, match="BILEVEL"):
         decode_webp(grey, Mode.BILEVEL, 13, 9)
+    translucent = encode_webp(raster(Mode.RGBA8))
+    assert translucent is not None
+    with pytest.raises(CorruptError, match="4 channels, 3 expected"):
+        decode_webp(translucent, Mode.RGB8, 13, 9)
+    keyed = with_chunk(encode_png(raster(Mode.RGB16)), png_chunk(b"tRNS", bytes(6)))
+    with pytest.raises(CorruptError, match=r"decodes to \(9, 13, 4\) uint16 samples"):
+        decode_png(keyed, Mode.RGB16, 13, 9)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from common import noise, photograph, to_pillow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from image_files import PALETTE, noise, photograph, to_pillow
 
 from noisepress.bitstream.errors import UnsupportedImageError
 from noisepress.codec.image.raster import Mode, Palette, Raster, from_array, to_array
@@ -57,7 +57,7 @@ def test_photographs(suffix: str, name: str) -> None:
 def test_opaque_palette_in_other_formats(suffix: str) -> None:
     source = noise(Mode.PALETTE8)
     opaque = Raster(
-        source.samples, source.mode, Palette(Palette.unpack(PALETTE).colours, b"").pack()
+        source.samples, source.mode, Palette(Palette.unpack(source.palette).colours, b"").pack()
     )
     assert np.array_equal(to_array(open_image(save_image(opaque, suffix))), to_array(opaque))
     with pytest.raises(UnsupportedImageError, match="translucent palette"):

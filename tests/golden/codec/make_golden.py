@@ -78,7 +78,7 @@ def make_autoencoder() -> None:
             width0=8, width1=12, width2=16, latents=16, hyper=4, exact=8, blocks=1, rates=3
         )
     )
-    with torch.no_grad():  # so that pictures have contrast, and laws differ
+    with torch.no_grad():  # so that pictures have contrast, and distributions differ
         network.analysis.leave.weight.normal_(std=4)
         network.synthesis.leave.weight.mul_(1.5)
         network.hyper_analysis.leave.weight.normal_()
@@ -242,7 +242,7 @@ def main() -> None:
         if name == "vdm_archive.nzp":
             stored = noisepress.Archive(data)
             names = [member.name for member in stored.members]
-            entry["members"] = {one: digest(stored.read(one, model=models)) for one in names}
+            entry["members"] = {name: digest(stored.read(name, model=models)) for name in names}
             print(f' "{name}": {json.dumps(entry)},')
             continue
         restored = noisepress.decode_raster(data, model=models)

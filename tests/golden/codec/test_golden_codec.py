@@ -62,7 +62,7 @@ def test_decodes_as_ever(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in MANIFEST if "latents" in MANIFEST[name]])
 def test_latents_are_the_same_everywhere(name: str) -> None:
-    """In 1/16 of a level, which pictures may hide."""
+    """In 1/16 of a level: pictures may hide differences."""
     entry = MANIFEST[name]
     contents = read((FOLDER / name).read_bytes())
     header = contents.header
@@ -80,7 +80,9 @@ def test_latents_are_the_same_everywhere(name: str) -> None:
 def test_extracts_as_ever(name: str) -> None:
     entry, stored = MANIFEST[name], noisepress.Archive((FOLDER / name).read_bytes())
     models = models_of(entry)
-    found = {one.name: digest(stored.read(one.name, model=models)) for one in stored.members}
+    found = {
+        member.name: digest(stored.read(member.name, model=models)) for member in stored.members
+    }
     assert found == entry["members"]
 
 
