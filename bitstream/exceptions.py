@@ -87,4 +87,5 @@ def _packed(row: Samples) -> Ints:
 def _unpacked(symbols: Ints) -> Samples:
     """Differences (w, 3) of symbols (w,)."""
     numbers = symbols[:, None] >> np.array((16, 8, 0)) & 255
-    return np.where(numbers & 1, ~(numbers >> 1), numbers >> 1).astype(np.uint8)
+    signed: Ints = np.where(numbers & 1, ~(numbers >> 1), numbers >> 1)
+    return signed.astype(np.uint8)

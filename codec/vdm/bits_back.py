@@ -26,6 +26,7 @@ from torch import Tensor
 
 from ...bitstream.coders import Stack
 from ...bitstream.entropy import LOCATION_UNITS, EntropyModel, GaussianMixture, Ints, Repeated
+from ...bitstream.errors import CorruptError
 from ...bitstream.information import BIT, information
 from ...bitstream.tables import check_tables
 from ...models.vdm import (
@@ -233,12 +234,16 @@ class BitsBack:
             The argument `pixels` of `push`.
 
         Raises:
-            CorruptError: the stack holds fewer bits than the pixels need.
+            CorruptError: the stack holds fewer bits than the pixels need, or other values than
+                `push` puts on it.
         """
         values = self._backward(len(self.levels), even, None).pop(stack)
         for index in reversed(range(len(self.levels))):
             cleaner = self._backward(index, even, values).pop(stack)
-            self._forward(index, cleaner).push(stack, values)
+            try:
+                self._forward(index, cleaner).push(stack, values)
+            except ValueError as error:  # an encoder pops no values that are that far apart
+                raise CorruptError("the stack holds values that do not go together") from error
             values = cleaner
         count, _, height, width = even.shape
         pixels = torch.from_numpy(values >> LATENT_FRAC).view(count, PLANES, height, width)
