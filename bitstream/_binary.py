@@ -18,7 +18,7 @@ CHANCE_BITS = 24
 """Chances of a bit are in 2^-24."""
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def code_bit(mode: int, bit: int, zero: int, state: UInt64s, words: UInt32s) -> int:
     """Write or read a bit as a digit of the range coder (docs/format.md, "Range coder").
 
@@ -63,7 +63,7 @@ def code_bit(mode: int, bit: int, zero: int, state: UInt64s, words: UInt32s) -> 
     return bit
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def carry(state: UInt64s, words: UInt32s) -> None:
     """Add one to the number that the written words form."""
     at = np.int64(state[WORDS]) - 1

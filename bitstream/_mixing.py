@@ -73,6 +73,11 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SECOND_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 
 
+# Kernels do not count references to arrays, which takes more time than what they compute: they
+# neither make arrays nor keep them.
+_kernel = njit(cache=True, error_model="numpy", nogil=True, _nrt=False)
+
+
 class Tables(NamedTuple):
     """Functions in steps, rounded to multiples of powers of two (mixing.py).
 
@@ -120,7 +125,7 @@ class Memory(NamedTuple):
 
 
 class Contexts(NamedTuple):
-    """What is learned of contexts, in hashed slots.
+    """What is learned of contexts in one channel, in hashed slots.
 
     Attributes:
         values: (RECENT, slots, REMEMBERED), the last values in a ring.
@@ -131,6 +136,24 @@ class Contexts(NamedTuple):
     values: UInt8s
     filled: Int32s
     counts: UInt32s
+
+
+class Plane(NamedTuple):
+    """What is learned of one channel in one phase of a block, while its rows are coded.
+
+    Attributes:
+        products, targets: (runs, k, k) and (runs, k), sums for the least squares of k regressors
+            in each run of columns.
+        fits: (FITTED, k), coefficients of the least-squares predictions.
+        network_errors: (h + 1, w + 5), errors of the network's means.
+        fit_errors: (3, h + 1, w + 5), magnitudes of the errors of three predictions.
+    """
+
+    products: Floats
+    targets: Floats
+    fits: Floats
+    network_errors: Floats
+    fit_errors: Floats
 
 
 class Place(NamedTuple):
@@ -159,8 +182,8 @@ class Place(NamedTuple):
     channel: int
 
 
-class _Work(NamedTuple):
-    """Working memory for one sample."""
+class Work(NamedTuple):
+    """Working memory of `code_rows`."""
 
     mean: Floats
     inverse: Floats
@@ -187,47 +210,21 @@ class _Work(NamedTuple):
     recent: Int64s
     double: Floats
     bits: Int64s
+    new_products: Floats
+    new_targets: Floats
+    system: Floats
+    right: Floats
+    lower: Floats
+    half: Floats
 
 
-@njit(cache=True)
-def _work(components: int, regressors: int, channel: int) -> _Work:
-    double = np.zeros(1)
-    return _Work(
-        np.zeros(components),
-        np.zeros(components),
-        np.zeros(components),
-        np.zeros(regressors),
-        np.zeros(5 + channel),
-        np.zeros(7 + 2 * channel),
-        np.zeros(3),
-        np.zeros(SHAPED),
-        np.ones(SHAPED),
-        np.zeros(FITTED),
-        np.zeros(DISTRIBUTIONS),
-        np.zeros(DISTRIBUTIONS),
-        np.zeros(DISTRIBUTIONS),
-        np.zeros(INPUTS),
-        np.zeros(SETS),
-        np.zeros(SETS),
-        np.zeros(RECENT),
-        np.zeros(SETS, np.int64),
-        np.zeros(SETS, np.int64),
-        np.zeros(COUNTED, np.uint64),
-        np.zeros(COUNTED, np.int64),
-        np.zeros(RECENT, np.int64),
-        np.zeros(RECENT, np.int64),
-        double,
-        double.view(np.int64),
-    )
-
-
-@njit(cache=True)
+@_kernel
 def _clip(x: float, low: float, high: float) -> float:
     return min(max(x, low), high)
 
 
-@njit(cache=True)
-def _log(x: float, tables: Tables, work: _Work) -> float:
+@_kernel
+def _log(x: float, tables: Tables, work: Work) -> float:
     """Natural logarithm of a positive normal number, from the bits of its representation."""
     work.double[0] = x
     bits = work.bits[0]
@@ -239,7 +236,7 @@ def _log(x: float, tables: Tables, work: _Work) -> float:
     return float(exponent * 0.6931471805599453 + low + (tables.log[index + 1] - low) * rest)
 
 
-@njit(cache=True)
+@_kernel
 def _logistic(x: float, tables: Tables) -> float:
     """The distribution function of the logistic distribution."""
     at = _clip(
@@ -250,14 +247,14 @@ def _logistic(x: float, tables: Tables) -> float:
     return float(low + (tables.logistic[index + 1] - low) * (at - index))
 
 
-@njit(cache=True)
+@_kernel
 def _between(table: Floats, at: float) -> float:
     index = int(at)
     low = table[index]
     return float(low + (table[index + 1] - low) * (at - index))
 
 
-@njit(cache=True)
+@_kernel
 def _magnitude(x: float) -> int:
     """A magnitude in nine classes, about two an octave."""
     if x < 2.1:
@@ -271,17 +268,30 @@ def _magnitude(x: float) -> int:
     return 7 if x < 9.0 else 8
 
 
-@njit(cache=True)
+@_kernel
 def _hash(state: int | np.uint64, value: int | np.uint64) -> np.uint64:
     return (np.uint64(state) + np.uint64(value)) * _MULTIPLIER
 
 
-@njit(cache=True)
+@_kernel
 def _floor(x: float) -> int:
     return math.floor(x)
 
 
-@njit(cache=True)
+@_kernel
+def _add(factor: float, row: Floats, total: Floats) -> None:
+    """Add a multiple of a row. Rows that start at 0 are what a compiler does several at a time."""
+    for k in range(total.size):
+        total[k] += factor * row[k]
+
+
+@_kernel
+def _keep(share: float, new: Floats, total: Floats) -> None:
+    for k in range(total.size):
+        total[k] = total[k] * share + new[k]
+
+
+@_kernel
 def solve(products: Floats, targets: Floats, lower: Floats, half: Floats, out: Floats) -> None:
     """Solve a symmetric positive definite system by Cholesky factors.
 
@@ -296,21 +306,19 @@ def solve(products: Floats, targets: Floats, lower: Floats, half: Floats, out: F
         for i in range(j, size):
             lower[j, i] = products[j, i]
         for k in range(j):
-            factor = lower[k, j]
-            for i in range(j, size):
-                lower[j, i] -= factor * lower[k, i]
+            _add(-lower[k, j], lower[k, j:], lower[j, j:])
         pivot = lower[j, j]
         if not pivot > 1e-9:
             return
         pivot = 1.0 / math.sqrt(pivot)
         for i in range(j, size):
             lower[j, i] *= pivot
-    half[:] = targets
+    for k in range(size):
+        half[k] = targets[k]
     for k in range(size):
         value = half[k] / lower[k, k]
         half[k] = value
-        for i in range(k + 1, size):
-            half[i] -= value * lower[k, i]
+        _add(-value, lower[k, k + 1 :], half[k + 1 :])
     for i in range(size - 1, -1, -1):
         value = half[i]
         for k in range(i + 1, size):
@@ -318,19 +326,18 @@ def solve(products: Floats, targets: Floats, lower: Floats, half: Floats, out: F
         out[i] = value / lower[i, i]
 
 
-@njit(cache=True)
+@_kernel
 def _fit(
     run: int,
     products: Floats,
     targets: Floats,
     memory: Memory,
-    system: Floats,
-    right: Floats,
-    lower: Floats,
-    half: Floats,
     fits: Floats,
+    work: Work,
 ) -> None:
     """Fit the local prediction (from the columns around a run), and the wide one at even runs."""
+    system = work.system
+    right = work.right
     size = right.size
     runs = products.shape[0]
     for k in range(size):
@@ -349,7 +356,7 @@ def _fit(
         right[k] = total
         system[k, k] += RIDGE
     right[size - 1] += RIDGE
-    solve(system, right, lower, half, fits[0])
+    solve(system, right, work.lower, work.half, fits[0])
     if run % 2 == 0:
         for k in range(size):
             for m in range(k, size):
@@ -357,12 +364,12 @@ def _fit(
             system[k, k] += RIDGE
             right[k] = memory.targets[k]
         right[size - 1] += RIDGE
-        solve(system, right, lower, half, fits[1])
+        solve(system, right, work.lower, work.half, fits[1])
 
 
-@njit(cache=True)
+@_kernel
 def _mixture(
-    logits: Int32s, locations: Int32s, scales: Int32s, tables: Tables, work: _Work
+    logits: Int32s, locations: Int32s, scales: Int32s, tables: Tables, work: Work
 ) -> tuple[float, float]:
     """Unpack a mixture of logistics: its mean and its typical scale, in levels."""
     components = work.mean.size
@@ -389,8 +396,8 @@ def _mixture(
     return mean * total, 1.0 / _between(tables.inverse, at)
 
 
-@njit(cache=True)
-def _regress(y: int, x: int, mean: float, place: Place, work: _Work) -> float:
+@_kernel
+def _regress(y: int, x: int, mean: float, place: Place, work: Work) -> float:
     """Fill in the regressors: neighbours less the mean of the nearest ones, which is returned."""
     share = 1.0 / place.nearest
     out = work.regressors
@@ -416,7 +423,7 @@ def _regress(y: int, x: int, mean: float, place: Place, work: _Work) -> float:
     return base
 
 
-@njit(cache=True)
+@_kernel
 def _dot(a: Floats, b: Floats) -> float:
     """Sum of products: those of even places, and those of odd ones."""
     even = 0.0
@@ -429,9 +436,9 @@ def _dot(a: Floats, b: Floats) -> float:
     return even + odd
 
 
-@njit(cache=True)
+@_kernel
 def _adjust(
-    i: int, j: int, scale: float, errors: Floats, place: Place, memory: Memory, work: _Work
+    i: int, j: int, scale: float, errors: Floats, place: Place, memory: Memory, work: Work
 ) -> tuple[float, float]:
     """Bias and logarithmic gain of the network's distribution, from errors around the sample."""
     limit = 4.0 * scale + 2.0
@@ -462,8 +469,8 @@ def _adjust(
     return bias, _clip(gain, POWER_LOW, POWER_HIGH)
 
 
-@njit(cache=True)
-def _blend(i: int, j: int, fit_errors: Floats, work: _Work) -> tuple[float, float]:
+@_kernel
+def _blend(i: int, j: int, fit_errors: Floats, work: Work) -> tuple[float, float]:
     """The three predictions, weighted by their errors around the sample; the least such error."""
     least = 1e9
     total = 0.0
@@ -484,8 +491,8 @@ def _blend(i: int, j: int, fit_errors: Floats, work: _Work) -> tuple[float, floa
     return best / total, least
 
 
-@njit(cache=True)
-def _remember(which: int, key: np.uint64, best: float, contexts: Contexts, work: _Work) -> None:
+@_kernel
+def _remember(which: int, key: np.uint64, best: float, contexts: Contexts, work: Work) -> None:
     """Look up the last values in a context, and how wide their density shall be."""
     key = _hash(key, which)
     slot = np.int64(key >> np.uint64(64 - RECENT_BITS))
@@ -501,8 +508,8 @@ def _remember(which: int, key: np.uint64, best: float, contexts: Contexts, work:
     work.width[which] = known / (0.3 * known + 0.35 * away) if known else 1.0
 
 
-@njit(cache=True)
-def _distribute(threshold: int, contexts: Contexts, tables: Tables, work: _Work) -> None:
+@_kernel
+def _distribute(threshold: int, contexts: Contexts, tables: Tables, work: Work) -> None:
     """The chance of samples below a threshold, by every expert that has a distribution."""
     t = threshold - 0.5
     for e in range(SHAPED):
@@ -521,14 +528,14 @@ def _distribute(threshold: int, contexts: Contexts, tables: Tables, work: _Work)
             below += _logistic((t - value) * work.width[e], tables)
         work.at[SHAPED + FITTED + e] = below / (known + 0.5)
     for e in range(DISTRIBUTIONS):
-        over = _log(work.above[e] - work.at[e] + LEAST_MASS, tables, work)
-        under = _log(work.at[e] - work.below[e] + LEAST_MASS, tables, work)
-        work.inputs[e] = _clip(over - under, -CERTAIN, CERTAIN)
+        over = work.above[e] - work.at[e] + LEAST_MASS
+        under = work.at[e] - work.below[e] + LEAST_MASS
+        work.inputs[e] = _clip(_log(over / under, tables, work), -CERTAIN, CERTAIN)
 
 
-@njit(cache=True)
+@_kernel
 def _count(
-    absolute: np.uint64, relative: np.uint64, contexts: Contexts, tables: Tables, work: _Work
+    absolute: np.uint64, relative: np.uint64, contexts: Contexts, tables: Tables, work: Work
 ) -> int:
     """What counts say of a decision; how sure the first two are, 0 to 15."""
     sure = 0
@@ -549,8 +556,8 @@ def _count(
     return sure
 
 
-@njit(cache=True)
-def _mix(node: int, memory: Memory, tables: Tables, work: _Work) -> float:
+@_kernel
+def _mix(node: int, memory: Memory, tables: Tables, work: Work) -> float:
     """The final mixer's output, as a logarithm of odds."""
     final = 0.0
     for s in range(SETS):
@@ -566,7 +573,7 @@ def _mix(node: int, memory: Memory, tables: Tables, work: _Work) -> float:
     return _clip(final, -14.0, 14.0)
 
 
-@njit(cache=True)
+@_kernel
 def _adapt(
     bit: int,
     mixed: float,
@@ -574,7 +581,7 @@ def _adapt(
     contexts: Contexts,
     memory: Memory,
     tables: Tables,
-    work: _Work,
+    work: Work,
 ) -> None:
     """Learn from a decision: both mixers and the counts."""
     step = (bit - mixed) * FINAL_RATE
@@ -597,7 +604,7 @@ def _adapt(
         contexts.counts[q, work.slots[q]] = np.uint32(entry)
 
 
-@njit(cache=True)
+@_kernel
 def _code_sample(
     mode: int,
     wanted: int,
@@ -609,7 +616,7 @@ def _code_sample(
     contexts: Contexts,
     memory: Memory,
     tables: Tables,
-    work: _Work,
+    work: Work,
 ) -> tuple[int, float]:
     """Code a sample by decisions whether it is at or above a threshold.
 
@@ -677,10 +684,12 @@ def _code_sample(
         _adapt(bit, mixed, node, contexts, memory, tables, work)
         if bit:
             low = threshold
-            work.below[:] = work.at
+            for e in range(DISTRIBUTIONS):
+                work.below[e] = work.at[e]
         else:
             high = threshold
-            work.above[:] = work.at
+            for e in range(DISTRIBUTIONS):
+                work.above[e] = work.at[e]
         if halvings >= 0:
             halvings += 1
         elif not started:
@@ -693,9 +702,9 @@ def _code_sample(
     return low, spent
 
 
-@njit(cache=True)
+@_kernel
 def _learn_scale(
-    value: int, bias: float, shrink: float, memory: Memory, tables: Tables, work: _Work
+    value: int, bias: float, shrink: float, memory: Memory, tables: Tables, work: Work
 ) -> None:
     """A step up the gradient of the sample's log-likelihood by bias and gain."""
     chance = 0.0
@@ -723,9 +732,10 @@ def _learn_scale(
         memory.gain[k] += GAIN_RATE * gradient / math.sqrt(memory.gain_power[k] + 1e-6)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def code_plane(
+@_kernel
+def code_rows(
     mode: int,
+    first: int,
     samples: Int32s,
     logits: Int32s,
     locations: Int32s,
@@ -733,52 +743,52 @@ def code_plane(
     state: UInt64s,
     words: UInt32s,
     place: Place,
+    plane: Plane,
     contexts: Contexts,
     memory: Memory,
     tables: Tables,
+    work: Work,
 ) -> float:
-    """Code one channel of one phase of a block.
+    """Code rows of one channel of one phase of a block.
+
+    Channels before it must be known up to the row below the last one.
 
     Args:
         mode: ENCODE, DECODE or TALLY.
-        samples: (h, w), 0 to 255; a decoder fills them in.
-        logits, locations, scales: (h w, k), the network's mixtures, see `entropy.LogisticMixture`.
+        first: the first row in the phase.
+        samples: (n, w), 0 to 255; a decoder fills them in.
+        logits, locations, scales: (n w, k), the network's mixtures, see `entropy.LogisticMixture`.
         state, words: of the coder, see `_binary.code_bit`.
 
     Returns:
         In a tally, the information content in bits.
     """
-    height, width = samples.shape
+    count, width = samples.shape
     channel = place.channel
     size = memory.targets.size
-    work = _work(logits.shape[1], size, channel)
-    runs = -(-width // RUN)
-    products = np.zeros((runs, size, size))
-    targets = np.zeros((runs, size))
-    new_products = np.zeros((size, size))
-    new_targets = np.zeros(size)
-    system = np.zeros((size, size))
-    lower = np.zeros((size, size))
-    right = np.zeros(size)
-    half = np.zeros(size)
-    fits = np.zeros((2, size))
-    fits[:, size - 1] = 1.0
-    network_errors = np.zeros((height + 1, width + 5))
-    fit_errors = np.zeros((3, height + 1, width + 5))
+    products = plane.products
+    targets = plane.targets
+    fits = plane.fits
+    network_errors = plane.network_errors
+    fit_errors = plane.fit_errors
+    new_products = work.new_products
+    new_targets = work.new_targets
     errors = place.errors[channel]
-    plane = place.planes[channel]
+    known = place.planes[channel]
     own = place.own
     spent = 0.0
-    for i in range(height):
-        for run in range(runs):
+    for i in range(first, first + count):
+        for run in range(targets.shape[0]):
             if i > 0 or run > 0:
-                _fit(run, products, targets, memory, system, right, lower, half, fits)
-            new_products[:] = 0.0
-            new_targets[:] = 0.0
+                _fit(run, products, targets, memory, fits, work)
+            for k in range(size):
+                new_targets[k] = 0.0
+                for m in range(k, size):
+                    new_products[k, m] = 0.0
             for j in range(run * RUN, min(width, (run + 1) * RUN)):
                 y = place.row + 2 * i + PAD
                 x = place.column + 2 * j + PAD
-                n = i * width + j
+                n = (i - first) * width + j
                 mean, scale = _mixture(logits[n], locations[n], scales[n], tables, work)
                 base = _regress(y, x, mean, place, work)
                 bias, gain = _adjust(i, j, scale, network_errors, place, memory, work)
@@ -813,10 +823,10 @@ def code_plane(
                 between = int(place.planes[1, y, x]) if channel > 1 else 0
                 error = place.residuals[channel - 1, i, j] if channel > 0 else 0.0
                 miss = _floor(error + 0.5)
-                n0 = int(plane[y + own[0, 0], x + own[0, 1]])
-                n1 = int(plane[y + own[1, 0], x + own[1, 1]])
-                n2 = int(plane[y + own[2, 0], x + own[2, 1]])
-                n3 = int(plane[y + own[3, 0], x + own[3, 1]])
+                n0 = int(known[y + own[0, 0], x + own[0, 1]])
+                n1 = int(known[y + own[1, 0], x + own[1, 1]])
+                n2 = int(known[y + own[2, 0], x + own[2, 1]])
+                n3 = int(known[y + own[3, 0], x + own[3, 1]])
                 work.kinds[0] = _magnitude(unit)
                 work.kinds[1] = _magnitude(0.6 * left)
                 work.kinds[4] = _magnitude(0.7 * abs(error) if channel > 0 else typical_beside)
@@ -846,7 +856,7 @@ def code_plane(
                 work.kinds[3] = work.recent[0] // 3 * 4 + work.recent[1] // 3
                 value, bits = _code_sample(
                     mode,
-                    samples[i, j],
+                    samples[i - first, j],
                     start,
                     half_units,
                     fraction,
@@ -858,8 +868,8 @@ def code_plane(
                     work,
                 )
                 spent += bits
-                samples[i, j] = value
-                plane[y, x] = value
+                samples[i - first, j] = value
+                known[y, x] = value
                 _learn_scale(value, bias, shrink, memory, tables, work)
                 network_errors[i + 1, j + 2] = value - mean
                 for k in range(3):
@@ -880,12 +890,10 @@ def code_plane(
                 for k in range(size):
                     factor = weight * work.regressors[k]
                     new_targets[k] += factor * target
-                    for m in range(k, size):
-                        new_products[k, m] += factor * work.regressors[m]
+                    _add(factor, work.regressors[k:], new_products[k, k:])
             for k in range(size):
-                for m in range(k, size):
-                    products[run, k, m] = products[run, k, m] * LOCAL_KEEP + new_products[k, m]
-                    memory.products[k, m] = memory.products[k, m] * WIDE_KEEP + new_products[k, m]
-                targets[run, k] = targets[run, k] * LOCAL_KEEP + new_targets[k]
-                memory.targets[k] = memory.targets[k] * WIDE_KEEP + new_targets[k]
+                _keep(LOCAL_KEEP, new_products[k, k:], products[run, k, k:])
+                _keep(WIDE_KEEP, new_products[k, k:], memory.products[k, k:])
+            _keep(LOCAL_KEEP, new_targets, targets[run])
+            _keep(WIDE_KEEP, new_targets, memory.targets)
     return spent

@@ -5,6 +5,7 @@ The streams are those of the range coder in coders.py, with digits of two values
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -13,7 +14,8 @@ import numpy as np
 from ._binary import DAMAGED, DECODE, ENCODE, LOWER, SIZE, TALLY, WORDS, UInt32s, UInt64s, code_even
 from .coders import bytes_of_words, words_of_bytes
 from .entropy import Ints, check_range
-from .errors import CorruptError
+from .errors import CorruptError, TruncatedError
+from .header import read_varint, write_varint
 
 
 class BinaryModel(Protocol):
@@ -131,6 +133,33 @@ class BinaryDecoder(_BinaryCoder):
         if self._state[DAMAGED]:
             raise CorruptError("the entropy-coded data is damaged")
         return decoded
+
+
+def join_streams(streams: Sequence[bytes]) -> bytes:
+    """One payload of several streams: the lengths of all but the last, then the streams."""
+    return b"".join([*(write_varint(len(stream)) for stream in streams[:-1]), *streams])
+
+
+def split_streams(payload: bytes, count: int) -> list[bytes]:
+    """The streams of `join_streams`.
+
+    Raises:
+        CorruptError: the payload is shorter than the streams, or a length is damaged.
+    """
+    damaged = CorruptError("the lengths of a section's streams are damaged")
+    position, streams, lengths = 0, [], []
+    for _ in range(count - 1):
+        try:
+            length, position = read_varint(payload, position)
+        except TruncatedError as error:
+            raise damaged from error
+        lengths.append(length)
+    if sum(lengths) > len(payload) - position:
+        raise damaged
+    for length in (*lengths, len(payload)):
+        streams.append(payload[position : position + length])
+        position += length
+    return streams
 
 
 class BinaryTally(_BinaryCoder):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from . import _mixing
 from ._binary import UInt32s, UInt64s
-from ._mixing import PAD, Contexts, Floats, Memory, Place, Tables
+from ._mixing import PAD, Contexts, Floats, Memory, Place, Plane, Tables, Work
 from .entropy import Ints, LogisticMixture, check_range
 from .tables import check_tables
 
@@ -119,7 +119,7 @@ class Mixer:
 
     def __init__(self, channels: int, phases: Sequence[Neighbourhood]) -> None:
         self.channels, self.phases = channels, phases
-        self._contexts = _contexts()
+        self._contexts = [_contexts() for _ in range(channels)]
         self._memories = [
             [_memory(channel, _regressors(phase, channel)) for channel in range(channels)]
             for phase in phases
@@ -128,8 +128,8 @@ class Mixer:
         self._errors = self._coarser
 
     def learned(self, phase: int, channel: int) -> tuple[Contexts, Memory]:
-        """What is learned of contexts, and of a channel in a phase."""
-        return self._contexts, self._memories[phase][channel]
+        """What is learned of a channel: of its contexts, and in a phase."""
+        return self._contexts[channel], self._memories[phase][channel]
 
     def start_level(self, height: int, width: int) -> None:
         """Start a level of the pyramid; what was learned of the one before is trusted less."""
@@ -182,12 +182,14 @@ class Block:
         whole = planes.repeat(2, 1).repeat(2, 2)[:, :height, :width]
         return np.pad(whole, ((0, 0), (PAD, PAD), (PAD, PAD)), mode="edge")
 
-    def phase(self, index: int) -> Callable[[int, LogisticMixture], MixedPlane]:
+    def phase(self, index: int) -> Callable[[int, int, LogisticMixture], MixedRows]:
         """Start a phase of the block.
 
         Returns:
-            A function that gives the distributions of the samples of one channel after another, by
-            the channel's index in coding order and the network's mixtures.
+            A function that gives the distributions of rows of one channel, by the channel's index
+            in coding order, the first row in the phase, and the network's mixtures. A channel's
+            rows are coded in order, each after those of the channels before it up to the row below.
+            What it gives for different channels may be coded at the same time.
         """
         phase = self._mixer.phases[index]
         channels, height, width = self._errors.shape
@@ -197,7 +199,12 @@ class Block:
         own = np.array((*phase.nearest, *phase.further), np.int64)
         others = np.array(phase.others, np.int64)
 
-        def model(channel: int, mixture: LogisticMixture) -> MixedPlane:
+        planes = [
+            _plane(shape, self._mixer.learned(index, channel)[1].targets.size)
+            for channel in range(channels)
+        ]
+
+        def model(channel: int, first: int, mixture: LogisticMixture) -> MixedRows:
             place = Place(
                 self._planes,
                 self._magnitudes,
@@ -210,7 +217,8 @@ class Block:
                 len(phase.nearest),
                 channel,
             )
-            return MixedPlane(shape, mixture, place, *self._mixer.learned(index, channel))
+            learned = self._mixer.learned(index, channel)
+            return MixedRows(first, shape[1], mixture, place, planes[channel], *learned)
 
         return model
 
@@ -220,19 +228,78 @@ class Block:
         self._errors[:] = self._magnitudes[:, PAD : PAD + height, PAD : PAD + width]
 
 
-@dataclass(frozen=True)
-class MixedPlane:
-    """The distributions of the samples of one channel of a phase, see `binary.BinaryModel`."""
+def _plane(shape: tuple[int, int], regressors: int) -> Plane:
+    height, width = shape
+    runs = -(-width // _mixing.RUN)
+    fits = np.zeros((_mixing.FITTED, regressors))
+    fits[:, -1] = 1
+    return Plane(
+        products=np.zeros((runs, regressors, regressors)),
+        targets=np.zeros((runs, regressors)),
+        fits=fits,
+        network_errors=np.zeros((height + 1, width + 5)),
+        fit_errors=np.zeros((3, height + 1, width + 5)),
+    )
 
-    shape: tuple[int, int]
+
+def _work(components: int, regressors: int, channel: int) -> Work:
+    double = np.zeros(1)
+    return Work(
+        mean=np.zeros(components),
+        inverse=np.zeros(components),
+        weight=np.zeros(components),
+        regressors=np.zeros(regressors),
+        biases=np.zeros(5 + channel),
+        gains=np.zeros(7 + 2 * channel),
+        predicted=np.zeros(3),
+        moved=np.zeros(_mixing.SHAPED),
+        scaled=np.ones(_mixing.SHAPED),
+        slopes=np.zeros(_mixing.FITTED),
+        below=np.zeros(_mixing.DISTRIBUTIONS),
+        above=np.zeros(_mixing.DISTRIBUTIONS),
+        at=np.zeros(_mixing.DISTRIBUTIONS),
+        inputs=np.zeros(_mixing.INPUTS),
+        outputs=np.zeros(_mixing.SETS),
+        chances=np.zeros(_mixing.SETS),
+        width=np.zeros(_mixing.RECENT),
+        kinds=np.zeros(_mixing.SETS, np.int64),
+        selected=np.zeros(_mixing.SETS, np.int64),
+        contexts=np.zeros(_mixing.COUNTED, np.uint64),
+        slots=np.zeros(_mixing.COUNTED, np.int64),
+        recent_slots=np.zeros(_mixing.RECENT, np.int64),
+        recent=np.zeros(_mixing.RECENT, np.int64),
+        double=double,
+        bits=double.view(np.int64),
+        new_products=np.zeros((regressors, regressors)),
+        new_targets=np.zeros(regressors),
+        system=np.zeros((regressors, regressors)),
+        right=np.zeros(regressors),
+        lower=np.zeros((regressors, regressors)),
+        half=np.zeros(regressors),
+    )
+
+
+@dataclass(frozen=True)
+class MixedRows:
+    """The distributions of rows of one channel of a phase, see `binary.BinaryModel`.
+
+    Attributes:
+        first: the first row in the phase.
+        width: samples of a row.
+        mixture: the network's, of the samples in raster order.
+    """
+
+    first: int
+    width: int
     mixture: LogisticMixture
     place: Place
+    plane: Plane
     contexts: Contexts
     memory: Memory
 
     @property
     def count(self) -> int:
-        return self.shape[0] * self.shape[1]
+        return len(self.mixture.logits)
 
     @property
     def most_bits(self) -> int:
@@ -240,18 +307,22 @@ class MixedPlane:
 
     def run(self, mode: int, symbols: Ints, state: UInt64s, words: UInt32s) -> float:
         check_range(symbols, 256)
+        components, regressors = self.mixture.logits.shape[1], self.memory.targets.size
         return float(
-            _mixing.code_plane(
+            _mixing.code_rows(
                 mode,
-                symbols.reshape(self.shape),
+                self.first,
+                symbols.reshape(-1, self.width),
                 self.mixture.logits,
                 np.ascontiguousarray(self.mixture.locations),
                 np.ascontiguousarray(self.mixture.scales),
                 state,
                 words,
                 self.place,
+                self.plane,
                 self.contexts,
                 self.memory,
                 _tables(),
+                _work(components, regressors, self.place.channel),
             )
         )

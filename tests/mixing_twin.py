@@ -89,8 +89,8 @@ class Reader:
             self.size, self.offset = self.size * 2**32, self.offset * 2**32 + self.word()
         return bit
 
-    def code(self, _: Ints | None, model: Even | TwinPlane) -> Ints:
-        if isinstance(model, TwinPlane):
+    def code(self, _: Ints | None, model: Even | TwinRows) -> Ints:
+        if isinstance(model, TwinRows):
             return np.array(model.decode(self), np.int32)
         found = [
             int("".join(str(self.bit(2**23)) for _ in range(model.bits)), 2)
@@ -122,8 +122,8 @@ class TwinMixer:
             ]
             for phase in phases
         ]
-        self.recent: list[dict[int, list[Any]]] = [{}, {}, {}]
-        self.counts: list[dict[int, list[int]]] = [{} for _ in range(7)]
+        self.recent = [[dict[int, list[Any]]() for _ in range(3)] for _ in range(channels)]
+        self.counts = [[dict[int, list[int]]() for _ in range(7)] for _ in range(channels)]
         self.magnitudes: NDArray[np.float32] | None = None
         self.coarser: NDArray[np.float32] | None = None
 
@@ -183,14 +183,11 @@ class TwinBlock:
         self.samples = [enlarged(plane, 1.0) for plane in even]
         self.magnitudes = [enlarged(plane, 0.8) for plane in coarser]
 
-    def phase(self, index: int) -> Callable[[int, LogisticMixture], TwinPlane]:
-        residuals = [zeros() for _ in range(self.mixer.channels)]
-        surprises = [zeros() for _ in range(self.mixer.channels)]
-
-        def model(channel: int, mixture: LogisticMixture) -> TwinPlane:
-            return TwinPlane(self, index, channel, mixture, residuals, surprises)
-
-        return model
+    def phase(self, index: int) -> Callable[[int, int, LogisticMixture], TwinRows]:
+        channels = range(self.mixer.channels)
+        residuals, surprises = [zeros() for _ in channels], [zeros() for _ in channels]
+        planes = [TwinPlane(self, index, c, residuals, surprises) for c in channels]
+        return lambda channel, first, mixture: TwinRows(planes[channel], first, mixture)
 
     def finish(self) -> None:
         for plane, magnitudes in zip(self.target, self.magnitudes, strict=True):
@@ -247,38 +244,39 @@ class TwinPlane:
         block: TwinBlock,
         index: int,
         channel: int,
-        mixture: LogisticMixture,
         residuals: list[Grid],
         surprises: list[Grid],
     ) -> None:
-        self.block, self.c, self.mixture = block, channel, mixture
+        self.block, self.c = block, channel
         self.phase = block.mixer.phases[index]
         self.memory = block.mixer.memories[index][channel]
         self.residuals, self.surprises = residuals, surprises
         self.e, self.f = zeros(), [zeros() for _ in range(3)]
 
-    def decode(self, reader: Reader) -> list[int]:
-        rows = (self.block.height - self.phase.row + 1) // 2
-        columns = (self.block.width - self.phase.column + 1) // 2
-        memory, size = self.memory, len(self.memory.targets)
-        runs = -(-columns // 24)
-        local = [([[0.0] * size for _ in range(size)], [0.0] * size) for _ in range(runs)]
+        self.columns = (block.width - self.phase.column + 1) // 2
+        size = len(self.memory.targets)
+        runs = range(-(-self.columns // 24))
+        self.local = [([[0.0] * size for _ in range(size)], [0.0] * size) for _ in runs]
         self.fits = [[0.0] * (size - 1) + [1.0] for _ in range(2)]
+
+    def row(self, reader: Reader, i: int, first: int, mixture: LogisticMixture) -> list[int]:
+        memory, size, local = self.memory, len(self.memory.targets), self.local
         out: list[int] = []
-        for i in range(rows):
-            for run in range(runs):
-                if i or run:
-                    self.fit(run, local)
-                sums = [[0.0] * size for _ in range(size)], [0.0] * size
-                for j in range(24 * run, min(columns, 24 * run + 24)):
-                    out.append(self.sample(reader, i, j, i * columns + j, sums))
-                for k in range(size):
-                    for m in range(k, size):
-                        n = sums[0][k][m]
-                        local[run][0][k][m] = local[run][0][k][m] * 0.9 + n
-                        memory.products[k][m] = memory.products[k][m] * 0.998 + n
-                    local[run][1][k] = local[run][1][k] * 0.9 + sums[1][k]
-                    memory.targets[k] = memory.targets[k] * 0.998 + sums[1][k]
+        for run in range(len(local)):
+            if i or run:
+                self.fit(run, local)
+            sums = [[0.0] * size for _ in range(size)], [0.0] * size
+            for j in range(24 * run, min(self.columns, 24 * run + 24)):
+                n = (i - first) * self.columns + j
+                parts = mixture.logits[n], mixture.locations[n], mixture.scales[n]
+                out.append(self.sample(reader, i, j, parts, sums))
+            for k in range(size):
+                for m in range(k, size):
+                    new = sums[0][k][m]
+                    local[run][0][k][m] = local[run][0][k][m] * 0.9 + new
+                    memory.products[k][m] = memory.products[k][m] * 0.998 + new
+                local[run][1][k] = local[run][1][k] * 0.9 + sums[1][k]
+                memory.targets[k] = memory.targets[k] * 0.998 + sums[1][k]
         return out
 
     def fit(self, run: int, local: list[tuple[list[Table], Table]]) -> None:
@@ -304,16 +302,18 @@ class TwinPlane:
             self.fits[1] = solution(a, t, self.fits[1])
 
     def sample(
-        self, reader: Reader, i: int, j: int, n: int, sums: tuple[list[Table], Table]
+        self,
+        reader: Reader,
+        i: int,
+        j: int,
+        mixture: tuple[Ints, Ints, Ints],
+        sums: tuple[list[Table], Table],
     ) -> int:
         c, memory, phase = self.c, self.memory, self.phase
         y, x = phase.row + 2 * i, phase.column + 2 * j
         samples, big_m = self.block.samples, self.block.magnitudes[c]
         # Predictions
-        logits, locations, scales = (
-            part[n].tolist()
-            for part in (self.mixture.logits, self.mixture.locations, self.mixture.scales)
-        )
+        logits, locations, scales = (part.tolist() for part in mixture)
         w = [WEIGHTS[min(max(logits) - one, 512)] for one in logits]
         m = [one / 16 for one in locations]
         a = [min(max(one, -48), 128) + 48 for one in scales]
@@ -405,7 +405,7 @@ class TwinPlane:
         slots: list[list[Any]] = []
         recent: list[list[int]] = []
         widths: Table = []
-        for table, key in zip(self.block.mixer.recent, keys, strict=True):
+        for table, key in zip(self.block.mixer.recent[c], keys, strict=True):
             slot = table.setdefault(key >> 49, [0, 0, [0] * 8])
             if slot[0] != (key >> 20) % 2**23:
                 slot[0], slot[1] = (key >> 20) % 2**23, 0
@@ -445,7 +445,7 @@ class TwinPlane:
                     mass = mass + logistic((big_t - one) * width)
                 d.append(mass / (len(last) + 0.5))
             inputs = [
-                clip(ln(above[k] - d[k] + 1e-7) - ln(d[k] - below[k] + 1e-7), -12, 12)
+                clip(ln((above[k] - d[k] + 1e-7) / (d[k] - below[k] + 1e-7)), -12, 12)
                 for k in range(8)
             ]
             absolute = hashed(node, threshold, low)
@@ -454,7 +454,7 @@ class TwinPlane:
             for q in range(7):
                 decision = absolute if q in (0, 1, 4) else relative
                 key = (contexts[q] ^ decision) * 0xD6E8FEB86659FD93 % 2**64
-                count = self.block.mixer.counts[q].setdefault(key >> 47, [0, 0, 0])
+                count = self.block.mixer.counts[c][q].setdefault(key >> 47, [0, 0, 0])
                 if count[0] != (key >> 30) % 2**10:
                     count[:] = (key >> 30) % 2**10, 0, 2**15
                 counts.append(count)
@@ -544,3 +544,14 @@ class TwinPlane:
             for h in range(k, len(u)):
                 row[h] += factor * u[h]
         return value
+
+
+class TwinRows:
+    def __init__(self, plane: TwinPlane, first: int, mixture: LogisticMixture) -> None:
+        self.plane, self.first, self.mixture = plane, first, mixture
+
+    def decode(self, reader: Reader) -> list[int]:
+        rows = range(self.first, self.first + len(self.mixture.logits) // self.plane.columns)
+        return [
+            sample for i in rows for sample in self.plane.row(reader, i, self.first, self.mixture)
+        ]

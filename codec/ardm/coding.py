@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from ...bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryTally
+from ...bitstream.binary import (
+    BinaryDecoder,
+    BinaryEncoder,
+    BinaryTally,
+    join_streams,
+    split_streams,
+)
 from ...bitstream.coders import Coder, Decoder, Encoder, Tally
 from ...bitstream.container import Contents, Section, SectionKind
 from ...bitstream.errors import CorruptError, ModelError
@@ -23,7 +30,7 @@ from ..protocol import Decoding, Encoded, Report, Size, check_mode, watched
 from . import groups, planes
 from .codec import MODES, Ardm, ArdmParameters
 from .conversions import RGB, named
-from .lattice import Lattice, sections
+from .lattice import Lanes, Lattice, streams
 from .random_order import RandomOrder
 
 _CROP = 256
@@ -38,13 +45,14 @@ def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded
     source = Source.choose(colour, options)
     parameters = source.parameters
     encoder = BinaryEncoder if parameters.mixing else Encoder
-    encoders = [encoder() for _ in range(_section_count(parameters, *colour.shape[:2]))]
-    coders = watched(encoders, report, _share(parameters))
-    _exhaust(parameters, source.samples, coders)
+    counts = _streams(parameters, _shape(colour))
+    encoders = [[encoder() for _ in range(count)] for count in counts]
+    _exhaust(parameters, source.samples, _coders(encoders, report, _share(parameters)))
     exceptions = (
         [] if source.exceptions is None else [Section(SectionKind.EXCEPTIONS, source.exceptions)]
     )
-    data = [Section(SectionKind.DATA, each.finish()) for each in encoders]
+    payloads = [join_streams([each.finish() for each in group]) for group in encoders]
+    data = [Section(SectionKind.DATA, payload) for payload in payloads]
     return Encoded(parameters.pack(), [*exceptions, *data, *alpha])
 
 
@@ -66,13 +74,18 @@ def decode(
     parameters = ArdmParameters.parse(header.parameters, decoding.models)
     check_mode(header, MODES[parameters.order], f"ardm in {parameters.order} order")
     decoder = BinaryDecoder if parameters.mixing else Decoder
-    decoders = [decoder(data) for data in contents.payloads(SectionKind.DATA)]
-    planned = sum(kind == SectionKind.DATA for kind, _ in contents.table)
-    if planned != _section_count(parameters, header.height, header.width):
-        raise CorruptError(f"{planned} data sections do not fit the image's size")
     shape = (header.height, header.width, Mode(header.mode).colours)
+    counts = _streams(parameters, shape)
+    planned = sum(kind == SectionKind.DATA for kind, _ in contents.table)
+    if planned != len(counts):
+        raise CorruptError(f"{planned} data sections do not fit the image's size")
+    payloads = zip(contents.payloads(SectionKind.DATA), counts, strict=False)
+    decoders = [
+        [decoder(stream) for stream in split_streams(payload, count)] for payload, count in payloads
+    ]
     to_rgb = _conversion(parameters, contents, shape)
-    pictures = _loop(parameters).run(None, shape, watched(decoders, report, _share(parameters)))
+    coders = _coders(decoders, report, _share(parameters))
+    pictures = _loop(parameters).run(None, shape, coders)
     for done, picture in zip(range(1, len(decoders) + 1), pictures, strict=False):
         yield with_alpha(to_rgb(picture), contents, complete=done == planned)
 
@@ -166,9 +179,21 @@ def _conversion(
     return to_rgb
 
 
-def _section_count(parameters: ArdmParameters, height: int, width: int) -> int:
-    """How many data sections an image takes."""
-    return STAGES if parameters.order == "random" else len(sections(height, width))
+def _shape(samples: Samples) -> Shape:
+    return samples.shape[0], samples.shape[1], samples.shape[2]
+
+
+def _streams(parameters: ArdmParameters, shape: Shape) -> list[int]:
+    """How many streams each data section of an image (h, w, c) has."""
+    if parameters.order == "random":
+        return [1] * STAGES
+    return streams(shape, mixing=parameters.mixing)
+
+
+def _coders(groups: Iterable[Sequence[Coder]], report: Report, share: float) -> Iterator[Any]:
+    """The coders of sections (`Coder` or `Lanes`), by those of their streams."""
+    for group in groups:
+        yield Lanes(group, report) if len(group) > 1 else next(watched(group, report, share))
 
 
 def _share(parameters: ArdmParameters) -> float:
@@ -202,12 +227,12 @@ def _dynamic(curves: tuple[tuple[int, ...], ...], calls: int) -> list[list[int]]
 
 def _bits(parameters: ArdmParameters, samples: Samples) -> float:
     """Bits of samples by the model's probabilities."""
-    tally = BinaryTally() if parameters.mixing else Tally()
-    _exhaust(parameters, samples, itertools.repeat(tally))
-    return tally.bits
+    tally = BinaryTally if parameters.mixing else Tally
+    tallies = [[tally() for _ in range(count)] for count in _streams(parameters, _shape(samples))]
+    _exhaust(parameters, samples, _coders(tallies, lambda _: None, 1.0))
+    return sum(each.bits for group in tallies for each in group)
 
 
-def _exhaust(parameters: ArdmParameters, samples: Samples, coders: Iterator[Coder]) -> None:
+def _exhaust(parameters: ArdmParameters, samples: Samples, coders: Iterator[Any]) -> None:
     """Run the coding loop to its end."""
-    shape = (samples.shape[0], samples.shape[1], samples.shape[2])
-    deque(_loop(parameters).run(samples, shape, coders), maxlen=0)
+    deque(_loop(parameters).run(samples, _shape(samples), coders), maxlen=0)

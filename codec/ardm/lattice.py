@@ -8,10 +8,16 @@ order, in which the network sees every pixel about once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from ...bitstream.binary import Even
@@ -32,6 +38,10 @@ from ..image.raster import Samples, Shape
 
 FIRST_SECTION_SIDE = 32
 """The first section holds the coarse levels up to this many pixels a side."""
+LANES_FROM = 1 << 16
+"""Pixels of a level from which the channels are coded side by side, in streams of their own."""
+LANE_ROWS = 16
+"""Rows of a phase that a channel is coded ahead of the next one; at least 3."""
 
 OFFSETS = {"E": (0, 0), "D": (1, 1), "A": (0, 1), "B": (1, 0)}
 """First row and column of each sub-lattice of a level."""
@@ -77,6 +87,27 @@ def sections(height: int, width: int) -> list[list[int]]:
     return [first[::-1], *rest]
 
 
+def streams(shape: Shape, *, mixing: bool) -> list[int]:
+    """Number of streams in each of `sections`: one, or one for each channel."""
+    height, width, channels = shape
+    finest = [level for (level,) in sections(height, width)[1:]]
+    sizes = [-(-height >> level) * -(-width >> level) for level in finest]
+    return [1, *(channels if mixing and size >= LANES_FROM else 1 for size in sizes)]
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Coders of a section in which each channel has a stream of its own.
+
+    Attributes:
+        coders: of the channels in coding order; used in several threads, each in one at a time.
+        report: called after each piece of work with the number of samples.
+    """
+
+    coders: Sequence[Coder]
+    report: Callable[[int], object] = lambda _: None
+
+
 class Lattice:
     """Codes images in lattice order.
 
@@ -97,14 +128,14 @@ class Lattice:
 
     @torch.inference_mode()
     def run(
-        self, samples: Samples | None, shape: Shape, coders: Iterator[Coder]
+        self, samples: Samples | None, shape: Shape, coders: Iterator[Coder | Lanes]
     ) -> Iterator[Samples]:
         """Encode samples, or decode them, by the same loop.
 
         Args:
             samples: (h, w, c) uint8 with c = 1 or 3; None to decode.
             shape: (h, w, c).
-            coders: one for each of `sections`.
+            coders: one for each of `sections`, with lanes where `streams` says so.
 
         Yields:
             After each section, the pyramid level (h', w', c) uint8 that it completes.
@@ -115,7 +146,9 @@ class Lattice:
         height, width, channels = shape
         levels = sections(height, width)
         mixer = Mixer(channels, NEIGHBOURHOODS) if self.mixing else None
-        known = self._top(samples, level_count(height, width), channels, coder := next(coders))
+        coder = next(coders)
+        assert not isinstance(coder, Lanes), "the first section has one stream"
+        known = self._top(samples, level_count(height, width), channels, coder)
         for index, members in enumerate(levels):
             if index:
                 coder = next(coders)
@@ -141,7 +174,7 @@ class Lattice:
         shape: Shape,
         even: Samples,
         level: int,
-        coder: Coder,
+        coder: Coder | Lanes,
         mixer: Mixer | None,
     ) -> Samples:
         """Code a level (h, w, c) given its even sub-lattice, which is the next coarser level."""
@@ -167,7 +200,7 @@ class Lattice:
         target: Samples | None,
         out: Samples,
         level: int,
-        coder: Coder,
+        coder: Coder | Lanes,
         mixed: Block | None = None,
     ) -> None:
         """Code one block in place.
@@ -191,8 +224,11 @@ class Lattice:
             base = interpolate(around[:4])
             net = self.network.phase(level + self.finest, phase)
             carried, features = net.features(input_planes(around, base), carried)
-            mix = mixed.phase(index) if mixed else lambda _, mixture: mixture
-            known[phase] = _code_phase(net, features, base, values, hole, coder, mix)
+            mix = mixed.phase(index) if mixed else lambda _, __, mixture: mixture
+            current = _Phase(net, features, base, values, hole, mix)
+            if hole.size:
+                current.code(coder)
+            known[phase] = current.known()
 
 
 def _ordered(samples: Samples) -> Samples:
@@ -209,16 +245,13 @@ def _to_tensor(samples: Samples) -> Tensor:
     return tensor.float().contiguous(memory_format=torch.channels_last)
 
 
-def _code_phase(
-    net: PhaseNet,
-    features: Tensor,
-    base: Tensor,
-    values: Samples | None,
-    hole: Samples,
-    coder: Coder,
-    mix: Callable[[int, LogisticMixture], object],
-) -> Tensor:
-    """Code one sub-lattice of a block.
+@cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+class _Phase:
+    """One sub-lattice of a block while it is coded.
 
     Args:
         net: network of the phase.
@@ -227,35 +260,107 @@ def _code_phase(
         values: (h', w', c), the sub-lattice to encode; None to decode. h' and w' are less by one
             than h and w where an odd side leaves it without a last row or column.
         hole: (h', w', c), receives the sub-lattice, c = 1 or 3.
-        mix: the coder's model of a channel, by its index and the network's distributions.
-
-    Returns:
-        The sub-lattice (1, 3, h, w), channels in coding order, with the interpolation in a missing
-        last row or column.
+        mix: the coder's model of a channel's rows, by the channel's index, the first row and the
+            network's distributions.
     """
-    height, width, channels = hole.shape
-    whole = base.clone()
-    order = CODING_ORDER if channels == len(CODING_ORDER) else (0,)
-    expected = base[0, :, :height, :width].to(torch.int32).numpy()
-    differences = np.empty((height * width, len(order)), np.int32)
-    for index, channel in enumerate(order):
-        parameters = net.parameters_of(index, features, residual(whole, base)[:, :index])
-        table = parameters[0, :, :height, :width].permute(1, 2, 0).to(torch.int32)
+
+    def __init__(
+        self,
+        net: PhaseNet,
+        features: Tensor,
+        base: Tensor,
+        values: Samples | None,
+        hole: Samples,
+        mix: Callable[[int, int, LogisticMixture], object],
+    ) -> None:
+        self._net, self._features, self._base, self._mix = net, features, base, mix
+        self._values, self._hole = values, hole
+        self._height, self._width, channels = hole.shape
+        self._order = CODING_ORDER if channels == len(CODING_ORDER) else (0,)
+        self._whole = base.clone()
+
+    def code(self, coder: Coder | Lanes) -> None:
+        """Code all channels."""
+        if isinstance(coder, Lanes):
+            self._code_side_by_side(coder)
+        else:
+            self._code_in_turn(coder)
+
+    def _code_in_turn(self, coder: Coder) -> None:
+        """Code one channel after another."""
+        for index in range(len(self._order)):
+            rows = range(self._height)
+            self._keep(index, rows, coder.code(*self._part(index, rows)))
+
+    def _code_side_by_side(self, lanes: Lanes) -> None:
+        """Code channels at the same time, each some rows behind the one before it."""
+        channels = len(self._order)
+        parts = -(-self._height // LANE_ROWS)
+        # A thread for each channel codes its parts in order; a single one codes all.
+        threads = channels if torch.get_num_threads() > 1 else 1
+        # Threads of OpenMP, which wait for work in a loop, would take the cores from them.
+        with ExitStack() as stack, _thread_pools().limit(limits=1, user_api="openmp"):
+            pools = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(threads)]
+            jobs = [deque[tuple[range, Future[Ints]]]() for _ in lanes.coders]
+
+            def start(index: int, part: int) -> None:
+                # A channel needs those before it up to the row below.
+                first, end = (max(row * LANE_ROWS - index, 0) for row in (part, part + 1))
+                rows = range(first, end if part + 1 < parts else self._height)
+                symbols, model = self._part(index, rows)
+                job = pools[index % threads].submit(lanes.coders[index].code, symbols, model)
+                jobs[index].append((rows, job))
+
+            def finish(index: int) -> None:
+                rows, job = jobs[index].popleft()
+                self._keep(index, rows, job.result())
+                lanes.report(len(rows) * self._width)
+
+            for part in range(parts):
+                start(0, part)
+            for step in range(parts + channels - 1):
+                for index in range(channels):
+                    if 0 <= step - index < parts:
+                        finish(index)
+                        if index + 1 < channels:
+                            start(index + 1, step - index)
+
+    def known(self) -> Tensor:
+        """The sub-lattice (1, 3, h, w), channels in coding order.
+
+        A missing last row or column has the interpolation.
+        """
+        if len(self._order) == 1:
+            self._whole[:, 1:] = self._whole[:, :1]
+        return self._whole
+
+    def _part(self, index: int, rows: range) -> tuple[Ints | None, object]:
+        """Symbols of rows of a channel, and their model; channels before it are known there."""
+        window = np.s_[..., rows.start : rows.stop, :]
+        features, base = self._features[window], self._base[window]
+        residuals = residual(self._whole[window][:, :index], base[:, :index])
+        parameters = self._net.parameters_of(index, features, residuals)[..., : self._width]
+        table = parameters[0].permute(1, 2, 0).to(torch.int32).flatten(0, 1)
+        samples = self._whole[window][0, : index + 1, :, : self._width].to(torch.int32).flatten(1)
+        expected = base[0, : index + 1, :, : self._width].to(torch.int32).flatten(1)
         model = _mixture(
-            table.flatten(0, 1).numpy(),
-            expected[index].reshape(-1),
-            differences[:, :index],
-            net.components,
+            table.numpy(),
+            expected[index].numpy(),
+            (samples - expected)[:index].T.numpy(),
+            self._net.components,
         )
-        symbols = None if values is None else values[..., channel].reshape(-1).astype(np.int32)
-        coded = coder.code(symbols, mix(index, model))
-        differences[:, index] = coded - expected[index].reshape(-1)
-        plane = coded.reshape(height, width)
-        hole[..., channel] = plane
-        whole[0, index, :height, :width] = torch.from_numpy(plane)
-    if channels == 1:
-        whole[:, 1:] = whole[:, :1]
-    return whole
+        symbols = None
+        if self._values is not None:
+            channel = self._values[rows.start : rows.stop, :, self._order[index]]
+            symbols = channel.reshape(-1).astype(np.int32)
+        return symbols, self._mix(index, rows.start, model)
+
+    def _keep(self, index: int, rows: range, coded: Ints) -> None:
+        """Take in the symbols of rows of a channel."""
+        plane = coded.reshape(len(rows), self._width)
+        window = np.s_[rows.start : rows.stop, : self._width]
+        self._hole[window][..., self._order[index]] = plane
+        self._whole[0, index][window] = torch.from_numpy(plane)
 
 
 def _mixture(table: Ints, base: Ints, differences: Ints, k: int) -> LogisticMixture:

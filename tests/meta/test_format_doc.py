@@ -28,7 +28,7 @@ from noisepress.bitstream.header import Field
 from noisepress.codec import archive, registry
 from noisepress.codec.ardm import codec as ardm
 from noisepress.codec.ardm import conversions
-from noisepress.codec.ardm.lattice import _BEFORE, _BESIDE, NEIGHBOURHOODS
+from noisepress.codec.ardm.lattice import _BEFORE, _BESIDE, LANES_FROM, NEIGHBOURHOODS
 from noisepress.codec.diffc import codec as diffc
 from noisepress.codec.hfd import codec as hfd
 from noisepress.codec.hfd import hyperprior, stages
@@ -196,6 +196,7 @@ def test_constants_of_online_mixing() -> None:
     text = " ".join(chapter(ardm.ArdmCodec.ID, ardm.ArdmCodec.NAME).split())
     assert "maps two maps" in text and "recent three tables" in text
     assert "counts seven tables" in text
+    assert f"LANES_FROM = {LANES_FROM}" in text
     assert f"0x{mixing._CRC:08X}" in text
     assert f"* 0x{int(_mixing._MULTIPLIER):X} mod 2^64, H(a, b, .., z)" in text
     assert f"absolute) * 0x{int(_mixing._SECOND_MULTIPLIER):X} mod 2^64" in text

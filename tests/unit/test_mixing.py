@@ -18,14 +18,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from common import photograph, picture, smooth
+from hypothesis import given
+from hypothesis import strategies as st
 from mixing_twin import Reader, TwinMixer
 from numba.core.dispatcher import Dispatcher
 from numpy.typing import NDArray
 
 import noisepress
 from noisepress.bitstream import _binary, _mixing
-from noisepress.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryTally
+from noisepress.bitstream.binary import (
+    BinaryDecoder,
+    BinaryEncoder,
+    BinaryTally,
+    join_streams,
+    split_streams,
+)
 from noisepress.bitstream.coders import Coder
 from noisepress.bitstream.container import SectionKind, read
 from noisepress.bitstream.entropy import LogisticMixture
@@ -34,7 +43,7 @@ from noisepress.bitstream.mixing import Mixer
 from noisepress.codec.ardm import lattice
 from noisepress.codec.ardm.codec import Ardm
 from noisepress.codec.ardm.coding import estimate
-from noisepress.codec.ardm.lattice import NEIGHBOURHOODS, Lattice, sections
+from noisepress.codec.ardm.lattice import NEIGHBOURHOODS, Lanes, Lattice, streams
 from noisepress.codec.image.raster import Mode, Raster
 from noisepress.models.lattice import LatticeNet
 from noisepress.models.registry import find, load_network
@@ -44,6 +53,10 @@ Machine = Callable[[int, bool], AbstractContextManager[None]]
 GOLDEN = Path(__file__).parents[1] / "golden" / "codec"
 
 
+def together(coders: list[Coder]) -> Coder | Lanes:
+    return Lanes(coders) if len(coders) > 1 else coders[0]
+
+
 class Codec:
     """Lattice order with mixing, by a tiny model."""
 
@@ -51,19 +64,37 @@ class Codec:
         self.network = load_network(find(model), LatticeNet)
 
     def run(
-        self, samples: Samples | None, shape: tuple[int, ...], coders: Iterator[Coder], block: int
+        self,
+        samples: Samples | None,
+        shape: tuple[int, ...],
+        coders: Iterator[Coder | Lanes],
+        block: int,
     ) -> Samples:
         height, width, channels = shape
         loop = Lattice(self.network, block, mixing=True)
         return list(loop.run(samples, (height, width, channels), coders))[-1]
 
     def encode(self, samples: Samples, block: int = 64) -> list[bytes]:
-        coders = [BinaryEncoder() for _ in sections(*samples.shape[:2])]
-        self.run(samples, samples.shape, iter(coders), block)
-        return [coder.finish() for coder in coders]
+        height, width, channels = samples.shape
+        counts = streams((height, width, channels), mixing=True)
+        coders = [[BinaryEncoder() for _ in range(count)] for count in counts]
+        self.run(samples, samples.shape, map(together, coders), block)
+        return [join_streams([coder.finish() for coder in group]) for group in coders]
 
-    def decode(self, data: list[bytes], shape: tuple[int, ...], block: int = 64) -> Samples:
-        return self.run(None, shape, map(BinaryDecoder, data), block)
+    def decode(
+        self,
+        data: list[bytes],
+        shape: tuple[int, ...],
+        block: int = 64,
+        coder: Callable[[bytes], Coder] = BinaryDecoder,
+    ) -> Samples:
+        height, width, channels = shape
+        counts = streams((height, width, channels), mixing=True)
+        groups = [
+            [coder(stream) for stream in split_streams(part, count)]
+            for part, count in zip(data, counts, strict=True)
+        ]
+        return self.run(None, shape, map(together, groups), block)
 
     def check(self, samples: Samples, block: int = 64) -> int:
         """Round trip; bytes of the stream."""
@@ -168,8 +199,65 @@ def test_it_is_as_the_format_describes(
 ) -> None:
     data = codec.encode(image, block)
     monkeypatch.setattr(lattice, "Mixer", TwinMixer)
-    found = codec.run(None, image.shape, map(Reader, data), block)
-    np.testing.assert_array_equal(found, image)
+    np.testing.assert_array_equal(codec.decode(data, image.shape, block, Reader), image)
+
+
+def test_lanes_are_as_the_format_describes(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = photograph("astronaut")[100:141, 100:137]
+    alone = codec.encode(image)
+    monkeypatch.setattr(lattice, "LANES_FROM", 300)
+    data = codec.encode(image)
+    assert data[0] == alone[0] and len(data[1]) > len(alone[1])
+    monkeypatch.setattr(lattice, "Mixer", TwinMixer)
+    np.testing.assert_array_equal(codec.decode(data, image.shape, coder=Reader), image)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("rows", [3, 5, 100])
+@pytest.mark.parametrize(("height", "width"), [(1, 70), (70, 1), (2, 40), (67, 66), (34, 131)])
+def test_lanes_come_back(
+    codec: Codec,
+    monkeypatch: pytest.MonkeyPatch,
+    height: int,
+    width: int,
+    rows: int,
+    channels: int,
+) -> None:
+    monkeypatch.setattr(lattice, "LANES_FROM", 1)
+    image = smooth(height, width, channels)
+    expected = codec.encode(image)
+    monkeypatch.setattr(lattice, "LANE_ROWS", rows)
+    assert codec.encode(image) == expected
+    np.testing.assert_array_equal(codec.decode(expected, image.shape), image)
+
+
+def test_lanes_do_not_depend_on_threads(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lattice, "LANES_FROM", 1)
+    image = smooth(90, 60)
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(codec.encode(image))
+            assert torch.get_num_threads() == threads
+            np.testing.assert_array_equal(codec.decode(found[-1], image.shape), image)
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x80", b"\x05\x01abc", b"\x01", b"\x00\x01", b"\xff" * 12, b"\x80\x00"]
+)
+def test_lengths_of_streams_that_do_not_fit_are_an_error(payload: bytes) -> None:
+    with pytest.raises(CorruptError):
+        split_streams(payload, 3)
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=4))
+def test_joined_streams_come_apart(found: list[bytes]) -> None:
+    assert split_streams(join_streams(found), len(found)) == found
 
 
 def mixtures(rng: np.random.Generator, count: int, wild: bool) -> LogisticMixture:
@@ -206,7 +294,7 @@ def test_nothing_a_network_says_breaks_it(values: str, wild: bool) -> None:
             part = image[phase.row :: 2, phase.column :: 2]
             model = block.phase(index)
             for channel in range(3):
-                mixed = model(channel, mixtures(rng, part[..., 0].size, wild))
+                mixed = model(channel, 0, mixtures(rng, part[..., 0].size, wild))
                 flat = None if target is None else part[..., channel].reshape(-1).astype(np.int32)
                 out.append(coder.code(flat, mixed))
         block.finish()
@@ -235,7 +323,7 @@ def test_samples_out_of_range_are_refused(symbol: int) -> None:
     mixer = Mixer(1, NEIGHBOURHOODS)
     mixer.start_level(2, 2)
     model = mixer.block(0, 0, np.zeros((1, 1, 1), np.uint8)).phase(0)
-    mixed = model(0, mixtures(np.random.default_rng(0), 1, False))
+    mixed = model(0, 0, mixtures(np.random.default_rng(0), 1, False))
     for coder in (BinaryEncoder(), BinaryTally()):
         with pytest.raises(ValueError, match="outside 0 to 255"):
             coder.code(np.array([symbol], np.int32), mixed)
@@ -324,7 +412,7 @@ def dispatchers() -> dict[str, Dispatcher]:
 
 def test_kernels_keep_the_order_of_operations() -> None:
     kernels = dispatchers()
-    assert len(kernels) > 15 and {"code_plane", "code_bit", "solve"} <= set(kernels)
+    assert len(kernels) > 15 and {"code_rows", "code_bit", "solve"} <= set(kernels)
     for name, kernel in kernels.items():
         assert not kernel.targetoptions.get("fastmath"), name
         assert not kernel.targetoptions.get("parallel"), name
@@ -346,7 +434,7 @@ ASSEMBLY = """
 import numpy, noisepress, sys
 from noisepress.bitstream import _mixing
 noisepress.encode(numpy.zeros((9, 9, 3), "u1"), model=sys.argv[1], fallback=False)
-print(*_mixing.code_plane.inspect_asm().values(), sep="\\n--\\n")
+print(*_mixing.code_rows.inspect_asm().values(), sep="\\n--\\n")
 """
 
 
@@ -368,7 +456,7 @@ def test_compiled_kernels_hold_exact_operations_only(lattice_model: str, tmp_pat
             for name, text in functions(assembly).items()
             if re.match(r"_ZN\d+noisepress", name)  # the others wrap it or write error messages
         }
-        assert any("code_plane" in name for name in own)
+        assert any("code_rows" in name for name in own)
         text = "\n".join(own.values())
         assert re.search(r"mulsd|fmul", text) and not re.findall(rf"\s(?:{FUSED})\s", text)
         assert re.findall(rf"(?<![\w.]){LIBRARY}(?![\w.])", text) == ["log2"]
