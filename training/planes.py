@@ -19,7 +19,7 @@ HALVED = 1 / 2
 
 
 @dataclass(frozen=True)
-class _Conversion:
+class Conversion:
     """Planes of R, G and B from 0 to 255.
 
     With L = red R + green G + blue B, the planes are first * (B - L) + neutral[0],
@@ -41,24 +41,24 @@ class _Conversion:
 _BT601, _BT709 = (0.299, 0.587, 0.114), (0.2126, 0.7152, 0.0722)
 
 
-def _full(weights: tuple[float, float, float]) -> _Conversion:
+def _full(weights: tuple[float, float, float]) -> Conversion:
     """All planes from 0 to 255: JPEG's way (JFIF)."""
     red, _, blue = weights
-    return _Conversion(weights, 1, 0, 0.5 / (1 - blue), 0.5 / (1 - red))
+    return Conversion(weights, 1, 0, 0.5 / (1 - blue), 0.5 / (1 - red))
 
 
-def _limited(weights: tuple[float, float, float]) -> _Conversion:
+def _limited(weights: tuple[float, float, float]) -> Conversion:
     """Luma from 16 to 235, chromas from 16 to 240: video (ITU-R BT.601 and BT.709)."""
     red, _, blue = weights
     span = 112 / 255
-    return _Conversion(weights, 219 / 255, 16, span / (1 - blue), span / (1 - red))
+    return Conversion(weights, 219 / 255, 16, span / (1 - blue), span / (1 - red))
 
 
 CONVERSIONS = (
     _full(_BT601),
     _limited(_BT601),
     _limited(_BT709),
-    _Conversion(_BT601, 1 / 1.3584, 0, 1 / 2.2179, 1 / 1.8215, (156, 137)),  # PhotoYCC
+    Conversion(_BT601, 1 / 1.3584, 0, 1 / 2.2179, 1 / 1.8215, (156, 137)),  # PhotoYCC
 )
 """Each is taken for as many crops as the others."""
 
@@ -67,7 +67,7 @@ def _rounded(x: Tensor) -> Tensor:
     return torch.floor(x + 0.5).clamp_(0, 255)
 
 
-def converted(batch: Tensor, conversion: _Conversion) -> Tensor:
+def converted(batch: Tensor, conversion: Conversion) -> Tensor:
     """Planes (n, 3, h, w) of RGB (n, 3, h, w), float integers from 0 to 255."""
     light = torch.einsum("nchw,c->nhw", batch, batch.new_tensor(conversion.weights))
     first = conversion.first * (batch[:, 2] - light) + conversion.neutral[0]
@@ -116,7 +116,7 @@ def with_planes(batch: Tensor, generator: torch.Generator) -> Tensor:
     """
     jitter, *draws = torch.rand(1 + 2 * len(batch), generator=generator, device=batch.device)
     crops = []
-    for slot, crop in enumerate(batch.split(1)):
+    for slot, crop in enumerate(torch.split(batch, 1)):
         place = (slot + float(jitter)) / len(batch)
         conversion, enlarger = (float(draw) for draw in draws[2 * slot : 2 * slot + 2])
         if place < PLANES:
