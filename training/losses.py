@@ -35,6 +35,7 @@ from ..models.masked import STAGES
 from ..models.registry import find, load, load_network
 from ..models.unet import SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, Known
 from .distill import Pair, Steps
+from .planes import with_planes
 
 UNIFORM_SHARE = 2.0**-12
 """Share of the uniform distribution in a mixture, see `bitstream.entropy.LogisticMixture`."""
@@ -297,8 +298,8 @@ def lattice_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> T
     """Bits per dimension of square crops under a lattice network, without the coarsest pixels.
 
     Args:
-        batch: (n, 3, size, size) RGB float integers from 0 to 255; size divisible by
-            2^levels.
+        batch: (n, 3, size, size) RGB or planes in their place, float integers from 0 to 255; size
+            divisible by 2^levels.
     """
     assert isinstance(net, lattice.LatticeNet)
     image = batch[:, list(lattice.CODING_ORDER)]
@@ -309,6 +310,11 @@ def lattice_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> T
         bits = bits + lattice_level_bits(net, level, image).sum()
         image = image[..., ::2, ::2]
     return bits / dimensions
+
+
+def mixed_lattice_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+    """`lattice_bits` of RGB crops of which `with_planes` turns a share into source planes."""
+    return lattice_bits(net, with_planes(batch, generator), generator)
 
 
 class VdmBits(NamedTuple):

@@ -23,8 +23,8 @@ from .losses import (
     ScoreLoss,
     autoencoder_loss,
     diffusion_loss,
-    lattice_bits,
     masked_bits,
+    mixed_lattice_bits,
     vdm_bits,
 )
 
@@ -112,7 +112,7 @@ def _transform_coder(config: AutoencoderConfig) -> Autoencoder:
 PRESETS = {
     "ardm-photo": Preset(
         network=lambda: LatticeNet(LatticeConfig(width=64, blocks=4, components=4, levels=3)),
-        loss=lattice_bits,
+        loss=mixed_lattice_bits,
         crops=_PHOTOS,
         recipe=Recipe(steps=5000, batch=8),
         summary="lossless, lattice order, for photographs, 190 kMAC a pixel",
