@@ -44,8 +44,9 @@ def find(samples: Samples) -> Used | None:
 
 def to_ranks(samples: Samples, used: Used) -> Samples:
     """Ranks (h, w, c), from 0, of samples (h, w, c) whose values are all in use."""
-    ranks = (used.cumsum(1) - 1).astype(np.uint8)
-    return ranks[np.arange(len(used)), samples]
+    places = (used.cumsum(1) - 1).astype(np.uint8)
+    ranks: Samples = places[np.arange(len(used)), samples]
+    return ranks
 
 
 def to_values(ranks: Samples, used: Used) -> Samples:
@@ -57,7 +58,8 @@ def to_values(ranks: Samples, used: Used) -> Samples:
     if (ranks >= used.sum(1)).any():
         raise CorruptError("a rank is above those of the values in use")
     values = np.argsort(~used, axis=1, kind="stable").astype(np.uint8)
-    return values[np.arange(len(used)), ranks]
+    samples: Samples = values[np.arange(len(used)), ranks]
+    return samples
 
 
 def pack(used: Used) -> bytes:
