@@ -54,7 +54,7 @@ def _enlarged(image: Samples) -> Samples:
 
 
 def _six_bits(image: Samples) -> Samples:
-    return image & 0xFC
+    return image & np.uint8(0xFC)
 
 
 def _contrast(image: Samples) -> Samples:
@@ -80,7 +80,8 @@ def _ramp(image: Samples) -> Samples:
     """Red rises to the right, green downwards, and blue to the left."""
     height, width, _ = image.shape
     down, right = np.meshgrid(*(np.linspace(0, 255, n) for n in (height, width)), indexing="ij")
-    return np.stack([right, down, 255 - right], 2).round().astype(np.uint8)
+    out: Samples = np.stack([right, down, 255 - right], 2).round().astype(np.uint8)
+    return out
 
 
 CASES: dict[str, Callable[[Samples], Samples]] = {
