@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -18,7 +21,21 @@ CHANCE_BITS = 24
 """Chances of a bit are in 2^-24."""
 
 
-@njit(cache=True, _nrt=False)
+Function = TypeVar("Function", bound=Callable[..., object])
+
+_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True, "_nrt": False}
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function that neither makes arrays nor keeps them, so that it counts no references.
+
+    Counting takes time, and threads that count references to the same array wait for each other.
+    """
+    compiled: Function = njit(**_OPTIONS)(function)
+    return compiled
+
+
+@kernel
 def code_bit(mode: int, bit: int, zero: int, state: UInt64s, words: UInt32s) -> int:
     """Write or read a bit as a digit of the range coder (docs/format.md, "Range coder").
 
@@ -63,7 +80,7 @@ def code_bit(mode: int, bit: int, zero: int, state: UInt64s, words: UInt32s) -> 
     return bit
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def carry(state: UInt64s, words: UInt32s) -> None:
     """Add one to the number that the written words form."""
     at = np.int64(state[WORDS]) - 1
@@ -73,7 +90,7 @@ def carry(state: UInt64s, words: UInt32s) -> None:
     words[at] += np.uint32(1)
 
 
-@njit(cache=True)
+@kernel
 def code_even(
     mode: int, numbers: NDArray[np.int32], bits: int, state: UInt64s, words: UInt32s
 ) -> None:

@@ -11,10 +11,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ._binary import CHANCE_BITS, TALLY, UInt32s, UInt64s, code_bit
+from ._binary import CHANCE_BITS, TALLY, UInt32s, UInt64s, code_bit, kernel
 
 Floats = NDArray[np.float64]
 Int32s = NDArray[np.int32]
@@ -71,11 +70,6 @@ SCALE_LOW, SCALE_HIGH, SCALE_UNITS = -48, 128, 16
 CERTAIN, LEAST_MASS = 12.0, 1e-7
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SECOND_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
-
-
-# Kernels do not count references to arrays, which takes more time than what they compute: they
-# neither make arrays nor keep them.
-_kernel = njit(cache=True, error_model="numpy", nogil=True, _nrt=False)
 
 
 class Tables(NamedTuple):
@@ -218,12 +212,12 @@ class Work(NamedTuple):
     half: Floats
 
 
-@_kernel
+@kernel
 def _clip(x: float, low: float, high: float) -> float:
     return min(max(x, low), high)
 
 
-@_kernel
+@kernel
 def _log(x: float, tables: Tables, work: Work) -> float:
     """Natural logarithm of a positive normal number, from the bits of its representation."""
     work.double[0] = x
@@ -236,7 +230,7 @@ def _log(x: float, tables: Tables, work: Work) -> float:
     return float(exponent * 0.6931471805599453 + low + (tables.log[index + 1] - low) * rest)
 
 
-@_kernel
+@kernel
 def _logistic(x: float, tables: Tables) -> float:
     """The distribution function of the logistic distribution."""
     at = _clip(
@@ -247,14 +241,14 @@ def _logistic(x: float, tables: Tables) -> float:
     return float(low + (tables.logistic[index + 1] - low) * (at - index))
 
 
-@_kernel
+@kernel
 def _between(table: Floats, at: float) -> float:
     index = int(at)
     low = table[index]
     return float(low + (table[index + 1] - low) * (at - index))
 
 
-@_kernel
+@kernel
 def _magnitude(x: float) -> int:
     """A magnitude in nine classes, about two an octave."""
     if x < 2.1:
@@ -268,30 +262,30 @@ def _magnitude(x: float) -> int:
     return 7 if x < 9.0 else 8
 
 
-@_kernel
+@kernel
 def _hash(state: int | np.uint64, value: int | np.uint64) -> np.uint64:
     return (np.uint64(state) + np.uint64(value)) * _MULTIPLIER
 
 
-@_kernel
+@kernel
 def _floor(x: float) -> int:
     return math.floor(x)
 
 
-@_kernel
+@kernel
 def _add(factor: float, row: Floats, total: Floats) -> None:
     """Add a multiple of a row. Rows that start at 0 are what a compiler does several at a time."""
     for k in range(total.size):
         total[k] += factor * row[k]
 
 
-@_kernel
+@kernel
 def _keep(share: float, new: Floats, total: Floats) -> None:
     for k in range(total.size):
         total[k] = total[k] * share + new[k]
 
 
-@_kernel
+@kernel
 def solve(products: Floats, targets: Floats, lower: Floats, half: Floats, out: Floats) -> None:
     """Solve a symmetric positive definite system by Cholesky factors.
 
@@ -326,7 +320,7 @@ def solve(products: Floats, targets: Floats, lower: Floats, half: Floats, out: F
         out[i] = value / lower[i, i]
 
 
-@_kernel
+@kernel
 def _fit(
     run: int,
     products: Floats,
@@ -367,7 +361,7 @@ def _fit(
         solve(system, right, work.lower, work.half, fits[1])
 
 
-@_kernel
+@kernel
 def _mixture(
     logits: Int32s, locations: Int32s, scales: Int32s, tables: Tables, work: Work
 ) -> tuple[float, float]:
@@ -396,7 +390,7 @@ def _mixture(
     return mean * total, 1.0 / _between(tables.inverse, at)
 
 
-@_kernel
+@kernel
 def _regress(y: int, x: int, mean: float, place: Place, work: Work) -> float:
     """Fill in the regressors: neighbours less the mean of the nearest ones, which is returned."""
     share = 1.0 / place.nearest
@@ -423,7 +417,7 @@ def _regress(y: int, x: int, mean: float, place: Place, work: Work) -> float:
     return base
 
 
-@_kernel
+@kernel
 def _dot(a: Floats, b: Floats) -> float:
     """Sum of products: those of even places, and those of odd ones."""
     even = 0.0
@@ -436,7 +430,7 @@ def _dot(a: Floats, b: Floats) -> float:
     return even + odd
 
 
-@_kernel
+@kernel
 def _adjust(
     i: int, j: int, scale: float, errors: Floats, place: Place, memory: Memory, work: Work
 ) -> tuple[float, float]:
@@ -469,7 +463,7 @@ def _adjust(
     return bias, _clip(gain, POWER_LOW, POWER_HIGH)
 
 
-@_kernel
+@kernel
 def _blend(i: int, j: int, fit_errors: Floats, work: Work) -> tuple[float, float]:
     """The three predictions, weighted by their errors around the sample; the least such error."""
     least = 1e9
@@ -491,7 +485,7 @@ def _blend(i: int, j: int, fit_errors: Floats, work: Work) -> tuple[float, float
     return best / total, least
 
 
-@_kernel
+@kernel
 def _remember(which: int, key: np.uint64, best: float, contexts: Contexts, work: Work) -> None:
     """Look up the last values in a context, and how wide their density shall be."""
     key = _hash(key, which)
@@ -508,7 +502,7 @@ def _remember(which: int, key: np.uint64, best: float, contexts: Contexts, work:
     work.width[which] = known / (0.3 * known + 0.35 * away) if known else 1.0
 
 
-@_kernel
+@kernel
 def _distribute(threshold: int, contexts: Contexts, tables: Tables, work: Work) -> None:
     """The chance of samples below a threshold, by every expert that has a distribution."""
     t = threshold - 0.5
@@ -533,7 +527,7 @@ def _distribute(threshold: int, contexts: Contexts, tables: Tables, work: Work) 
         work.inputs[e] = _clip(_log(over / under, tables, work), -CERTAIN, CERTAIN)
 
 
-@_kernel
+@kernel
 def _count(
     absolute: np.uint64, relative: np.uint64, contexts: Contexts, tables: Tables, work: Work
 ) -> int:
@@ -556,7 +550,7 @@ def _count(
     return sure
 
 
-@_kernel
+@kernel
 def _mix(node: int, memory: Memory, tables: Tables, work: Work) -> float:
     """The final mixer's output, as a logarithm of odds."""
     final = 0.0
@@ -573,7 +567,7 @@ def _mix(node: int, memory: Memory, tables: Tables, work: Work) -> float:
     return _clip(final, -14.0, 14.0)
 
 
-@_kernel
+@kernel
 def _adapt(
     bit: int,
     mixed: float,
@@ -604,7 +598,7 @@ def _adapt(
         contexts.counts[q, work.slots[q]] = np.uint32(entry)
 
 
-@_kernel
+@kernel
 def _code_sample(
     mode: int,
     wanted: int,
@@ -702,7 +696,7 @@ def _code_sample(
     return low, spent
 
 
-@_kernel
+@kernel
 def _learn_scale(
     value: int, bias: float, shrink: float, memory: Memory, tables: Tables, work: Work
 ) -> None:
@@ -732,7 +726,7 @@ def _learn_scale(
         memory.gain[k] += GAIN_RATE * gradient / math.sqrt(memory.gain_power[k] + 1e-6)
 
 
-@_kernel
+@kernel
 def code_rows(
     mode: int,
     first: int,

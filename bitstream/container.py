@@ -44,6 +44,7 @@ class SectionKind(IntEnum):
     INDEX = 3
     GROUP = 4
     EXCEPTIONS = 5
+    VALUES = 6
     ICC = 64
     EXIF = 65
     XMP = 66

@@ -27,14 +27,14 @@ from ...models.registry import load_network
 from ..alpha import split_alpha, with_alpha
 from ..image.raster import Mode, Raster, Samples, Shape
 from ..protocol import Decoding, Encoded, Report, Size, check_mode, watched
-from . import groups, planes
+from . import groups, planes, ranks
 from .codec import MODES, Ardm, ArdmParameters
 from .conversions import RGB, named
 from .lattice import Lanes, Lattice, streams
 from .random_order import RandomOrder
 
 _CROP = 256
-"""Side of the square of an image by which source planes are compared with RGB."""
+"""Side of the square of an image by which source planes and ranks are compared with its samples."""
 
 
 def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded | None:
@@ -48,22 +48,19 @@ def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded
     counts = _streams(parameters, _shape(colour))
     encoders = [[encoder() for _ in range(count)] for count in counts]
     _exhaust(parameters, source.samples, _coders(encoders, report, _share(parameters)))
-    exceptions = (
-        [] if source.exceptions is None else [Section(SectionKind.EXCEPTIONS, source.exceptions)]
-    )
     payloads = [join_streams([each.finish() for each in group]) for group in encoders]
     data = [Section(SectionKind.DATA, payload) for payload in payloads]
-    return Encoded(parameters.pack(), [*exceptions, *data, *alpha])
+    return Encoded(parameters.pack(), [*source.sections, *data, *alpha])
 
 
 def estimate(raster: Raster, options: Ardm) -> float:
-    """Bits of the data sections by the model's probabilities, and of exceptions.
+    """Bits of the data sections by the model's probabilities, and of the sections before them.
 
     Raises:
         ModelError: the model is made for another order, or damaged.
     """
     source = Source.choose(raster.samples[..., : raster.mode.colours], options)
-    return _bits(source.parameters, source.samples) + 8 * len(source.exceptions or b"")
+    return _bits(source.parameters, source.samples) + source.bits_before
 
 
 def decode(
@@ -83,11 +80,11 @@ def decode(
     decoders = [
         [decoder(stream) for stream in split_streams(payload, count)] for payload, count in payloads
     ]
-    to_rgb = _conversion(parameters, contents, shape)
+    convert = _conversion(parameters, contents, shape)
     coders = _coders(decoders, report, _share(parameters))
     pictures = _loop(parameters).run(None, shape, coders)
     for done, picture in zip(range(1, len(decoders) + 1), pictures, strict=False):
-        yield with_alpha(to_rgb(picture), contents, complete=done == planned)
+        yield with_alpha(convert(picture), contents, complete=done == planned)
 
 
 @dataclass(frozen=True)
@@ -96,51 +93,73 @@ class Source:
 
     Attributes:
         parameters: with the planes.
-        samples: (h, w, c), the planes, or the colour itself.
-        exceptions: the section of the pixels that the planes do not give, if there are any.
+        samples: (h, w, c), the planes or ranks, or the colour itself.
+        sections: what else turns the samples into the colour; they go before the data.
     """
 
     parameters: ArdmParameters
     samples: Samples
-    exceptions: bytes | None = None
+    sections: Sequence[Section] = ()
 
     @classmethod
     def choose(cls, colour: Samples, options: Ardm) -> Source:
-        """Source planes where a sample of the image (h, w, c) has them and they pay, else RGB.
+        """What codes an image (h, w, c) in the fewest bits, by a square of it.
+
+        Besides the samples there are source planes and ranks for images that show signs of them.
 
         Raises:
             ModelError: there is no such model, or it is made for another order.
         """
         parameters = ArdmParameters.choose(options)
-        plain = cls(parameters, colour)
-        if options.planes == RGB or options.order != "lattice" or colour.shape[2] == 1:
-            return plain
-        conversion = planes.find(colour)
-        if conversion is None:
-            return plain
-        separated, differences = planes.separate(colour, conversion)
-        exceptions = planes.pack(differences) if differences.any() else None
-        found = cls(replace(parameters, planes=conversion.name), separated, exceptions)
+        sources = [cls(parameters, colour)]
+        if options.order == "lattice":
+            if options.planes != RGB and colour.shape[2] == 3:
+                sources += cls._planes(parameters, colour)
+            sources += cls._ranks(parameters, colour)
+        if len(sources) == 1:
+            return sources[0]
         corner = _busiest(colour)
-        pays = found._bits_of_crop(corner) < plain._bits_of_crop(corner)
-        return found if pays else plain
+        return min(sources, key=lambda source: source._bits_of_crop(corner))
+
+    @classmethod
+    def _planes(cls, parameters: ArdmParameters, colour: Samples) -> Iterator[Source]:
+        """The source planes of an image (h, w, 3), if it has any."""
+        conversion = planes.find(colour)
+        if conversion is not None:
+            separated, differences = planes.separate(colour, conversion)
+            payloads = [planes.pack(differences)] if differences.any() else []
+            exceptions = [Section(SectionKind.EXCEPTIONS, payload) for payload in payloads]
+            yield cls(replace(parameters, planes=conversion.name), separated, exceptions)
+
+    @classmethod
+    def _ranks(cls, parameters: ArdmParameters, colour: Samples) -> Iterator[Source]:
+        """The ranks of an image (h, w, c), if it leaves out values."""
+        used = ranks.find(colour)
+        if used is not None:
+            values = Section(SectionKind.VALUES, ranks.pack(used))
+            yield cls(parameters, ranks.to_ranks(colour, used), [values])
+
+    @property
+    def bits_before(self) -> int:
+        """Bits of the sections before the data."""
+        return sum(8 * len(section.payload) for section in self.sections)
 
     def _bits_of_crop(self, corner: tuple[int, int]) -> float:
-        """Bits of a square of the image, with its share of the exceptions."""
+        """Bits of a square of the image, with its share of the sections before the data."""
         top, left = corner
         crop = self.samples[top : top + _CROP, left : left + _CROP]
-        share = crop.size / self.samples.size
-        return _bits(self.parameters, crop) + share * 8 * len(self.exceptions or b"")
+        return _bits(self.parameters, crop) + crop.size / self.samples.size * self.bits_before
 
 
 def _busiest(colour: Samples) -> tuple[int, int]:
-    """Top and left of the square of an image (h, w, 3) in which neighbours differ most."""
+    """Top and left of the square of an image (h, w, c) in which neighbours differ most."""
     tops, lefts = (range(0, max(side - _CROP, 0) + 1, _CROP) for side in colour.shape[:2])
+    middle = colour.shape[2] // 2
 
     def activity(corner: tuple[int, int]) -> int:
         top, left = corner
-        green = colour[top : top + _CROP, left : left + _CROP, 1].astype(np.int16)
-        return int(abs(np.diff(green, axis=0)).sum() + abs(np.diff(green, axis=1)).sum())
+        plane = colour[top : top + _CROP, left : left + _CROP, middle].astype(np.int16)
+        return int(abs(np.diff(plane, axis=0)).sum() + abs(np.diff(plane, axis=1)).sum())
 
     return max(itertools.product(tops, lefts), key=activity)
 
@@ -148,25 +167,27 @@ def _busiest(colour: Samples) -> tuple[int, int]:
 def _conversion(
     parameters: ArdmParameters, contents: Contents, shape: Shape
 ) -> Callable[[Samples], Samples]:
-    """What makes RGB of the levels of a file's image.
+    """What makes the colour of the levels that a file codes.
 
     Raises:
-        CorruptError: the file has exceptions or planes where there cannot be any, or the exceptions
-            are damaged.
+        CorruptError: the file has planes, exceptions or values where there cannot be any, or the
+            exceptions or values are damaged.
     """
-    kinds = [kind for kind, _ in contents.table]
-    planned = kinds.count(SectionKind.EXCEPTIONS)
+    exceptions = _before_data(contents, SectionKind.EXCEPTIONS)
+    values = _before_data(contents, SectionKind.VALUES)
+    if exceptions is not None and parameters.planes == RGB:
+        raise CorruptError("an image without source planes has exceptions")
+    if values is not None and (parameters.order != "lattice" or parameters.planes != RGB):
+        raise CorruptError("an image in random order or with source planes has values")
+    if values is not None:
+        used = ranks.unpack(values, shape[2])
+        return lambda level: ranks.to_values(level, used)
     if parameters.planes == RGB:
-        if planned:
-            raise CorruptError("an image without source planes has exceptions")
         return lambda level: level
     if shape[2] == 1:
         raise CorruptError("a grey image has source planes")
-    if planned > 1 or SectionKind.EXCEPTIONS in kinds[kinds.index(SectionKind.DATA) :]:
-        raise CorruptError("exceptions are not in one section before the data")
     conversion = named(parameters.planes)
-    payloads = contents.payloads(SectionKind.EXCEPTIONS)
-    differences = planes.unpack(payloads[0], shape) if payloads else None
+    differences = None if exceptions is None else planes.unpack(exceptions, shape)
 
     def to_rgb(level: Samples) -> Samples:
         colour = planes.join(level, conversion)
@@ -194,6 +215,18 @@ def _coders(groups: Iterable[Sequence[Coder]], report: Report, share: float) -> 
     """The coders of sections (`Coder` or `Lanes`), by those of their streams."""
     for group in groups:
         yield Lanes(group, report) if len(group) > 1 else next(watched(group, report, share))
+
+
+def _before_data(contents: Contents, kind: SectionKind) -> bytes | None:
+    """The payload of the section of a kind, which is before the data if the file has one.
+
+    Raises:
+        CorruptError: there are several, or one behind the first data section.
+    """
+    kinds = [each for each, _ in contents.table]
+    if kinds.count(kind) > 1 or kind in kinds[kinds.index(SectionKind.DATA) :]:
+        raise CorruptError(f"{kind.name.lower()} are not in one section before the data")
+    return next(iter(contents.payloads(kind)), None)
 
 
 def _share(parameters: ArdmParameters) -> float:

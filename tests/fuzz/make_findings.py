@@ -69,6 +69,11 @@ FINDINGS: dict[str, tuple[str, str, Change]] = {
         "a payload cut in half",
         section(-1, lambda p: p[: len(p) // 2]),
     ),
+    "ardm_ranks": (
+        "lattice_ranks",
+        "ranks above those of the values in use",
+        section(0, lambda p: b""),
+    ),
     "random_calls": ("random_equal", "fewer calls than stages", parameter(-1, 3)),
     "random_schedule": ("random_equal", "a schedule that does not exist", parameter(-2, 2)),
     "random_grey": ("random_equal", "a grey image in random order", header(mode=1)),

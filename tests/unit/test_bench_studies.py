@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from noisepress.benchmarks.studies import bits_back, chains, decoders, loans
+from noisepress.benchmarks.studies import bits_back, chains, decoders, loans, synthetic
 from noisepress.benchmarks.studies.chains import Point, Variant, flat, middle, summaries
 from noisepress.benchmarks.studies.points import measure_missing, read, write
 from noisepress.bitstream.errors import ModelError
@@ -198,3 +198,29 @@ def test_pictures_cost_the_same_by_all_decoders() -> None:
 def test_decoders_of_files_are_named_by_the_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot read"):
         decoders.measure(IMAGES, str(tmp_path / "own.safetensors"), 1)
+
+
+def test_synthetic_images_are_made_of_a_photograph() -> None:
+    image = photo(300, 500)
+    made = {case: make(image) for case, make in synthetic.CASES.items()}
+    assert all(each.shape[2] == 3 and each.dtype == np.uint8 for each in made.values())
+    np.testing.assert_array_equal(made["half text"][:, :250], image[:, :250])
+    assert (made["half text"][:, 250:] == 255).mean() > 0.5
+    np.testing.assert_array_equal(made["enlarged"][1::2, 1::2], image[:150, :250])
+    assert not (made["6 bits"] & 3).any()
+    for channel in range(3):
+        assert len(np.unique(made["contrast"][..., channel])) <= 161
+    assert made["contrast"].std() > 1.5 * image.std()
+    assert abs(made["equalised"].mean() - 128) < 2
+    assert len(np.unique(made["flat"].reshape(-1, 3), axis=0)) == 1
+    assert (np.diff(made["ramp"].astype(int), axis=1)[..., 0] >= 0).all()
+
+
+def test_sizes_of_synthetic_images_make_a_table() -> None:
+    sizes = [
+        synthetic.measure(photo(400, 30), "a.png", "6 bits", codec) for codec in synthetic.CODECS
+    ]
+    assert sizes[0].bytes < min(size.bytes for size in sizes[1:])
+    assert synthetic.table(sizes).splitlines()[2:] == [
+        "| a.png | 6 bits | " + " | ".join(f"{size.bytes:,}" for size in sizes) + " |"
+    ]

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +53,7 @@ Machine = Callable[[int, bool], AbstractContextManager[None]]
 GOLDEN = Path(__file__).parents[1] / "golden" / "codec"
 
 
-def together(coders: list[Coder]) -> Coder | Lanes:
+def together(coders: Sequence[Coder]) -> Coder | Lanes:
     return Lanes(coders) if len(coders) > 1 else coders[0]
 
 

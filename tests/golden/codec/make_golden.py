@@ -156,6 +156,14 @@ def with_planes() -> bytes:
     return noisepress.encode(image, model=LATTICE, fallback=False)
 
 
+def with_ranks() -> bytes:
+    """Multiples of 5 in all channels, except red, which has those of 8."""
+    samples = raster(Mode.RGBA8, 37, 50, 13).samples
+    colour = samples[..., :3] // 2 + 60
+    samples[..., :3] = colour // (8, 5, 5) * (8, 5, 5)
+    return noisepress.encode(Raster(samples, Mode.RGBA8), model=LATTICE, fallback=False)
+
+
 def carried(codec: str, mode: Mode) -> bytes:
     return noisepress.encode(raster(mode, 6, 11, 6), codec, fallback=False)
 
@@ -172,6 +180,7 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "lattice_blocks.nzp": ("several blocks", lambda: lattice(Mode.RGB8, 70, 40, block=16)),
     "lattice_alone.nzp": ("the network alone", lambda: lattice(Mode.RGB8, 45, 71, effort=0)),
     "lattice_planes.nzp": ("planes, clipped and exceptional pixels", with_planes),
+    "lattice_ranks.nzp": ("ranks and opacity", with_ranks),
     "lattice_grey.nzp": ("one channel, one row", lambda: lattice(Mode.L8, 1, 50)),
     "lattice_pixel.nzp": ("a single pixel", lambda: lattice(Mode.RGB8, 1, 1)),
     "lattice_grey_alpha.nzp": ("opacity", lambda: lattice(Mode.LA8, 20, 9)),
