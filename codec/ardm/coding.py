@@ -33,7 +33,7 @@ from .conversions import RGB, named
 from .lattice import Lanes, Lattice, streams
 from .random_order import RandomOrder
 
-_CROP = 256
+_CROP = 192
 """Side of the square of an image by which source planes and ranks are compared with its samples."""
 
 
@@ -261,7 +261,10 @@ def _dynamic(curves: tuple[tuple[int, ...], ...], calls: int) -> list[list[int]]
 def _bits(parameters: ArdmParameters, samples: Samples) -> float:
     """Bits of samples by the model's probabilities."""
     tally = BinaryTally if parameters.mixing else Tally
-    tallies = [[tally() for _ in range(count)] for count in _streams(parameters, _shape(samples))]
+    counts = _streams(parameters, _shape(samples))
+    if parameters.mixing:  # a tally adds nothing for a further stream
+        counts[1:] = [samples.shape[2]] * len(counts[1:])
+    tallies = [[tally() for _ in range(count)] for count in counts]
     _exhaust(parameters, samples, _coders(tallies, lambda _: None, 1.0))
     return sum(each.bits for group in tallies for each in group)
 
