@@ -2,8 +2,8 @@
 
     python -m noisepress.benchmarks.document
 
-It reads `benchmarks/measured`, which is not installed. `kodak.json` and `cifar10.json` are the
-`results.json` of `noisepress bench`; `chains.json`, `chains_whole.json`, `decoders.json`,
+It reads `benchmarks/measured`, which is not installed. `kodak_lossless.json`, `clean.json`,
+`kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`; `chains.json`, `chains_whole.json`, `decoders.json`,
 `bits_back.json` and `loans.json` are the outputs of the studies of those names, and
 `published.json` holds means over Kodak that CompressAI's repository publishes.
 """
@@ -256,7 +256,7 @@ def _machine(results: Results) -> str:
 
 def document() -> str:
     """The text of docs/results.md."""
-    kodak, cifar = read("kodak"), read("cifar10")
+    lossless, clean, kodak, cifar = map(read, ("kodak_lossless", "clean", "kodak", "cifar10"))
     middles, whole = (
         points.read(measured(name), chains.Point) for name in ("chains", "chains_whole")
     )
@@ -269,12 +269,21 @@ def document() -> str:
         "[benchmarks/measured](../benchmarks/measured). Sizes are those of real files. Times are "
         "ratios to WebP's on the same machine; a resumed run was measured at several times of "
         "day.\n",
-        f"## Kodak, lossless\n\n{_images(kodak)} images, "
-        f"`{command('kodak24/', kodak.settings())}`.\n",
-        lossless_table(kodak),
+        f"## Kodak, lossless\n\n{_images(lossless)} images, "
+        f"`{command('kodak24/', lossless.settings())}`.\n",
+        lossless_table(lossless),
         '"noisepress" is what `encode` writes: the smallest of ardm, WebP and PNG, decoded again '
-        'before it is returned. "ardm alone" is the model without the others.\n',
-        "## Kodak, lossy\n",
+        'before it is returned. "ardm alone" is ardm without the others; with effort 0, the '
+        "network without online mixing.\n",
+        "The RGB values of these images are an integer function of PhotoYCC planes, since they "
+        "come from Photo CDs. ardm finds the planes and codes them, the other codecs code RGB. So "
+        "the figures here hold for images with such a history (most photographs have one: JPEG), "
+        "and the next table for images without one.\n",
+        f"## Photographs without source planes, lossless\n\n{_images(clean)} photographs that "
+        "were reduced to a third with a Lanczos filter, "
+        f"`{command('clean/', clean.settings())}`.\n",
+        lossless_table(clean),
+        f"## Kodak, lossy\n\n`{command('kodak24/', kodak.settings())}`.\n",
         lossy_table(kodak),
         "Bjøntegaard delta rates against JPEG, by quality metric; negative is smaller:\n",
         delta_table(kodak),
@@ -310,7 +319,8 @@ def document() -> str:
         f"`{command('cifar10/', cifar.settings())}`. Every file includes its header; `calls` is "
         "how often the network runs.\n",
         lossless_table(cifar),
-        f"## Machine\n\nKodak: {_machine(kodak)}.\n",
+        f"## Machines\n\nLossless photographs: {_machine(lossless)}.\n",
+        f"Lossy: {_machine(kodak)}.\n",
         f"CIFAR-10: {_machine(cifar)}.\n",
     ]
     return "\n".join(parts)
@@ -318,9 +328,12 @@ def document() -> str:
 
 def readme(text: str) -> str:
     """The README with its measured tables brought up to date."""
-    kodak = read("kodak")
-    tables = {"lossless": sizes_table, "lossy": delta_table}
-    return _BLOCK.sub(lambda m: f"{m[1]}{tables[m[2]](kodak)}{m[3]}", text)
+    tables = {
+        "lossless": sizes_table(read("kodak_lossless")),
+        "clean": sizes_table(read("clean")),
+        "lossy": delta_table(read("kodak")),
+    }
+    return _BLOCK.sub(lambda m: f"{m[1]}{tables[m[2]]}{m[3]}", text)
 
 
 def film_strip(pixels: NDArray[np.uint8], count: int = 4) -> Image.Image:
