@@ -3,9 +3,10 @@
     python -m noisepress.benchmarks.document
 
 It reads `benchmarks/measured`, which is not installed. `kodak_lossless.json`, `clean.json`,
-`kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`; `chains.json`, `chains_whole.json`, `decoders.json`,
-`bits_back.json` and `loans.json` are the outputs of the studies of those names, and
-`published.json` holds means over Kodak that CompressAI's repository publishes.
+`kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`; `chains.json`,
+`chains_whole.json`, `decoders.json`, `bits_back.json` and `loans.json` are the outputs of the
+studies of those names, and `published.json` holds means over Kodak that CompressAI's repository
+publishes.
 """
 
 from __future__ import annotations

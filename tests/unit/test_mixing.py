@@ -329,7 +329,11 @@ def test_samples_out_of_range_are_refused(symbol: int) -> None:
             coder.code(np.array([symbol], np.int32), mixed)
 
 
-def test_damaged_streams_decode_or_are_an_error(codec: Codec) -> None:
+@pytest.mark.parametrize("lanes_from", [lattice.LANES_FROM, 1])
+def test_damaged_streams_decode_or_are_an_error(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch, lanes_from: int
+) -> None:
+    monkeypatch.setattr(lattice, "LANES_FROM", lanes_from)
     image = smooth(40, 44)
     data = codec.encode(image)
     rng = np.random.default_rng(4)
