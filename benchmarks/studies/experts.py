@@ -88,6 +88,7 @@ LEFT_OUT: dict[str, Sequence[int]] = {
     "D_3 and D_4, least squares": range(_mixing.SHAPED, _mixing.SHAPED + _mixing.FITTED),
     "D_5 to D_7, last samples": range(_mixing.SHAPED + _mixing.FITTED, _mixing.DISTRIBUTIONS),
     "X_0 to X_6, counts": range(_mixing.DISTRIBUTIONS, _SELECT),
+    "kind_0 to kind_4, contexts of weights": range(_SELECT, _MAPS),
     "both adaptive maps": (_MAPS,),
     **{name: (place,) for place, name in enumerate((*EXPERTS, *CONTEXTS))},
 }
@@ -171,7 +172,7 @@ def table(sizes: Sequence[Size]) -> str:
         return lambda left_out: (
             f"{found[image, left_out]:,}"
             if left_out == NOTHING
-            else f"{more(left_out, image):+.2f} %"
+            else f"{more(left_out, image):+z.2f} %"
         )
 
     left_out = dict.fromkeys(size.left_out for size in sizes if size.left_out != NOTHING)
@@ -180,7 +181,7 @@ def table(sizes: Sequence[Size]) -> str:
         {
             "left out": str,
             **{image: column(image) for image in images},
-            "mean": lambda one: "" if one == NOTHING else f"{mean(one):+.2f} %",
+            "mean": lambda one: "" if one == NOTHING else f"{mean(one):+z.2f} %",
         },
     )
 

@@ -38,7 +38,9 @@ def test_an_installed_package_has_no_measurements(
 ) -> None:
     monkeypatch.setattr(document, "MEASURED", tmp_path)
     monkeypatch.setattr(document, "DOCUMENT", tmp_path / "results.md")
-    with pytest.raises(SystemExit, match=r"kodak_lossless\.json is missing; only a checkout") as info:
+    with pytest.raises(
+        SystemExit, match=r"kodak_lossless\.json is missing; only a checkout"
+    ) as info:
         main()
     assert "\n" not in str(info.value)
     assert not (tmp_path / "results.md").exists()
