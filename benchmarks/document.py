@@ -3,10 +3,10 @@
     python -m noisepress.benchmarks.document
 
 It reads `benchmarks/measured`, which is not installed. `kodak_lossless.json`, `clean.json`,
-`kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`; `chains.json`,
-`chains_whole.json`, `decoders.json`, `bits_back.json` and `loans.json` are the outputs of the
-studies of those names, and `published.json` holds means over Kodak that CompressAI's repository
-publishes.
+`kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`; `experts.json`,
+`chains.json`, `chains_whole.json`, `decoders.json`, `bits_back.json` and `loans.json` are the
+outputs of the studies of those names, and `published.json` holds means over Kodak that CompressAI's
+repository publishes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from .report.tables import (
     metric_names,
 )
 from .results import PSNR, Results, Setting
-from .studies import bits_back, chains, decoders, loans, points
+from .studies import bits_back, chains, decoders, experts, loans, points
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = Path(__file__).resolve().parent / "measured"
@@ -258,6 +258,7 @@ def _machine(results: Results) -> str:
 def document() -> str:
     """The text of docs/results.md."""
     lossless, clean, kodak, cifar = map(read, ("kodak_lossless", "clean", "kodak", "cifar10"))
+    left_out = points.read(measured("experts"), experts.Size)
     middles, whole = (
         points.read(measured(name), chains.Point) for name in ("chains", "chains_whole")
     )
@@ -291,6 +292,18 @@ def document() -> str:
         "Results that CompressAI's repository publishes for the same images (its folder "
         "`results/image/kodak`; the rates are those of its ANS coder), against JPEG by PSNR:\n",
         published_table(kodak),
+        "## ardm: experts and contexts of online mixing\n",
+        "What images need more when the mixing does without something: two whole images of Kodak, "
+        "and two of the photographs without source planes. "
+        "`python -m noisepress.benchmarks.studies.experts PHOTO... -o OUT.json` adds up the "
+        "model's probabilities, which is the size of a file to 0.1 %. An expert is left out of the "
+        "mixer only; what else is computed from its prediction stays. The names are those of "
+        '[format.md](format.md#online-mixing), "Online mixing".\n',
+        experts.table(left_out),
+        "Experts stand in for each other: on average, a whole group is worth more than the sum of "
+        "its members, and most contexts that select weights are worth nothing as long as the "
+        "others are there. Counts are worth most on the images with source planes and little on "
+        "the others, where the network is worth most.\n",
         "## diffc: coders and steps\n",
         f"The middles of {len({one.image for one in middles})} images, "
         "`python -m noisepress.benchmarks.studies.chains PHOTO... -o OUT.json`. The divergence is "
