@@ -272,7 +272,7 @@ def document() -> str:
         "ratios to WebP's on the same machine; a resumed run was measured at several times of "
         "day.\n",
         f"## Kodak, lossless\n\n{_images(lossless)} images, "
-        f"`{command('kodak24/', lossless.settings())}`.\n",
+        f"`OMP_NUM_THREADS=1 {command('kodak24/', lossless.settings())}`.\n",
         lossless_table(lossless),
         '"noisepress" is what `encode` writes: the smallest of ardm, WebP and PNG, decoded again '
         'before it is returned. "ardm alone" is ardm without the others; with effort 0, the '
@@ -283,7 +283,7 @@ def document() -> str:
         "and the next table for images without one.\n",
         f"## Photographs without source planes, lossless\n\n{_images(clean)} photographs that "
         "were reduced to a third with a Lanczos filter, "
-        f"`{command('clean/', clean.settings())}`.\n",
+        f"`OMP_NUM_THREADS=1 {command('clean/', clean.settings())}`.\n",
         lossless_table(clean),
         f"## Kodak, lossy\n\n`{command('kodak24/', kodak.settings())}`.\n",
         lossy_table(kodak),
