@@ -238,13 +238,14 @@ def _picture(results: Results, image: str, folder: Path) -> Picture | None:
 
 
 def progressive(data: bytes) -> Iterator[tuple[Image.Image, int]]:
-    """The picture after each data section of a file, with the bytes of the data sections so far.
+    """The picture after each data section of a file, with the bytes of all sections so far.
 
     Raises:
         NoisepressError: the file is damaged.
     """
     sections = noisepress.inspect(data).sections
-    sizes = accumulate(size for kind, size, _ in sections if kind == "data")
+    ends = accumulate(size for _, size, _ in sections)
+    sizes = [end for (kind, *_), end in zip(sections, ends, strict=True) if kind == "data"]
     for pixels, size in zip(noisepress.decode_progressive(data), sizes, strict=True):
         yield Image.fromarray(pixels), size
 

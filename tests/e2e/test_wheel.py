@@ -88,7 +88,7 @@ def test_the_core_needs_only_what_encodes_and_decodes(metadata: Message) -> None
     required = [line for line in metadata.get_all("Requires-Dist", []) if ";" not in line]
     names = {re.split(r"[<>=]", line)[0] for line in required}
     coding = {"constriction", "imagecodecs", "numba", "numpy", "pillow", "safetensors", "torch"}
-    assert names <= coding | {"lazy-loader", "tqdm"} and names >= coding
+    assert names <= coding | {"lazy-loader", "threadpoolctl", "tqdm"} and names >= coding
     extras = {"all", "bench", "compressai", "docs", "test", "train"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
 
