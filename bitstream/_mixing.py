@@ -321,15 +321,10 @@ def solve(products: Floats, targets: Floats, lower: Floats, half: Floats, out: F
 
 
 @kernel
-def _fit(
-    run: int,
-    products: Floats,
-    targets: Floats,
-    memory: Memory,
-    fits: Floats,
-    work: Work,
-) -> None:
+def _fit(run: int, plane: Plane, memory: Memory, work: Work) -> None:
     """Fit the local prediction (from the columns around a run), and the wide one at even runs."""
+    products = plane.products
+    targets = plane.targets
     system = work.system
     right = work.right
     size = right.size
@@ -350,7 +345,7 @@ def _fit(
         right[k] = total
         system[k, k] += RIDGE
     right[size - 1] += RIDGE
-    solve(system, right, work.lower, work.half, fits[0])
+    solve(system, right, work.lower, work.half, plane.fits[0])
     if run % 2 == 0:
         for k in range(size):
             for m in range(k, size):
@@ -358,7 +353,7 @@ def _fit(
             system[k, k] += RIDGE
             right[k] = memory.targets[k]
         right[size - 1] += RIDGE
-        solve(system, right, work.lower, work.half, fits[1])
+        solve(system, right, work.lower, work.half, plane.fits[1])
 
 
 @kernel
@@ -774,7 +769,7 @@ def code_rows(
     for i in range(first, first + count):
         for run in range(targets.shape[0]):
             if i > 0 or run > 0:
-                _fit(run, products, targets, memory, fits, work)
+                _fit(run, plane, memory, work)
             for k in range(size):
                 new_targets[k] = 0.0
                 for m in range(k, size):

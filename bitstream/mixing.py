@@ -199,12 +199,8 @@ class Block:
         own = np.array((*phase.nearest, *phase.further), np.int64)
         others = np.array(phase.others, np.int64)
 
-        planes = [
-            _plane(shape, self._mixer.learned(index, channel)[1].targets.size)
-            for channel in range(channels)
-        ]
-
-        def model(channel: int, first: int, mixture: LogisticMixture) -> MixedRows:
+        def known(channel: int) -> tuple[Place, Plane, Contexts, Memory]:
+            contexts, memory = self._mixer.learned(index, channel)
             place = Place(
                 self._planes,
                 self._magnitudes,
@@ -217,10 +213,12 @@ class Block:
                 len(phase.nearest),
                 channel,
             )
-            learned = self._mixer.learned(index, channel)
-            return MixedRows(first, shape[1], mixture, place, planes[channel], *learned)
+            return place, _plane(shape, memory.targets.size), contexts, memory
 
-        return model
+        of_channels = [known(channel) for channel in range(channels)]
+        return lambda channel, first, mixture: MixedRows(
+            first, shape[1], mixture, *of_channels[channel]
+        )
 
     def finish(self) -> None:
         """Keep the block's errors for the next level."""

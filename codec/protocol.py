@@ -227,6 +227,6 @@ class _Watched:
         return coded
 
 
-def watched(coders: Iterable[Coder], report: Report, share: float = 1.0) -> Iterator[Coder]:
-    """The same coders, reporting after each call; a symbol is `share` of a sample."""
-    return (_Watched(coder, report, share) for coder in coders)
+def watched(coder: Coder, report: Report, share: float = 1.0) -> Coder:
+    """The same coder, reporting after each call; a symbol is `share` of a sample."""
+    return _Watched(coder, report, share)

@@ -30,7 +30,7 @@ from ...codec.pixels import padded, psnr
 from ...codec.protocol import Encoded, assemble
 from ...models.unet import UNet
 from ..measure import load
-from .points import arguments, measure_missing
+from .points import arguments, measure_missing, middle
 
 QUALITIES = (36.0, 48.0, 60.0)
 """About 27 to 36 dB on photographs."""
@@ -215,12 +215,6 @@ def summaries(points: Sequence[Point]) -> list[Summary]:
     return found
 
 
-def middle(samples: Samples, side: int) -> Samples:
-    """The central square, or all of an image that is smaller."""
-    top, left = (max(0, (length - side) // 2) for length in samples.shape[:2])
-    return np.ascontiguousarray(samples[top : top + side, left : left + side])
-
-
 def main() -> None:
     """Measure photographs."""
     parser = arguments(__doc__)
@@ -232,7 +226,7 @@ def main() -> None:
         help="measure only this coder, with the default steps; repeatable",
     )
     args = parser.parse_args()
-    images = {path.name: middle(load(path), args.side) for path in args.photos}
+    images = {path.name: middle(load(path), args.side, args.side) for path in args.photos}
     chosen = [Variant(coder) for coder in args.coder or ()]
     jobs = [
         (name, variant, quality)

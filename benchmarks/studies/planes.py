@@ -16,7 +16,7 @@ import noisepress
 from ...codec.ardm.codec import Planes
 from ...codec.image.raster import Samples
 from ..measure import load
-from .points import arguments, measure_missing
+from .points import arguments, measure_missing, middle
 
 HEIGHT, WIDTH = 512, 768
 
@@ -42,14 +42,6 @@ class Size:
         return self.image, self.planes
 
 
-def middle(image: Samples) -> Samples:
-    """The middle of an image (h, w, 3), at most 512 rows and 768 columns."""
-    top, left = (
-        max(0, side - most) // 2 for side, most in zip(image.shape, (HEIGHT, WIDTH), strict=False)
-    )
-    return image[top : top + HEIGHT, left : left + WIDTH]
-
-
 def measure(image: Samples, name: str, planes: Planes) -> Size:
     """Code an image (h, w, 3)."""
     data = noisepress.encode(image, noisepress.Ardm(planes=planes), fallback=False)
@@ -64,7 +56,7 @@ def main() -> None:
     measure_missing(
         args.output,
         Size,
-        lambda name, planes: measure(middle(load(images[name])), name, planes),
+        lambda name, planes: measure(middle(load(images[name]), HEIGHT, WIDTH), name, planes),
         jobs,
     )
 

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar, TypeVarTuple
 
+import numpy as np
 from tqdm import tqdm
 
 from ...bitstream.atomic import write_atomically
+from ...codec.image.raster import Samples
 
 
 class Point(Protocol):
@@ -43,6 +45,15 @@ def write(points: Iterable[Point], path: Path) -> None:
     """Write as JSON, a point a line."""
     lines = ",\n".join(json.dumps(vars(point)) for point in points)
     write_atomically(path, f"[\n{lines}\n]\n".encode())
+
+
+def middle(samples: Samples, height: int, width: int) -> Samples:
+    """The middle of an image (h, w, c), at most so many rows and columns."""
+    top, left = (
+        max(0, (side - most) // 2)
+        for side, most in zip(samples.shape, (height, width), strict=False)
+    )
+    return np.ascontiguousarray(samples[top : top + height, left : left + width])
 
 
 def measure_missing(

@@ -18,7 +18,8 @@ from ...bitstream.errors import CorruptError
 from ...codec.image.raster import Samples
 from ..codecs import codec_of, parse
 from ..measure import load
-from .points import arguments, measure_missing, read
+from ..report.markdown import table as markdown
+from .points import arguments, measure_missing, middle, read
 
 SIDE = 384
 CODECS = ("ardm-alone", "jpegxl-lossless:effort=9", "webp-lossless", "png")
@@ -124,8 +125,7 @@ def measure(image: Samples, name: str, case: str, setting: str) -> Size:
     Raises:
         CorruptError: the codec gives back other pixels.
     """
-    top, left = (max(0, side - SIDE) // 2 for side in image.shape[:2])
-    made = np.ascontiguousarray(CASES[case](image[top : top + SIDE, left : left + SIDE]))
+    made = CASES[case](middle(image, SIDE, SIDE))
     [chosen] = parse(setting)
     codec = codec_of(chosen)
     data = codec.encode(made, codec.complete(chosen.options))
@@ -137,10 +137,18 @@ def measure(image: Samples, name: str, case: str, setting: str) -> Size:
 def table(sizes: list[Size]) -> str:
     """Bytes in Markdown, a row for each image, with a column for each codec."""
     found = {size.job: size.bytes for size in sizes}
-    rows = [["image", "case", *CODECS], ["---", "---", *["---:"] * len(CODECS)]]
-    for image, case in dict.fromkeys(size.job[:2] for size in sizes):
-        rows.append([image, case, *(f"{found[image, case, codec]:,}" for codec in CODECS)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+    def column(codec: str) -> Callable[[tuple[str, str]], str]:
+        return lambda made: f"{found[*made, codec]:,}"
+
+    return markdown(
+        dict.fromkeys((size.image, size.case) for size in sizes),
+        {
+            "image": lambda made: made[0],
+            "case": lambda made: made[1],
+            **{codec: column(codec) for codec in CODECS},
+        },
+    )
 
 
 def main() -> None:

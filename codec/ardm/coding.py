@@ -127,9 +127,10 @@ class Source:
         conversion = planes.find(colour)
         if conversion is not None:
             separated, differences = planes.separate(colour, conversion)
-            payloads = [planes.pack(differences)] if differences.any() else []
-            exceptions = [Section(SectionKind.EXCEPTIONS, payload) for payload in payloads]
-            yield cls(replace(parameters, planes=conversion.name), separated, exceptions)
+            sections = []
+            if differences.any():
+                sections.append(Section(SectionKind.EXCEPTIONS, planes.pack(differences)))
+            yield cls(replace(parameters, planes=conversion.name), separated, sections)
 
     @classmethod
     def _ranks(cls, parameters: ArdmParameters, colour: Samples) -> Iterator[Source]:
@@ -214,7 +215,7 @@ def _streams(parameters: ArdmParameters, shape: Shape) -> list[int]:
 def _coders(groups: Iterable[Sequence[Coder]], report: Report, share: float) -> Iterator[Any]:
     """The coders of sections (`Coder` or `Lanes`), by those of their streams."""
     for group in groups:
-        yield Lanes(group, report) if len(group) > 1 else next(watched(group, report, share))
+        yield Lanes(group, report) if len(group) > 1 else watched(group[0], report, share)
 
 
 def _before_data(contents: Contents, kind: SectionKind) -> bytes | None:

@@ -35,6 +35,7 @@ from ...models.lattice import (
     residual,
 )
 from ..image.raster import Samples, Shape
+from ..protocol import Report
 
 FIRST_SECTION_SIDE = 32
 """The first section holds the coarse levels up to this many pixels a side."""
@@ -105,7 +106,7 @@ class Lanes:
     """
 
     coders: Sequence[Coder]
-    report: Callable[[int], object] = lambda _: None
+    report: Report = lambda _: None
 
 
 class Lattice:

@@ -48,7 +48,8 @@ def encode_group(
         half = colour[::2, ::2]
         encoders = [Encoder() for _ in sections(*half.shape[:2])]
         shape = (half.shape[0], half.shape[1], _COLOURS)
-        deque(coarse.run(half, shape, watched(encoders, report)), maxlen=0)
+        coders = (watched(encoder, report) for encoder in encoders)
+        deque(coarse.run(half, shape, coders), maxlen=0)
         data = [encoder.finish() for encoder in encoders]
         found.append(Encoded.of(parameters.pack(), data, alpha))
         colours.append(colour)
@@ -95,7 +96,8 @@ def _coarse(contents: Contents, parameters: VdmParameters, report: Report) -> It
     half = _half(header)
     payloads = contents.payloads(SectionKind.DATA)[: len(sections(*half))]
     decoders = [Decoder(payload) for payload in payloads]
-    pictures = coarse.run(None, (*half, _COLOURS), watched(decoders, report))
+    coders = (watched(decoder, report) for decoder in decoders)
+    pictures = coarse.run(None, (*half, _COLOURS), coders)
     # First the decoders, so that no picture is begun for which there is none.
     yield from (picture for _, picture in zip(decoders, pictures, strict=False))
 

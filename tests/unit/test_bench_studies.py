@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from noisepress.benchmarks.studies import bits_back, chains, decoders, loans, synthetic
-from noisepress.benchmarks.studies.chains import Point, Variant, flat, middle, summaries
-from noisepress.benchmarks.studies.points import measure_missing, read, write
+from noisepress.benchmarks.studies.chains import Point, Variant, flat, summaries
+from noisepress.benchmarks.studies.points import measure_missing, middle, read, write
 from noisepress.bitstream.errors import ModelError
 from noisepress.codec.diffc.chain import Errors
 from noisepress.codec.diffc.coding import denoiser
@@ -133,7 +133,7 @@ def test_flat_errors_have_the_same_mean() -> None:
 @pytest.mark.parametrize(("shape", "kept"), [((300, 400), (256, 256)), ((300, 100), (256, 100))])
 def test_middle(shape: tuple[int, int], kept: tuple[int, int]) -> None:
     image = np.indices((*shape, 3)).sum(0).astype(np.uint8)
-    found = middle(image, 256)
+    found = middle(image, 256, 256)
     assert found.shape == (*kept, 3)
     top, left = ((whole - part) // 2 for whole, part in zip(shape, kept, strict=True))
     np.testing.assert_array_equal(found, image[top : top + kept[0], left : left + kept[1]])
