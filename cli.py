@@ -361,7 +361,7 @@ def _train(args: argparse.Namespace) -> int:
         from .training.command import train
 
     data, out = Path(args.data), Path(args.out)
-    return train(args.preset, data, out, args.until, args.start, args.steps)
+    return train(args.preset, data, out, args.until, args.start, args.steps, args.batch)
 
 
 class _ListPresets(argparse.Action):
@@ -553,6 +553,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     train.add_argument("--until", type=int, help="step to stop at; a later call continues")
     train.add_argument("--start", help="model whose weights a new run begins with")
     train.add_argument("--steps", type=int, help="optimiser steps in all (default: the preset's)")
+    train.add_argument("--batch", type=int, help="crops in a step (default: the preset's)")
 
     demo = add("demo", _demo, "Encode and decode a bundled photograph.")
     demo.add_argument("-o", "--output", help="folder that receives the files")

@@ -47,6 +47,7 @@ def train(
     until: int | None = None,
     start: str | None = None,
     steps: int | None = None,
+    batch: int | None = None,
 ) -> int:
     """Train a preset on a folder of photographs, continuing from the checkpoint in `out`.
 
@@ -59,17 +60,19 @@ def train(
         start: a model, by name or path, whose weights a new run begins with; see
             `Recipe.continued`.
         steps: optimiser steps in all; None: those of the preset.
+        batch: crops in one step; None: those of the preset.
 
     Returns:
         Exit status 0.
 
     Raises:
-        TrainingError: unknown preset or model, no steps, or `data` holds no images.
+        TrainingError: unknown preset or model, no steps, no crops, or `data` holds no images.
     """
     if name not in PRESETS:
         raise TrainingError(f"unknown preset {name!r}; supported are {', '.join(PRESETS)}")
-    if steps is not None and steps < 1:
-        raise TrainingError(f"--steps is {steps}, supported are 1 and above")
+    for option, value in (("steps", steps), ("batch", batch)):
+        if value is not None and value < 1:
+            raise TrainingError(f"--{option} is {value}, supported are 1 and above")
     preset = PRESETS[name]
     torch.set_flush_denormal(True)  # the fading momentum of idle weights is slow otherwise
     torch.manual_seed(0)
@@ -78,7 +81,8 @@ def train(
     if origin:
         network = fitting(thawed(origin), network)
     recipe = preset.recipe if start is None else preset.recipe.continued()
-    run = Run(network, preset.loss, replace(recipe, steps=steps or recipe.steps), out)
+    recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch)
+    run = Run(network, preset.loss, recipe, out)
     few = replace(preset.crops, crops=max(1, preset.crops.crops // 4))
     try:
         with run.accelerator.main_process_first():
@@ -175,6 +179,8 @@ def export(
         command += f" --start {start.name}"
     if run.recipe.steps != preset.recipe.steps:
         command += f" --steps {run.recipe.steps}"
+    if run.recipe.batch != preset.recipe.batch:
+        command += f" --batch {run.recipe.batch}"
     write_network(
         network,
         run.folder / f"{name}.safetensors",
@@ -182,7 +188,7 @@ def export(
         number=numbers.get(name, FIRST_CUSTOM),
         tables=tables,
         facts={
-            "trained": f"{run.step} steps of {preset.recipe.batch} crops of {crops.size} pixels",
+            "trained": f"{run.step} steps of {run.recipe.batch} crops of {crops.size} pixels",
             "began with": f"{start.name} {start.digest:08x}" if start else "random weights",
             "hours": round(run.seconds / 3600, 2),
             "hardware": hardware(run),

@@ -27,6 +27,8 @@ from ..bitstream.atomic import atomic_writer
 from .data import Crops, batches
 from .muon import Muon
 
+_PART = 16
+"""Crops that validation takes at a time: the losses of runs with different batches compare."""
 Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
 """Maps a network, a batch (n, 3, h, w) of float integers from 0 to 255 and a generator on their
 device to bits per dimension, a scalar."""
@@ -214,7 +216,7 @@ class Run:
     def validation(self, crops: Crops) -> float:
         """Mean loss of the averaged weights over validation crops (n, size, size, 3)."""
         generator = torch.Generator(self.accelerator.device).manual_seed(0)
-        parts = np.array_split(crops, max(1, len(crops) // self.share))
+        parts = np.array_split(crops, max(1, len(crops) // _PART))
         losses = [
             self.loss(self.average.module, self._batch(part.transpose(0, 3, 1, 2)), generator)
             for part in parts[self.accelerator.process_index :: self.accelerator.num_processes]

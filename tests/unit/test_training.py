@@ -455,10 +455,10 @@ def test_a_run_from_trained_weights_begins_with_them(
     first = registry.find(str(tmp_path / "first" / "tiny.safetensors"))
     assert first.facts["began with"] == "random weights"
     assert first.facts["command"] == "noisepress train tiny --data PHOTOS --out RUN"
-    assert train("tiny", photos, tmp_path / "second", start=str(first.path), steps=2) == 0
+    assert train("tiny", photos, tmp_path / "second", start=str(first.path), steps=2, batch=2) == 0
     second = registry.find(str(tmp_path / "second" / "tiny.safetensors"))
-    assert second.facts["trained"].startswith("2 steps")
-    assert second.facts["command"].endswith("--out RUN --start tiny --steps 2")
+    assert second.facts["trained"].startswith("2 steps of 2 crops")
+    assert second.facts["command"].endswith("--out RUN --start tiny --steps 2 --batch 2")
     assert second.facts["began with"] == f"tiny {first.digest:08x}"
     bits = "validation bits per dimension"
     assert second.facts[bits] <= first.facts[bits] + 0.02
@@ -523,6 +523,7 @@ def test_wrong_presets_and_folders_are_refused(tmp_path: Path) -> None:
     )
     expect_error(lambda: train("ardm-small", tmp_path / "no", tmp_path / "o", None, None), "no")
     expect_error(lambda: train("ardm-small", tmp_path, tmp_path / "o", steps=0), "--steps is 0")
+    expect_error(lambda: train("ardm-small", tmp_path, tmp_path / "o", batch=0), "--batch is 0")
     missing = str(tmp_path / "missing.safetensors")
     expect_error(
         lambda: train("ardm-small", tmp_path, tmp_path / "o", start=missing), "cannot read"
