@@ -164,15 +164,17 @@ def _given(args: argparse.Namespace, *kinds: type[Options]) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 
-def _codec_options(args: argparse.Namespace) -> Options:
-    """The options of the codec that was asked for."""
+def _encoding_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for, as arguments of `encode` and `archive`."""
     from .codec.api import chosen
     from .codec.registry import CODECS
 
+    options = _given(args, *(codec.OPTIONS for codec in CODECS))
     try:
-        return chosen(args.codec, _given(args, *(codec.OPTIONS for codec in CODECS)))[1]
+        chosen(args.codec, options)
     except OptionError as error:
         raise UsageError(str(error)) from error
+    return {"codec": args.codec, "pixels": args.pixels, **options}
 
 
 def _decoding_options(args: argparse.Namespace) -> Decoding:
@@ -186,34 +188,37 @@ def _decoding_options(args: argparse.Namespace) -> Decoding:
 
 
 def _encode(args: argparse.Namespace) -> int:
-    from .codec.api import encode
-    from .codec.image.read import open_image
+    from .codec.api import encode, inspect
 
-    options = _codec_options(args)
+    arguments = _encoding_arguments(args)
 
     def work(job: _Job) -> None:
-        raster = open_image(_read(job.source))
+        image = _read(job.source)
         with _bar(job.source) as progress:
-            data = encode(raster, options, fallback=not args.no_fallback, progress=progress)
+            data = encode(image, fallback=not args.no_fallback, progress=progress, **arguments)
         _write(job.target, data, args.force)
         if job.target != STDIO and not args.quiet:
-            rate = 8 * len(data) / raster.samples.size
+            rate = inspect(data).bits_per_sample
             print(f"{job.target}: {len(data)} bytes, {rate:.3f} bits per sample")
 
     return _each(_jobs(args, IMAGES, NZP), args.force, work)
 
 
 def _decode(args: argparse.Namespace) -> int:
-    from .codec.api import decode_raster, inspect
+    from .codec.api import decode_raster, inspect, original_file
+    from .codec.image.jpeg import SUFFIXES
     from .codec.image.write import save_image
 
     decoding = _decoding_options(args)
 
     def work(job: _Job) -> None:
         data = _read(job.source)
+        suffix = ".png" if job.target == STDIO else Path(job.target).suffix.lower()
+        if suffix in SUFFIXES:
+            _write(job.target, original_file(data), args.force)
+            return
         with _bar(job.source) as progress:
             raster = decode_raster(data, decoding, progress=progress)
-        suffix = ".png" if job.target == STDIO else Path(job.target).suffix.lower()
         _write(job.target, save_image(raster, suffix), args.force)
         info = inspect(data)
         if info.truncated:
@@ -224,7 +229,7 @@ def _decode(args: argparse.Namespace) -> int:
                 f" of {info.width} x {info.height}"
             )
 
-    return _each(_jobs(args, frozenset({NZP}), args.to), args.force, work)
+    return _each(_jobs(args, frozenset({NZP}), args.to or ".png"), args.force, work)
 
 
 def _archive(args: argparse.Namespace) -> int:
@@ -233,9 +238,9 @@ def _archive(args: argparse.Namespace) -> int:
     _refuse_overwrite(args.output, args.force)
     paths = _expand(args.paths, IMAGES)
     images = [(Path(path).name, _read(path)) for path in paths]
-    options = _codec_options(args)
+    arguments = _encoding_arguments(args)
     with _bar(args.output) as progress:
-        data = archive(images, options, group=args.group, progress=progress)
+        data = archive(images, group=args.group, progress=progress, **arguments)
     _write(args.output, data, args.force)
     if not args.quiet:
         print(f"{args.output}: {len(images)} images, {len(data)} bytes")
@@ -272,8 +277,9 @@ def _extract(args: argparse.Namespace) -> int:
     if missing := sorted(wanted - set(known)):
         raise UsageError(f"{args.archive}: no image {missing[0]!r}")
     stems = [Path(name).stem for name in known]
+    suffix = args.to or ".png"
     targets = {
-        name: str(Path(args.output) / ((stem if stems.count(stem) == 1 else name) + args.to))
+        name: str(Path(args.output) / ((stem if stems.count(stem) == 1 else name) + suffix))
         for name, stem in zip(known, stems, strict=True)
     }
     if not Path(args.output).is_dir():
@@ -287,8 +293,12 @@ def _extract(args: argparse.Namespace) -> int:
         try:
             rasters = archive.read_group(index, decoding)
             for member, raster in zip(members, rasters, strict=True):
-                if member.name in wanted:
-                    _write(targets[member.name], save_image(raster, args.to), args.force)
+                if member.name not in wanted:
+                    continue
+                if raster.jpeg and args.to is None:
+                    _write(str(Path(args.output) / member.name), raster.jpeg, args.force)
+                else:
+                    _write(targets[member.name], save_image(raster, suffix), args.force)
         except NoisepressError as error:
             status = 1
             _complain(f"{args.archive}: {error}")
@@ -301,6 +311,8 @@ def _describe(info: FileInfo) -> Iterator[str]:
         yield f"{name:<11} {value}"
     yield f"image       {info.width} x {info.height}, {info.mode}"
     yield f"size        {info.size} bytes, {info.bits_per_sample:.4f} bits per sample"
+    if info.metadata:
+        yield f"metadata    {', '.join(info.metadata)}"
     if info.truncated:
         there = sum(present for *_, present in info.sections)
         yield f"truncated   {there} of {len(info.sections)} sections are there"
@@ -422,19 +434,24 @@ def _encoding(parser: argparse.ArgumentParser) -> None:
         for kind in (True, False)
     )
     parser.add_argument(
-        "--codec", default="ardm", help=f"codec: {lossless}, which are lossless, or {lossy}"
+        "--codec",
+        help=f"codec: {lossless}, which are lossless, or {lossy} (default: jpegfile, which keeps "
+        "the file, for JPEG files, and ardm for others)",
+    )
+    parser.add_argument(
+        "--pixels",
+        action="store_true",
+        help="code the pixels of JPEG files where that is smaller than to keep the files",
     )
     _flags(parser, {codec.NAME: codec.OPTIONS for codec in CODECS})
     parser.add_argument("-q", "--quiet", action="store_true", help="print no sizes")
 
 
-def _decoding(parser: argparse.ArgumentParser) -> None:
+def _decoding(parser: argparse.ArgumentParser, default: str) -> None:
     from .codec.protocol import Decoding
 
     _flags(parser, {"the decoder": Decoding})
-    parser.add_argument(
-        "--to", default=".png", metavar="SUFFIX", help="format of the images (default .png)"
-    )
+    parser.add_argument("--to", metavar="SUFFIX", help=f"format of the images (default {default})")
 
 
 def _flags(parser: argparse.ArgumentParser, kinds: Mapping[str, type[Options]]) -> None:
@@ -506,7 +523,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     decode = add("decode", _decode, "Decode .nzp files to images.")
     _shared(decode, "IN.nzp OUT, or files, folders and patterns; '-' is stdin or stdout")
     if "decode" in words:
-        _decoding(decode)
+        _decoding(decode, ".png; .jpg gives back JPEG files that were kept")
 
     pack = add("archive", _archive, "Encode many images to one .nzp file.")
     pack.add_argument("paths", nargs="+", metavar="PATH", help="images, folders and patterns")
@@ -530,7 +547,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     unpack.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
     if "extract" in words:
-        _decoding(unpack)
+        _decoding(unpack, ".png; JPEG files that were kept come back as they are")
 
     info = add("info", _info, "Say what .nzp files hold, without decoding them.")
     info.add_argument("paths", nargs="+", metavar="FILE", help="files, folders and patterns")

@@ -9,9 +9,10 @@ lattice order, to supply the initial bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
@@ -42,6 +43,7 @@ from .api import (
     decode_raster,
     encode,
     known_mode,
+    original_file,
     reporter,
     to_raster,
 )
@@ -85,9 +87,10 @@ class Member:
 
 def archive(
     images: Iterable[tuple[str, object]],
-    codec: str | Options = "ardm",
+    codec: str | Options | None = None,
     *,
     group: int = 32,
+    pixels: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> bytes:
@@ -98,7 +101,9 @@ def archive(
         codec: see `noisepress.encode`. With `vdm`, the images of a group share one chain; those
             that vdm does not take are coded as WebP or PNG. With other lossless codecs, so are all
             that come out smaller that way.
+            Without a codec, JPEG files are kept as files.
         group: images of a group. To get one image, vdm has to decode all of its group.
+        pixels: see `noisepress.encode`.
         progress: called with the samples coded so far, and those of the images opened so far.
         options: of the codec, see `noisepress.encode`.
 
@@ -132,7 +137,8 @@ def archive(
         if isinstance(coder, GroupCodec):
             payloads.append(_together(rasters, coder, settings, report))
         else:
-            payloads.append(_separate(labels, rasters, settings, report))
+            one = partial(encode, codec=codec, pixels=pixels, **options)
+            payloads.append(_separate(labels, rasters, one, report))
         done += total
     if not names:
         raise UnsupportedImageError("an archive needs at least one image")
@@ -178,13 +184,16 @@ def _row(name: str, raster: Raster) -> bytes:
 
 
 def _separate(
-    names: Sequence[str], rasters: Sequence[Raster], options: Options, report: Report
+    names: Sequence[str],
+    rasters: Sequence[Raster],
+    encode_one: Callable[[Raster], bytes],
+    report: Report,
 ) -> bytes:
     """A group of files that have nothing to do with each other."""
     files = []
     for name, raster in zip(names, rasters, strict=True):
         with _naming(name):
-            files.append(encode(raster, options))
+            files.append(encode_one(raster))
         report(raster.samples.size)
     return _pack_files(files)
 
@@ -341,9 +350,7 @@ class Archive:
             NoisepressError: see `read_group`.
         """
         how = given(Decoding, decoding, options)
-        member = next((member for member in self.members if member.name == name), None)
-        if member is None:
-            raise OptionError(f"the archive has no image {name!r}")
+        member = self._member(name)
         members = self.groups[member.group]
         place = members.index(member)
         with _naming(_label(member.group, members)):
@@ -354,6 +361,28 @@ class Archive:
             else:
                 raster = decode_raster(file, how, limits=self._limits)
             return to_array(_as_indexed(raster, member))
+
+    def original_file(self, name: str) -> bytes:
+        """The JPEG file that is kept as an image, see `noisepress.original_file`.
+
+        Args:
+            name: of the member.
+
+        Raises:
+            OptionError: the archive has no image of that name, or holds its pixels only.
+            NoisepressError: see `read_group`.
+        """
+        member = self._member(name)
+        members = self.groups[member.group]
+        with _naming(_label(member.group, members)):
+            files, _ = files_of(self._payload(member.group), len(members))
+            return original_file(files[members.index(member)], limits=self._limits)
+
+    def _member(self, name: str) -> Member:
+        for member in self.members:
+            if member.name == name:
+                return member
+        raise OptionError(f"the archive has no image {name!r}")
 
     def _payload(self, group: int) -> bytes:
         return section(self._data, self._contents, group + 1).payload

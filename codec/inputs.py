@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from mmap import mmap
 from typing import Any, TypeAlias
 
@@ -12,7 +13,8 @@ from PIL import Image
 
 from ..bitstream.errors import NotNoisepressError, UnsupportedImageError
 from ..bitstream.header import Bytes
-from .image.raster import Raster, from_array, from_tensor
+from .image.jpeg import frame_size
+from .image.raster import MAX_PIXELS, Raster, from_array, from_tensor
 from .image.read import from_pillow, open_image
 from .sources import FileSource, file_bytes
 
@@ -20,8 +22,39 @@ Data: TypeAlias = FileSource | NDArray[np.uint8]
 """A .nzp file: see `FileSource`; or its bytes as a uint8 array (n,)."""
 
 
+@dataclass(frozen=True)
+class UnreadJpeg:
+    """A JPEG file whose picture is not read: it can be kept as a file.
+
+    Attributes:
+        file: its bytes.
+        width, height: in pixels, as it states them.
+        reason: why the picture is not read.
+    """
+
+    file: bytes
+    width: int
+    height: int
+    reason: str
+
+
 def as_raster(image: object) -> Raster:
     """Any image that the library takes.
+
+    Args:
+        image: see `as_image`.
+
+    Raises:
+        UnsupportedImageError, OSError: see `as_image`; also for an `UnreadJpeg`.
+    """
+    found = as_image(image)
+    if isinstance(found, UnreadJpeg):
+        raise UnsupportedImageError(found.reason)
+    return found
+
+
+def as_image(image: object) -> Raster | UnreadJpeg:
+    """Any image that the library takes, or a JPEG file that it can only keep.
 
     Args:
         image: a Raster; `FileSource`; an array (see `from_array`) or what numpy takes for one; a
@@ -40,13 +73,23 @@ def as_raster(image: object) -> Raster:
         return from_tensor(image)
     data = file_bytes(image, UnsupportedImageError)
     if data is not None:
-        return open_image(data)
+        return _opened(data)
     if hasattr(image, "__array__") or hasattr(image, "__array_interface__"):
         return from_array(image)
     raise UnsupportedImageError(
         f"{type(image).__name__} is not an image: give a path, file bytes, a binary file, "
         "a numpy array, a torch tensor or a Pillow image"
     )
+
+
+def _opened(data: bytes) -> Raster | UnreadJpeg:
+    try:
+        return open_image(data)
+    except UnsupportedImageError as error:
+        size = frame_size(data)
+        if size is None or size[0] * size[1] > MAX_PIXELS:
+            raise
+        return UnreadJpeg(data, *size, str(error))
 
 
 def as_data(source: Data) -> Bytes:
