@@ -28,8 +28,8 @@ from ..protocol import NO_CHECK, Decoding, Encoded, Report, Size
 from .packing import PACKINGS, Packing, pack_file, unpack_file
 
 FIELDS = (
-    choice("jpeg", "how the JPEG file is stored", PACKINGS),
-    choice("picture", "whether its picture is decoded", ("no", "yes")),
+    choice("jpeg", "the JPEG file: 0 as it is, 1 deflated, 2 as JPEG XL", PACKINGS),
+    choice("picture", "1 if its picture can be decoded", ("no", "yes")),
     Field("crc", UINT32, 0, 2**32 - 1, "CRC-32 of the JPEG file"),
 )
 
