@@ -198,8 +198,11 @@ def _encode(args: argparse.Namespace) -> int:
             data = encode(image, fallback=not args.no_fallback, progress=progress, **arguments)
         _write(job.target, data, args.force)
         if job.target != STDIO and not args.quiet:
-            rate = inspect(data).bits_per_sample
-            print(f"{job.target}: {len(data)} bytes, {rate:.3f} bits per sample")
+            info = inspect(data)
+            detail = f"{info.bits_per_sample:.3f} bits per sample"
+            if info.parameters.get("picture") == "no":
+                detail = "the JPEG file alone: its picture cannot be decoded"
+            print(f"{job.target}: {len(data)} bytes, {detail}")
 
     return _each(_jobs(args, IMAGES, NZP), args.force, work)
 

@@ -13,7 +13,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from common import crop, one_line, picture, saved
-from PIL import Image
+from PIL import Image, ImageCms
 
 import noisepress
 from noisepress.bitstream.container import Section, SectionKind, read, write
@@ -30,6 +30,7 @@ from noisepress.codec.jpegfile.codec import JpegFileParameters
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 OVERHEAD = 40
 """Bytes that a kept file may be larger than the JPEG file, or than JPEG XL's transcoding."""
 
@@ -51,6 +52,16 @@ def commented() -> bytes:
     return data[:2] + b"\xff\xfe\0\7hello" + b"\xff\xff" + data[2:]
 
 
+def arithmetic() -> bytes:
+    """The scan of a Huffman-coded file, said to be arithmetic-coded."""
+    return jpeg().replace(b"\xff\xc0", b"\xff\xc9", 1)
+
+
+def thumbnail(data: bytes) -> bytes:
+    """EXIF data without tags, and a thumbnail."""
+    return b"Exif\0\0II*\0\x08" + bytes(9) + data
+
+
 READ: Mapping[str, Callable[[], bytes]] = {
     "baseline": jpeg,
     "progressive": lambda: jpeg(progressive=True),
@@ -61,20 +72,17 @@ READ: Mapping[str, Callable[[], bytes]] = {
     "optimised": lambda: jpeg(optimize=True),
     "one pixel": lambda: saved(Image.new("RGB", (1, 1)), "JPEG"),
     "restart markers": lambda: jpeg(restart_marker_blocks=3),
-    "metadata": lambda: jpeg(exif=EXIF, icc_profile=b"profile" * 30, xmp=XMP),
-    "long profile": lambda: jpeg(icc_profile=np.random.default_rng(0).bytes(150_000)),
+    "metadata": lambda: jpeg(exif=EXIF, icc_profile=SRGB, xmp=XMP),
+    "strange profile": lambda: jpeg(icc_profile=np.random.default_rng(0).bytes(150_000)),
     "appended data": lambda: jpeg() + np.random.default_rng(1).bytes(5000),
     "appended JPEG file": lambda: jpeg() + jpeg("L"),
-    "broken thumbnail": lambda: jpeg(exif=b"Exif\0\0II*\0" + jpeg(side=16)[:-90]),
+    "broken thumbnail": lambda: jpeg(exif=thumbnail(jpeg(side=16)[:-90])),
     "comments and fill bytes": commented,
     "several pictures": several,
+    "lossless": lambda: bytes(imagecodecs.ljpeg_encode(crop(1)[..., 0])),
+    "said to be arithmetic": arithmetic,
     "other encoder": lambda: bytes(imagecodecs.jpeg8_encode(picture(60, 70), level=93)),
 }
-
-
-def arithmetic() -> bytes:
-    """The frame and scan of a Huffman-coded file, said to be arithmetic-coded."""
-    return jpeg().replace(b"\xff\xc0", b"\xff\xc9", 1)
 
 
 UNREAD: Mapping[str, Callable[[], bytes]] = {
@@ -82,9 +90,10 @@ UNREAD: Mapping[str, Callable[[], bytes]] = {
     "cut": lambda: jpeg()[:-900],
     "cut behind the frame header": lambda: jpeg()[: jpeg().index(b"\xff\xda")],
     "12 bits": lambda: bytes(imagecodecs.jpeg_encode(crop(1, np.uint16) >> 4, bitspersample=12)),
-    "lossless": lambda: bytes(imagecodecs.ljpeg_encode(crop(1)[..., 0])),
-    "said to be arithmetic": arithmetic,
 }
+
+
+REFUSED_BY_LIBJXL = ("lossless", "said to be arithmetic", "strange profile")
 
 
 def transcoded(data: bytes) -> int:
@@ -96,7 +105,9 @@ def test_the_file_and_its_pixels_come_back(name: str) -> None:
     data = READ[name]()
     kept = noisepress.encode(data)
     assert noisepress.original_file(kept) == data
-    assert len(kept) <= min(len(data), transcoded(data)) + OVERHEAD
+    if name not in REFUSED_BY_LIBJXL:
+        assert len(kept) <= transcoded(data) + OVERHEAD
+    assert len(kept) <= len(data) + OVERHEAD
     expected, found = noisepress.open_image(data), noisepress.decode_raster(kept)
     assert found == expected
     assert found.jpeg == expected.jpeg == data
@@ -139,7 +150,7 @@ def test_ordinary_files_get_smaller() -> None:
     assert sum(len(noisepress.encode(file)) for file in files) < 0.9 * sum(map(len, files))
 
 
-@pytest.mark.parametrize("size", [0, 3, 20, 60, 200])
+@pytest.mark.parametrize("size", [0, 3, 20, 60, 150])
 def test_beginnings_of_jpeg_files_without_a_size_are_refused(size: int) -> None:
     with pytest.raises(UnsupportedImageError):
         noisepress.encode(jpeg()[:size])

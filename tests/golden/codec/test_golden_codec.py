@@ -43,7 +43,14 @@ def digest(samples: NDArray[Any]) -> str:
 def test_manifest_and_folder_agree() -> None:
     assert {path.name for path in FOLDER.glob("*.nzp")} == set(MANIFEST)
     assert len(MANIFEST) >= 22
-    assert {name.split("_")[0] for name in MANIFEST} >= {"lattice", "random", "diffc", "vdm", "hfd", "jpegfile"}
+    assert {name.split("_")[0] for name in MANIFEST} >= {
+        "lattice",
+        "random",
+        "diffc",
+        "vdm",
+        "hfd",
+        "jpegfile",
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in MANIFEST if name not in ARCHIVES])
