@@ -144,12 +144,13 @@ def encode(
         OSError: the path or the file cannot be read.
     """
     asked, settings = chosen(codec, options)
-    raster = as_image(image)
+    opened = as_image(image)
     keeps = codec is None or isinstance(settings, JpegFile)
-    if isinstance(raster, UnreadJpeg):
+    if isinstance(opened, UnreadJpeg):
         if not keeps:
-            raise UnsupportedImageError(raster.reason)
-        return keep_unread(raster)
+            raise UnsupportedImageError(opened.reason)
+        return keep_unread(opened)
+    raster = opened
     total = raster.samples.size
     kept = None
     if keeps and (kept := _file(raster, JpegFileCodec(), JpegFile(), lambda _: None)):

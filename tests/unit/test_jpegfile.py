@@ -181,9 +181,11 @@ def test_paths_and_files_are_kept_and_pixels_are_not(tmp_path: Path) -> None:
 
 def test_named_codecs_code_pixels(lattice_model: str) -> None:
     data = jpeg()
-    for codec in ("ardm", noisepress.Ardm(model=lattice_model), "png"):
-        options = {"model": lattice_model} if codec == "ardm" else {}
-        coded = noisepress.encode(data, codec, **options)
+    for coded in (
+        noisepress.encode(data, "ardm", model=lattice_model),
+        noisepress.encode(data, noisepress.Ardm(model=lattice_model)),
+        noisepress.encode(data, "png"),
+    ):
         assert noisepress.inspect(coded).codec != "jpegfile"
         with pytest.raises(OptionError, match="keeps no JPEG file") as error:
             noisepress.original_file(coded)
