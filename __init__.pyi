@@ -34,6 +34,7 @@ from .codec.image.raster import Mode as Mode
 from .codec.image.raster import Raster as Raster
 from .codec.image.read import open_image as open_image
 from .codec.image.write import save_image as save_image
+from .codec.inputs import UnreadJpeg as UnreadJpeg
 from .codec.jpegfile.codec import JpegFile as JpegFile
 from .codec.options import Options as Options
 from .codec.protocol import Decoding as Decoding

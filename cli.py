@@ -12,6 +12,7 @@ import glob
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +24,15 @@ from .bitstream.errors import NoisepressError, OptionError
 if TYPE_CHECKING:
     from .codec.api import FileInfo
     from .codec.archive import Archive
+    from .codec.inputs import UnreadJpeg
     from .codec.options import Option, Options
     from .codec.protocol import Decoding
 
 NZP = ".nzp"
 STDIO = "-"
+_PIXELS = ".png"
+"""Suffix of images, unless another one is asked for."""
+_NO_JPEG = "holds pixels instead of a JPEG file, written as"
 IMAGES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".qoi"}
@@ -216,13 +221,19 @@ def _decode(args: argparse.Namespace) -> int:
 
     def work(job: _Job) -> None:
         data = _read(job.source)
-        suffix = ".png" if job.target == STDIO else Path(job.target).suffix.lower()
-        if suffix in SUFFIXES:
-            _write(job.target, original_file(data), args.force)
-            return
+        target, suffix = job.target, _PIXELS if job.target == STDIO else Path(job.target).suffix
+        if suffix.lower() in SUFFIXES:
+            try:
+                _write(target, original_file(data), args.force)
+                return
+            except OptionError:  # it holds pixels
+                if args.to is None:
+                    raise
+            target, suffix = str(Path(target).with_suffix(_PIXELS)), _PIXELS
+            _complain(f"{job.source}: {_NO_JPEG} {target}")
         with _bar(job.source) as progress:
             raster = decode_raster(data, decoding, progress=progress)
-        _write(job.target, save_image(raster, suffix), args.force)
+        _write(target, save_image(raster, suffix), args.force)
         info = inspect(data)
         if info.truncated:
             there = sum(present for *_, present in info.sections)
@@ -232,7 +243,7 @@ def _decode(args: argparse.Namespace) -> int:
                 f" of {info.width} x {info.height}"
             )
 
-    return _each(_jobs(args, frozenset({NZP}), args.to or ".png"), args.force, work)
+    return _each(_jobs(args, frozenset({NZP}), args.to or _PIXELS), args.force, work)
 
 
 def _archive(args: argparse.Namespace) -> int:
@@ -271,6 +282,8 @@ def _list(args: argparse.Namespace) -> int:
 
 def _extract(args: argparse.Namespace) -> int:
     """Every group is read once; one that is damaged does not keep the others from being read."""
+    from .codec.image.jpeg import SUFFIXES
+    from .codec.image.raster import Raster
     from .codec.image.write import save_image
 
     decoding = _decoding_options(args)
@@ -279,32 +292,52 @@ def _extract(args: argparse.Namespace) -> int:
     wanted = set(args.names or known)
     if missing := sorted(wanted - set(known)):
         raise UsageError(f"{args.archive}: no image {missing[0]!r}")
-    stems = [Path(name).stem for name in known]
-    suffix = args.to or ".png"
-    targets = {
-        name: str(Path(args.output) / ((stem if stems.count(stem) == 1 else name) + suffix))
-        for name, stem in zip(known, stems, strict=True)
-    }
-    if not Path(args.output).is_dir():
+    folder, suffix = Path(args.output), args.to or _PIXELS
+    if not folder.is_dir():
         raise UsageError(f"{args.output}: no such folder")
+    stems = Counter(Path(name).stem for name in known)
+
+    def target(name: str, suffix: str) -> str:
+        stem = Path(name).stem
+        return str(folder / ((stem if stems[stem] == 1 else name) + suffix))
+
     for name in wanted:
-        _refuse_overwrite(targets[name], args.force)
+        _refuse_overwrite(target(name, suffix), args.force)
+    as_jpeg = suffix.lower() in SUFFIXES
+    without: list[str] = []
+
+    def store(name: str, image: Raster | UnreadJpeg) -> None:
+        if image.jpeg and (as_jpeg or args.to is None):
+            path = target(name, suffix) if as_jpeg else str(folder / name)
+            _write(path, image.jpeg, args.force)
+        elif isinstance(image, Raster):
+            path = target(name, _PIXELS if as_jpeg else suffix)
+            if as_jpeg:
+                without.append(path)
+            _write(path, save_image(image, Path(path).suffix), args.force)
+        else:
+            raise OptionError(image.reason)
+
     status = 0
     for index, members in enumerate(archive.groups):
         if not wanted & {member.name for member in members}:
             continue
         try:
-            rasters = archive.read_group(index, decoding)
-            for member, raster in zip(members, rasters, strict=True):
-                if member.name not in wanted:
-                    continue
-                if raster.jpeg and args.to is None:
-                    _write(str(Path(args.output) / member.name), raster.jpeg, args.force)
-                else:
-                    _write(targets[member.name], save_image(raster, suffix), args.force)
+            images = archive.read_group(index, decoding)
         except NoisepressError as error:
             status = 1
             _complain(f"{args.archive}: {error}")
+            continue
+        for member, image in zip(members, images, strict=True):
+            if member.name not in wanted:
+                continue
+            try:
+                store(member.name, image)
+            except NoisepressError as error:
+                status = 1
+                _complain(f"{args.archive}: {member.name}: {error}")
+    if without:
+        _complain(f"{args.archive}: {_NO_JPEG} {', '.join(without)}")
     return status
 
 

@@ -25,10 +25,10 @@ from .inputs import Data, UnreadJpeg, as_data, as_image, as_raster
 from .jpegfile.codec import (
     JpegFile,
     JpegFileCodec,
-    JpegFileParameters,
     keep_unread,
     kept_file,
     kept_metadata,
+    kept_unread,
 )
 from .options import Options, given
 from .protocol import Codec, Decoding, Report, assemble
@@ -492,19 +492,13 @@ def verify(
         raise TruncatedError(
             f"the file was cut: {len(contents.sections)} of {len(contents.table)} sections"
         )
-    given_image = None if image is None else as_image(image)
-    if _has_picture(contents):
-        restored = decode_raster(file, decoding, **options)
-        same = isinstance(given_image, Raster) and given_image.shows(restored)
+    restored = kept_unread(contents) or decode_raster(file, decoding, **options)
+    if image is None:
+        return
+    expected = as_image(image)
+    if isinstance(expected, Raster) and isinstance(restored, Raster):
+        same = expected.shows(restored)
     else:
-        kept = kept_file(contents)
-        same = isinstance(given_image, UnreadJpeg) and given_image.file == kept
-    if image is not None and not same:
+        same = expected == restored
+    if not same:
         raise CorruptError("the file decodes to another picture than the image")
-
-
-def _has_picture(contents: Contents) -> bool:
-    """False for a kept JPEG file that cannot be decoded."""
-    if contents.header.codec != JpegFileCodec.ID:
-        return True
-    return JpegFileParameters.parse(contents.header.parameters).picture == "yes"

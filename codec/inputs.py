@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from mmap import mmap
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from PIL import Image
 from ..bitstream.errors import NotNoisepressError, UnsupportedImageError
 from ..bitstream.header import Bytes
 from .image.jpeg import frame_size
-from .image.raster import MAX_PIXELS, Raster, from_array, from_tensor
+from .image.raster import MAX_PIXELS, Mode, Raster, from_array, from_tensor
 from .image.read import from_pillow, open_image
 from .sources import FileSource, file_bytes
 
@@ -27,15 +27,18 @@ class UnreadJpeg:
     """A JPEG file whose picture is not read: it can be kept as a file.
 
     Attributes:
-        file: its bytes.
+        jpeg: the file.
         width, height: in pixels, as it states them.
-        reason: why the picture is not read.
+        reason: why the picture is not read; not compared.
     """
 
-    file: bytes
+    mode: ClassVar[Mode] = Mode.L8
+    """In files, in place of a sample layout."""
+
+    jpeg: bytes
     width: int
     height: int
-    reason: str
+    reason: str = field(compare=False)
 
 
 def as_raster(image: object) -> Raster:
@@ -57,14 +60,14 @@ def as_image(image: object) -> Raster | UnreadJpeg:
     """Any image that the library takes, or a JPEG file that it can only keep.
 
     Args:
-        image: a Raster; `FileSource`; an array (see `from_array`) or what numpy takes for one; a
-            torch tensor (see `from_tensor`); or a Pillow image (see `from_pillow`).
+        image: a Raster or UnreadJpeg; `FileSource`; an array (see `from_array`) or what numpy takes
+            for one; a torch tensor (see `from_tensor`); or a Pillow image (see `from_pillow`).
 
     Raises:
         UnsupportedImageError: it is none of these, or one that would not be kept exactly.
         OSError: a path or file cannot be read.
     """
-    if isinstance(image, Raster):
+    if isinstance(image, (Raster, UnreadJpeg)):
         return image
     if isinstance(image, Image.Image):
         return from_pillow(image)

@@ -19,7 +19,7 @@ from ...bitstream.errors import (
     one_line,
 )
 from ...bitstream.header import UINT32, Field
-from ..image.raster import Mode, Raster, Samples
+from ..image.raster import Raster, Samples
 from ..image.read import PixelLimit, jpeg_metadata, open_image
 from ..inputs import UnreadJpeg
 from ..options import Options
@@ -31,6 +31,12 @@ FIELDS = (
     choice("jpeg", "the JPEG file: 0 as it is, 1 deflated, 2 as JPEG XL", PACKINGS),
     choice("picture", "1 if its picture can be decoded", ("no", "yes")),
     Field("crc", UINT32, 0, 2**32 - 1, "CRC-32 of the JPEG file"),
+)
+
+
+_NO_PICTURE = (
+    "the JPEG file that is kept has a picture that is not supported: "
+    "only the file itself comes back (original_file, or `decode` to a .jpg)"
 )
 
 
@@ -60,9 +66,9 @@ def _encoded(file: bytes, picture: Literal["no", "yes"]) -> Encoded:
 
 def keep_unread(jpeg: UnreadJpeg) -> bytes:
     """The .nzp file of a JPEG file whose picture cannot be decoded."""
-    encoded = _encoded(jpeg.file, "no")
+    encoded = _encoded(jpeg.jpeg, "no")
     header = Header(
-        JpegFileCodec.ID, Mode.L8, jpeg.width, jpeg.height, NO_CHECK, encoded.parameters
+        JpegFileCodec.ID, jpeg.mode, jpeg.width, jpeg.height, NO_CHECK, encoded.parameters
     )
     return write(header, encoded.sections)
 
@@ -85,6 +91,22 @@ def kept_file(contents: Contents) -> bytes:
     return file
 
 
+def kept_unread(contents: Contents) -> UnreadJpeg | None:
+    """Inverse of `keep_unread`; None for any other file.
+
+    Raises:
+        CorruptError, TruncatedError: see `kept_file`.
+    """
+    header = contents.header
+    if header.codec != JpegFileCodec.ID or _has_picture(contents):
+        return None
+    return UnreadJpeg(kept_file(contents), header.width, header.height, _NO_PICTURE)
+
+
+def _has_picture(contents: Contents) -> bool:
+    return JpegFileParameters.parse(contents.header.parameters).picture == "yes"
+
+
 def kept_metadata(contents: Contents) -> dict[str, bytes]:
     """Keyword arguments of `Raster` that the JPEG file in a .nzp file gives: itself, ICC and so on.
 
@@ -92,7 +114,7 @@ def kept_metadata(contents: Contents) -> dict[str, bytes]:
         CorruptError, TruncatedError: see `kept_file`.
     """
     file = kept_file(contents)
-    if JpegFileParameters.parse(contents.header.parameters).picture == "no":
+    if not _has_picture(contents):
         return {"jpeg": file}
     try:
         return {"jpeg": file, **jpeg_metadata(file)}
@@ -124,11 +146,8 @@ class JpegFileCodec:
         """
         header = contents.header
         file = kept_file(contents)
-        if JpegFileParameters.parse(header.parameters).picture == "no":
-            raise OptionError(
-                "the JPEG file that is kept has a picture that is not supported: "
-                "only the file itself comes back (original_file, or `decode` to a .jpg)"
-            )
+        if not _has_picture(contents):
+            raise OptionError(_NO_PICTURE)
         try:
             with PixelLimit():  # the size is checked before pixels are decoded
                 size = Image.open(BytesIO(file), formats=("JPEG",)).size

@@ -287,6 +287,43 @@ def test_archives_of_jpeg_files(photo: Path, image: Path, tmp_path: Path) -> Non
     assert np.array_equal(pixels(out / "photo.png"), pixels(photo))
 
 
+def test_archives_with_a_jpeg_file_without_a_picture(image: Path, tmp_path: Path) -> None:
+    source, stored, out = cmyk(tmp_path / "cmyk.jpg"), tmp_path / "x.nzp", tmp_path / "out"
+    out.mkdir()
+    passed("archive", source, image, "-o", stored, "--codec", "png")
+    passed("extract", stored, "-o", out)
+    assert names(out) == ["cmyk.jpg", "picture.png"]
+    assert (out / "cmyk.jpg").read_bytes() == source.read_bytes()
+    text = failed("extract", stored, "-o", out, "--to", ".ppm")
+    assert "cmyk.jpg" in text and "not supported" in text
+    assert names(out) == ["cmyk.jpg", "picture.png", "picture.ppm"]
+
+
+def test_jpeg_is_given_back_where_it_is_kept(photo: Path, image: Path, tmp_path: Path) -> None:
+    stored, out = tmp_path / "x.nzp", tmp_path / "out"
+    out.mkdir()
+    passed("archive", photo, image, "-o", stored, "--effort", "0")
+    done = run("extract", stored, "-o", out, "--to", ".jpeg")
+    assert done.returncode == 0
+    assert done.stderr.decode() == (
+        f"noisepress: {stored}: holds pixels instead of a JPEG file, written as"
+        f" {out / 'picture.png'}\n"
+    )
+    assert names(out) == ["photo.jpeg", "picture.png"]
+    assert (out / "photo.jpeg").read_bytes() == photo.read_bytes()
+    files = tmp_path / "files"
+    files.mkdir()
+    passed("encode", photo, image, "-o", files, "--effort", "0")
+    done = run("decode", files, "-o", out, "--to", ".jpg", "--force")
+    assert done.returncode == 0
+    assert done.stderr.decode().splitlines() == [
+        f"noisepress: {files / 'picture.nzp'}: holds pixels instead of a JPEG file, written as"
+        f" {out / 'picture.png'}"
+    ]
+    assert (out / "photo.jpg").read_bytes() == photo.read_bytes()
+    assert np.array_equal(pixels(out / "picture.png"), pixels(image))
+
+
 def test_bad_inputs_fail_in_one_line(tmp_path: Path, file: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

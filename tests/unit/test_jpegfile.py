@@ -305,3 +305,30 @@ def test_archives_keep_jpeg_files(lattice_model: str) -> None:
     coded = noisepress.Archive(noisepress.archive(images, "png"))
     with pytest.raises(OptionError):
         coded.original_file("a.jpg")
+
+
+@pytest.mark.parametrize("codec", [None, "png", "vdm"])
+@pytest.mark.parametrize("name", UNREAD)
+def test_archives_keep_files_without_a_picture(name: str, codec: str | None) -> None:
+    data, image = UNREAD[name](), picture(9, 9)
+    images: list[tuple[str, object]] = [("a.png", image), ("b.jpg", data), ("c.png", image)]
+    stored = noisepress.Archive(noisepress.archive(images, codec))
+    assert stored.original_file("b.jpg") == data
+    first, second, third = stored.read_group(0)
+    assert isinstance(second, noisepress.UnreadJpeg) and second.jpeg == data
+    assert (second.width, second.height) == frame_size(data)
+    for found in (first, third):
+        assert found == noisepress.Raster(image, noisepress.Mode.RGB8)
+    with pytest.raises(OptionError, match="original_file") as error:
+        stored.read("b.jpg")
+    one_line(error)
+    again = noisepress.archive([("b.jpg", second)])
+    assert noisepress.Archive(again).original_file("b.jpg") == data
+    with pytest.raises(UnsupportedImageError, match=r"b\.jpg"):
+        noisepress.archive(images, "diffc")
+
+
+def test_archives_without_any_picture() -> None:
+    stored = noisepress.Archive(noisepress.archive([("a.jpg", jpeg("CMYK"))], "vdm"))
+    assert stored.original_file("a.jpg") == jpeg("CMYK")
+    assert [type(image) for image in stored.read_group(0)] == [noisepress.UnreadJpeg]
