@@ -19,6 +19,7 @@ from .codec.api import decode_raster as decode_raster
 from .codec.api import encode as encode
 from .codec.api import estimate as estimate
 from .codec.api import inspect as inspect
+from .codec.api import original_file as original_file
 from .codec.api import truncate as truncate
 from .codec.api import verify as verify
 from .codec.archive import Archive as Archive
@@ -33,6 +34,8 @@ from .codec.image.raster import Mode as Mode
 from .codec.image.raster import Raster as Raster
 from .codec.image.read import open_image as open_image
 from .codec.image.write import save_image as save_image
+from .codec.inputs import UnreadJpeg as UnreadJpeg
+from .codec.jpegfile.codec import JpegFile as JpegFile
 from .codec.options import Options as Options
 from .codec.protocol import Decoding as Decoding
 from .codec.vdm.codec import Vdm as Vdm

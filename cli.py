@@ -12,6 +12,7 @@ import glob
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +24,15 @@ from .bitstream.errors import NoisepressError, OptionError
 if TYPE_CHECKING:
     from .codec.api import FileInfo
     from .codec.archive import Archive
+    from .codec.inputs import UnreadJpeg
     from .codec.options import Option, Options
     from .codec.protocol import Decoding
 
 NZP = ".nzp"
 STDIO = "-"
+_PIXELS = ".png"
+"""Suffix of images, unless another one is asked for."""
+_NO_JPEG = "holds pixels instead of a JPEG file, written as"
 IMAGES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".qoi"}
@@ -164,15 +169,17 @@ def _given(args: argparse.Namespace, *kinds: type[Options]) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 
-def _codec_options(args: argparse.Namespace) -> Options:
-    """The options of the codec that was asked for."""
+def _encoding_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for, as arguments of `encode` and `archive`."""
     from .codec.api import chosen
     from .codec.registry import CODECS
 
+    options = _given(args, *(codec.OPTIONS for codec in CODECS))
     try:
-        return chosen(args.codec, _given(args, *(codec.OPTIONS for codec in CODECS)))[1]
+        chosen(args.codec, options)
     except OptionError as error:
         raise UsageError(str(error)) from error
+    return {"codec": args.codec, "pixels": args.pixels, **options}
 
 
 def _decoding_options(args: argparse.Namespace) -> Decoding:
@@ -186,35 +193,47 @@ def _decoding_options(args: argparse.Namespace) -> Decoding:
 
 
 def _encode(args: argparse.Namespace) -> int:
-    from .codec.api import encode
-    from .codec.image.read import open_image
+    from .codec.api import encode, inspect
 
-    options = _codec_options(args)
+    arguments = _encoding_arguments(args)
 
     def work(job: _Job) -> None:
-        raster = open_image(_read(job.source))
+        image = _read(job.source)
         with _bar(job.source) as progress:
-            data = encode(raster, options, fallback=not args.no_fallback, progress=progress)
+            data = encode(image, fallback=not args.no_fallback, progress=progress, **arguments)
         _write(job.target, data, args.force)
         if job.target != STDIO and not args.quiet:
-            rate = 8 * len(data) / raster.samples.size
-            print(f"{job.target}: {len(data)} bytes, {rate:.3f} bits per sample")
+            info = inspect(data)
+            detail = f"{info.bits_per_sample:.3f} bits per sample"
+            if info.parameters.get("picture") == "no":
+                detail = "the JPEG file alone: its picture cannot be decoded"
+            print(f"{job.target}: {len(data)} bytes, {detail}")
 
     return _each(_jobs(args, IMAGES, NZP), args.force, work)
 
 
 def _decode(args: argparse.Namespace) -> int:
-    from .codec.api import decode_raster, inspect
+    from .codec.api import decode_raster, inspect, original_file
+    from .codec.image.jpeg import SUFFIXES
     from .codec.image.write import save_image
 
     decoding = _decoding_options(args)
 
     def work(job: _Job) -> None:
         data = _read(job.source)
+        target, suffix = job.target, _PIXELS if job.target == STDIO else Path(job.target).suffix
+        if suffix.lower() in SUFFIXES:
+            try:
+                _write(target, original_file(data), args.force)
+                return
+            except OptionError:  # it holds pixels
+                if args.to is None:
+                    raise
+            target, suffix = str(Path(target).with_suffix(_PIXELS)), _PIXELS
+            _complain(f"{job.source}: {_NO_JPEG} {target}")
         with _bar(job.source) as progress:
             raster = decode_raster(data, decoding, progress=progress)
-        suffix = ".png" if job.target == STDIO else Path(job.target).suffix.lower()
-        _write(job.target, save_image(raster, suffix), args.force)
+        _write(target, save_image(raster, suffix), args.force)
         info = inspect(data)
         if info.truncated:
             there = sum(present for *_, present in info.sections)
@@ -224,7 +243,7 @@ def _decode(args: argparse.Namespace) -> int:
                 f" of {info.width} x {info.height}"
             )
 
-    return _each(_jobs(args, frozenset({NZP}), args.to), args.force, work)
+    return _each(_jobs(args, frozenset({NZP}), args.to or _PIXELS), args.force, work)
 
 
 def _archive(args: argparse.Namespace) -> int:
@@ -233,9 +252,9 @@ def _archive(args: argparse.Namespace) -> int:
     _refuse_overwrite(args.output, args.force)
     paths = _expand(args.paths, IMAGES)
     images = [(Path(path).name, _read(path)) for path in paths]
-    options = _codec_options(args)
+    arguments = _encoding_arguments(args)
     with _bar(args.output) as progress:
-        data = archive(images, options, group=args.group, progress=progress)
+        data = archive(images, group=args.group, progress=progress, **arguments)
     _write(args.output, data, args.force)
     if not args.quiet:
         print(f"{args.output}: {len(images)} images, {len(data)} bytes")
@@ -263,6 +282,8 @@ def _list(args: argparse.Namespace) -> int:
 
 def _extract(args: argparse.Namespace) -> int:
     """Every group is read once; one that is damaged does not keep the others from being read."""
+    from .codec.image.jpeg import SUFFIXES
+    from .codec.image.raster import Raster
     from .codec.image.write import save_image
 
     decoding = _decoding_options(args)
@@ -271,27 +292,52 @@ def _extract(args: argparse.Namespace) -> int:
     wanted = set(args.names or known)
     if missing := sorted(wanted - set(known)):
         raise UsageError(f"{args.archive}: no image {missing[0]!r}")
-    stems = [Path(name).stem for name in known]
-    targets = {
-        name: str(Path(args.output) / ((stem if stems.count(stem) == 1 else name) + args.to))
-        for name, stem in zip(known, stems, strict=True)
-    }
-    if not Path(args.output).is_dir():
+    folder, suffix = Path(args.output), args.to or _PIXELS
+    if not folder.is_dir():
         raise UsageError(f"{args.output}: no such folder")
+    stems = Counter(Path(name).stem for name in known)
+
+    def target(name: str, suffix: str) -> str:
+        stem = Path(name).stem
+        return str(folder / ((stem if stems[stem] == 1 else name) + suffix))
+
     for name in wanted:
-        _refuse_overwrite(targets[name], args.force)
+        _refuse_overwrite(target(name, suffix), args.force)
+    as_jpeg = suffix.lower() in SUFFIXES
+    without: list[str] = []
+
+    def store(name: str, image: Raster | UnreadJpeg) -> None:
+        if image.jpeg and (as_jpeg or args.to is None):
+            path = target(name, suffix) if as_jpeg else str(folder / name)
+            _write(path, image.jpeg, args.force)
+        elif isinstance(image, Raster):
+            path = target(name, _PIXELS if as_jpeg else suffix)
+            if as_jpeg:
+                without.append(path)
+            _write(path, save_image(image, Path(path).suffix), args.force)
+        else:
+            raise OptionError(image.reason)
+
     status = 0
     for index, members in enumerate(archive.groups):
         if not wanted & {member.name for member in members}:
             continue
         try:
-            rasters = archive.read_group(index, decoding)
-            for member, raster in zip(members, rasters, strict=True):
-                if member.name in wanted:
-                    _write(targets[member.name], save_image(raster, args.to), args.force)
+            images = archive.read_group(index, decoding)
         except NoisepressError as error:
             status = 1
             _complain(f"{args.archive}: {error}")
+            continue
+        for member, image in zip(members, images, strict=True):
+            if member.name not in wanted:
+                continue
+            try:
+                store(member.name, image)
+            except NoisepressError as error:
+                status = 1
+                _complain(f"{args.archive}: {member.name}: {error}")
+    if without:
+        _complain(f"{args.archive}: {_NO_JPEG} {', '.join(without)}")
     return status
 
 
@@ -301,6 +347,8 @@ def _describe(info: FileInfo) -> Iterator[str]:
         yield f"{name:<11} {value}"
     yield f"image       {info.width} x {info.height}, {info.mode}"
     yield f"size        {info.size} bytes, {info.bits_per_sample:.4f} bits per sample"
+    if info.metadata:
+        yield f"metadata    {', '.join(info.metadata)}"
     if info.truncated:
         there = sum(present for *_, present in info.sections)
         yield f"truncated   {there} of {len(info.sections)} sections are there"
@@ -422,19 +470,24 @@ def _encoding(parser: argparse.ArgumentParser) -> None:
         for kind in (True, False)
     )
     parser.add_argument(
-        "--codec", default="ardm", help=f"codec: {lossless}, which are lossless, or {lossy}"
+        "--codec",
+        help=f"codec: {lossless}, which are lossless, or {lossy} (default: jpegfile, which keeps "
+        "the file, for JPEG files, and ardm for others)",
+    )
+    parser.add_argument(
+        "--pixels",
+        action="store_true",
+        help="code the pixels of JPEG files where that is smaller than to keep the files",
     )
     _flags(parser, {codec.NAME: codec.OPTIONS for codec in CODECS})
     parser.add_argument("-q", "--quiet", action="store_true", help="print no sizes")
 
 
-def _decoding(parser: argparse.ArgumentParser) -> None:
+def _decoding(parser: argparse.ArgumentParser, default: str) -> None:
     from .codec.protocol import Decoding
 
     _flags(parser, {"the decoder": Decoding})
-    parser.add_argument(
-        "--to", default=".png", metavar="SUFFIX", help="format of the images (default .png)"
-    )
+    parser.add_argument("--to", metavar="SUFFIX", help=f"format of the images (default {default})")
 
 
 def _flags(parser: argparse.ArgumentParser, kinds: Mapping[str, type[Options]]) -> None:
@@ -506,7 +559,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     decode = add("decode", _decode, "Decode .nzp files to images.")
     _shared(decode, "IN.nzp OUT, or files, folders and patterns; '-' is stdin or stdout")
     if "decode" in words:
-        _decoding(decode)
+        _decoding(decode, ".png; .jpg gives back JPEG files that were kept")
 
     pack = add("archive", _archive, "Encode many images to one .nzp file.")
     pack.add_argument("paths", nargs="+", metavar="PATH", help="images, folders and patterns")
@@ -530,7 +583,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     unpack.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
     if "extract" in words:
-        _decoding(unpack)
+        _decoding(unpack, ".png; JPEG files that were kept come back as they are")
 
     info = add("info", _info, "Say what .nzp files hold, without decoding them.")
     info.add_argument("paths", nargs="+", metavar="FILE", help="files, folders and patterns")

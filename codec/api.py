@@ -18,10 +18,18 @@ from ..bitstream.errors import (
     TruncatedError,
     UnsupportedImageError,
 )
-from .ardm.codec import MODES, Ardm
+from .ardm.codec import MODES, Ardm, ArdmCodec
 from .image.metadata import unpack_metadata
 from .image.raster import Mode, Raster, Samples, checksum, to_array
-from .inputs import Data, as_data, as_raster
+from .inputs import Data, UnreadJpeg, as_data, as_image, as_raster
+from .jpegfile.codec import (
+    JpegFile,
+    JpegFileCodec,
+    keep_unread,
+    kept_file,
+    kept_metadata,
+    kept_unread,
+)
 from .options import Options, given
 from .protocol import Codec, Decoding, Report, assemble
 from .registry import FALLBACKS, by_id, by_name, by_options
@@ -35,13 +43,15 @@ class FileInfo:
     """What a file says of itself, without decoding it.
 
     Attributes:
-        codec: which coder won: `ardm`, `vdm`, `webp` or `png`; or `diffc` or `hfd`.
+        codec: which coder won: `ardm`, `vdm`, `webp` or `png`; or `diffc` or `hfd`; `jpegfile` if
+            `original_file` gives back a JPEG file.
         mode: sample layout, such as `RGB8`.
         width: in pixels.
         height: in pixels.
         size: bytes of the data at hand.
         bits_per_sample: 8 size / (width height channels); of the whole file.
         truncated: the file was cut.
+        metadata: which of `icc`, `exif` and `xmp` there are.
         sections: kind, bytes of the payload, and whether the section is there.
         parameters: the codec's own fields: order, model, digest and so on.
     """
@@ -53,16 +63,19 @@ class FileInfo:
     size: int
     bits_per_sample: float
     truncated: bool
+    metadata: tuple[str, ...]
     sections: tuple[tuple[str, int, bool], ...]
     parameters: Mapping[str, int | str]
 
 
-def chosen(codec: str | Options, options: Mapping[str, Any]) -> tuple[Codec, Options]:
-    """A codec and its options, from a name and keywords or from options alone.
+def chosen(codec: str | Options | None, options: Mapping[str, Any]) -> tuple[Codec, Options]:
+    """A codec and its options, from a name and keywords or from options alone; by default ardm.
 
     Raises:
         OptionError: there is no such codec, or an option is unknown, not supported or given twice.
     """
+    if codec is None:
+        codec = ArdmCodec.NAME
     if isinstance(codec, Options):
         found = by_options(codec)
         return found, given(found.OPTIONS, codec, options)
@@ -92,13 +105,17 @@ def reporter(progress: Progress | None, total: int, done: float = 0.0) -> Report
 
 def encode(
     image: object,
-    codec: str | Options = "ardm",
+    codec: str | Options | None = None,
     *,
     fallback: bool = True,
+    pixels: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> bytes:
-    """Encode an image.
+    """Encode an image, or keep a JPEG file.
+
+    Without `codec`, what comes as a JPEG file is kept as that file, in fewer bytes, also where its
+    picture is not supported (CMYK, 12 bits, damage): `original_file` gives it back.
 
     Args:
         image: path, bytes or binary file object of an image file; array (h, w) or (h, w, c) of
@@ -106,14 +123,17 @@ def encode(
             numpy takes for one; torch tensor (h, w) or (c, h, w); or Pillow image of mode 1, L, LA,
             P, RGB, RGBA or I;16, whose ICC profile, EXIF and XMP are kept.
         codec: options such as `noisepress.Diffc(bpp=0.3)`; or a name, `ardm`, `vdm`, `webp` or
-            `png`, which are lossless, or `diffc` or `hfd`.
+            `png`, which are lossless, `jpegfile`, which keeps JPEG files, or `diffc` or `hfd`.
+            None: `jpegfile` for JPEG files, `ardm` for others.
         fallback: also try lossless WebP and PNG besides a lossless codec, and keep the smallest.
+        pixels: of a kept JPEG file, also code the pixels, and keep only them where that is smaller.
         progress: called with (samples coded, samples in all).
-        options: of a codec that is given by name: the fields of `noisepress.Ardm`, `Vdm`, `Diffc`,
-            `Hfd`, `WebP` or `Png`.
+        options: of the codec, or of ardm without one: the fields of `noisepress.Ardm`, `Vdm`,
+            `Diffc`, `Hfd`, `WebP` or `Png`.
 
     Returns:
-        The bytes of a .nzp file; a lossless one was checked to decode to the same samples.
+        The bytes of a .nzp file; a lossless one was checked to decode to the same samples, and a
+        JPEG file to come back.
 
     Raises:
         UnsupportedImageError: the image is of another kind, or the codec does not take it and
@@ -124,21 +144,44 @@ def encode(
         OSError: the path or the file cannot be read.
     """
     asked, settings = chosen(codec, options)
-    raster = as_raster(image)
+    opened = as_image(image)
+    keeps = codec is None or isinstance(settings, JpegFile)
+    if isinstance(opened, UnreadJpeg):
+        if not keeps:
+            raise UnsupportedImageError(opened.reason)
+        return keep_unread(opened)
+    raster = opened
     total = raster.samples.size
-    own = _file(raster, asked, settings, reporter(progress, total))
+    kept = None
+    if keeps and (kept := _file(raster, JpegFileCodec(), JpegFile(), lambda _: None)):
+        kept = _checked(raster, kept, settings)
+    if kept is None or pixels:
+        file = _coded(raster, asked, settings, fallback, reporter(progress, total))
+        file = min(kept or file, file, key=len)
+    else:
+        file = kept
+    if progress:
+        progress(total, total)
+    return file
+
+
+def _coded(
+    raster: Raster, asked: Codec, settings: Options, fallback: bool, report: Report
+) -> bytes:
+    """The file of an image through a codec, or through a fallback where that is smaller; checked.
+
+    Raises:
+        UnsupportedImageError: there is none, because the codec does not take the layout.
+    """
+    own = _file(raster, asked, settings, report)
     if own is None and not (fallback and asked.LOSSLESS):
         raise UnsupportedImageError(
             f"{asked.NAME} does not code {raster.mode.name} images with these options"
         )
     if fallback and asked.LOSSLESS:
-        file = _smallest(raster, own, settings)
-    else:
-        assert own is not None
-        file = _checked(raster, own, settings) if asked.LOSSLESS else own
-    if progress:
-        progress(total, total)
-    return file
+        return _smallest(raster, own, settings)
+    assert own is not None
+    return _checked(raster, own, settings) if asked.LOSSLESS else own
 
 
 def _file(raster: Raster, codec: Codec, options: Options, report: Report) -> bytes | None:
@@ -257,7 +300,8 @@ def to_raster(contents: Contents, samples: Samples) -> Raster:
         CorruptError: they do not fit together.
         TruncatedError: the palette is missing.
     """
-    metadata = unpack_metadata(contents)
+    kept = contents.header.codec == JpegFileCodec.ID
+    metadata = kept_metadata(contents) if kept else unpack_metadata(contents)
     try:
         return Raster(samples=samples, mode=Mode(contents.header.mode), **metadata)
     except UnsupportedImageError as error:
@@ -346,6 +390,25 @@ def decode_progressive(
         yield to_array(to_raster(contents, picture))
 
 
+def original_file(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The JPEG file that a .nzp file keeps, byte for byte.
+
+    Args:
+        data: see `decode`.
+        limits: see `decode`.
+
+    Raises:
+        OptionError: the file was made of pixels; `inspect` names another codec than `jpegfile`.
+        TruncatedError: the file was cut.
+        NoisepressError, OSError: see `decode`.
+    """
+    contents = read(as_data(data), limits)
+    codec = by_id(contents.header.codec)
+    if not isinstance(codec, JpegFileCodec):
+        raise OptionError(f"the file holds pixels ({codec.NAME}) and keeps no JPEG file: decode it")
+    return kept_file(contents)
+
+
 def inspect(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     """What a file says of itself; loads neither torch nor a model.
 
@@ -376,7 +439,17 @@ def inspect(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
             for index, (kind, length) in enumerate(contents.table)
         ),
         parameters=codec.describe(header.parameters),
+        metadata=_metadata_names(contents),
     )
+
+
+def _metadata_names(contents: Contents) -> tuple[str, ...]:
+    """Which of ICC, EXIF and XMP a file has, in sections of its own or in a JPEG file."""
+    if contents.header.codec == JpegFileCodec.ID and not contents.truncated:
+        found = kept_metadata(contents)
+        return tuple(name for name in ("icc", "exif", "xmp") if found.get(name))
+    kinds = (SectionKind.ICC, SectionKind.EXIF, SectionKind.XMP)
+    return tuple(kind.name.lower() for kind in kinds if contents.payloads(kind))
 
 
 def truncate(data: Data, max_bytes: int) -> bytes:
@@ -419,6 +492,13 @@ def verify(
         raise TruncatedError(
             f"the file was cut: {len(contents.sections)} of {len(contents.table)} sections"
         )
-    restored = decode_raster(file, decoding, **options)
-    if image is not None and not as_raster(image).shows(restored):
+    restored = kept_unread(contents) or decode_raster(file, decoding, **options)
+    if image is None:
+        return
+    expected = as_image(image)
+    if isinstance(expected, Raster) and isinstance(restored, Raster):
+        same = expected.shows(restored)
+    else:
+        same = expected == restored
+    if not same:
         raise CorruptError("the file decodes to another picture than the image")

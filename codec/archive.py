@@ -9,9 +9,10 @@ lattice order, to supply the initial bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
@@ -42,12 +43,14 @@ from .api import (
     decode_raster,
     encode,
     known_mode,
+    original_file,
     reporter,
     to_raster,
 )
 from .fallback.codecs import WebP
 from .image.raster import Mode, Raster, Samples, checksum, to_array
-from .inputs import Data, as_data, as_raster
+from .inputs import Data, UnreadJpeg, as_data, as_image, as_raster
+from .jpegfile.codec import keep_unread, kept_unread
 from .options import Options, given
 from .protocol import Decoding, GroupCodec, Report, assemble
 from .registry import ARCHIVE, by_id
@@ -85,9 +88,10 @@ class Member:
 
 def archive(
     images: Iterable[tuple[str, object]],
-    codec: str | Options = "ardm",
+    codec: str | Options | None = None,
     *,
     group: int = 32,
+    pixels: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> bytes:
@@ -98,7 +102,10 @@ def archive(
         codec: see `noisepress.encode`. With `vdm`, the images of a group share one chain; those
             that vdm does not take are coded as WebP or PNG. With other lossless codecs, so are all
             that come out smaller that way.
+            Without a codec, JPEG files are kept as files; with any lossless codec, those whose
+            picture is not supported are.
         group: images of a group. To get one image, vdm has to decode all of its group.
+        pixels: see `noisepress.encode`.
         progress: called with the samples coded so far, and those of the images opened so far.
         options: of the codec, see `noisepress.encode`.
 
@@ -120,19 +127,20 @@ def archive(
     done = 0
     waiting = iter(images)
     while batch := list(islice(waiting, group)):
-        rasters = []
+        opened: list[Raster | UnreadJpeg] = []
         for name, image in batch:
             _check_name(name, names)
             with _naming(name):
-                rasters.append(as_raster(image))
-            rows += _row(name, rasters[-1])
-        total = sum(raster.samples.size for raster in rasters)
+                opened.append(as_image(image) if coder.LOSSLESS else as_raster(image))
+            rows += _row(name, opened[-1])
+        total = sum(map(_size, opened))
         report = reporter(progress, done + total, done)
         labels = [name for name, _ in batch]
         if isinstance(coder, GroupCodec):
-            payloads.append(_together(rasters, coder, settings, report))
+            payloads.append(_together(opened, coder, settings, report))
         else:
-            payloads.append(_separate(labels, rasters, settings, report))
+            one = partial(encode, codec=codec, pixels=pixels, **options)
+            payloads.append(_separate(labels, opened, one, report))
         done += total
     if not names:
         raise UnsupportedImageError("an archive needs at least one image")
@@ -171,43 +179,56 @@ def _naming(name: str) -> Iterator[None]:
         raise type(error)(f"{name}: {error}") from error
 
 
-def _row(name: str, raster: Raster) -> bytes:
+def _size(image: Raster | UnreadJpeg) -> int:
+    """Samples to code."""
+    return image.samples.size if isinstance(image, Raster) else 0
+
+
+def _row(name: str, image: Raster | UnreadJpeg) -> bytes:
     text = name.encode()
-    values = {"mode": raster.mode, "width": raster.width, "height": raster.height}
+    values = {"mode": image.mode, "width": image.width, "height": image.height}
     return pack(MEMBER, {**values, "name": len(text)}) + text
 
 
 def _separate(
-    names: Sequence[str], rasters: Sequence[Raster], options: Options, report: Report
+    names: Sequence[str],
+    images: Sequence[Raster | UnreadJpeg],
+    encode_one: Callable[[Raster], bytes],
+    report: Report,
 ) -> bytes:
     """A group of files that have nothing to do with each other."""
     files = []
-    for name, raster in zip(names, rasters, strict=True):
+    for name, image in zip(names, images, strict=True):
         with _naming(name):
-            files.append(encode(raster, options))
-        report(raster.samples.size)
+            files.append(encode_one(image) if isinstance(image, Raster) else keep_unread(image))
+        report(_size(image))
     return _pack_files(files)
 
 
 def _together(
-    rasters: Sequence[Raster], codec: GroupCodec, options: Options, report: Report
+    images: Sequence[Raster | UnreadJpeg], codec: GroupCodec, options: Options, report: Report
 ) -> bytes:
     """A group of files with the details of all; what the codec does not take becomes WebP or PNG.
+
+    JPEG files whose picture is not read are kept.
 
     Raises:
         CorruptError: it does not decode to the images.
     """
+    rasters = [image for image in images if isinstance(image, Raster)]
     fitting = [raster for raster in rasters if raster.mode in codec.GROUP_MODES]
     coded, details = codec.encode_group(fitting, options, report) if fitting else ([], b"")
     waiting = iter(coded)
-    members = [
-        assemble(raster, codec, next(waiting))
-        if raster.mode in codec.GROUP_MODES
-        else encode(raster, WebP())
-        for raster in rasters
-    ]
+    members = []
+    for image in images:
+        if isinstance(image, UnreadJpeg):
+            members.append(keep_unread(image))
+        elif image.mode in codec.GROUP_MODES:
+            members.append(assemble(image, codec, next(waiting)))
+        else:
+            members.append(encode(image, WebP()))
     payload = _pack_files(members) + details
-    if _members(payload, len(rasters), check_decoding(options)) != list(rasters):
+    if _members(payload, len(images), check_decoding(options)) != list(images):
         raise CorruptError("the encoded images do not decode to themselves")
     return payload
 
@@ -235,7 +256,7 @@ def files_of(payload: bytes, count: int) -> tuple[list[bytes], bytes]:
 
 def _members(
     payload: bytes, count: int, decoding: Decoding, limits: Limits = DEFAULT_LIMITS
-) -> list[Raster]:
+) -> list[Raster | UnreadJpeg]:
     """All images of a group.
 
     Raises:
@@ -249,31 +270,30 @@ def _members(
     pictures: Iterator[Samples] = iter(())
     if grouped and (codec := _group_codec(grouped[0])):
         pictures = iter(codec.decode_group(grouped, details, decoding, lambda _: None))
-    rasters = []
+    images: list[Raster | UnreadJpeg] = []
     for file, member in zip(files, members, strict=True):
         if _group_codec(member):
             picture = next(pictures)
             if checksum(picture) != member.header.check:
                 raise CorruptError("the decoded samples do not match the file's checksum")
-            rasters.append(to_raster(member, picture))
+            images.append(to_raster(member, picture))
         else:
-            rasters.append(decode_raster(file, decoding, limits=limits))
-    return rasters
+            images.append(kept_unread(member) or decode_raster(file, decoding, limits=limits))
+    return images
 
 
-def _as_indexed(raster: Raster, member: Member) -> Raster:
-    """A decoded image that is what the index says of it.
+def _check_indexed(image: Raster | UnreadJpeg, member: Member) -> None:
+    """Check that a decoded image is what the index says of it.
 
     Raises:
         CorruptError: it is not.
     """
-    found = Member(member.name, raster.mode.name, raster.width, raster.height, member.group)
+    found = Member(member.name, image.mode.name, image.width, image.height, member.group)
     if found != member:
         raise CorruptError(
             f"{member.name} has {found.width} x {found.height} pixels, {found.mode}; "
             f"the index says {member.width} x {member.height}, {member.mode}"
         )
-    return raster
 
 
 def _group_codec(contents: Contents) -> GroupCodec | None:
@@ -311,8 +331,10 @@ class Archive:
 
     def read_group(
         self, index: int, decoding: Decoding | None = None, **options: Any
-    ) -> list[Raster]:
+    ) -> list[Raster | UnreadJpeg]:
         """The images of a group, in the order of its members.
+
+        JPEG files whose picture is not supported are there as `UnreadJpeg`.
 
         Args:
             index: from 0.
@@ -325,8 +347,10 @@ class Archive:
         how = given(Decoding, decoding, options)
         members = self.groups[index]
         with _naming(_label(index, members)):
-            rasters = _members(self._payload(index), len(members), how, self._limits)
-            return list(map(_as_indexed, rasters, members))
+            images = _members(self._payload(index), len(members), how, self._limits)
+            for image, member in zip(images, members, strict=True):
+                _check_indexed(image, member)
+            return images
 
     def read(self, name: str, decoding: Decoding | None = None, **options: Any) -> NDArray[Any]:
         """One image as `noisepress.decode` returns it.
@@ -341,19 +365,41 @@ class Archive:
             NoisepressError: see `read_group`.
         """
         how = given(Decoding, decoding, options)
-        member = next((member for member in self.members if member.name == name), None)
-        if member is None:
-            raise OptionError(f"the archive has no image {name!r}")
+        member = self._member(name)
         members = self.groups[member.group]
         place = members.index(member)
         with _naming(_label(member.group, members)):
             payload = self._payload(member.group)
             file = files_of(payload, len(members))[0][place]
             if _group_codec(outline(file, self._limits)):
-                raster = _members(payload, len(members), how, self._limits)[place]
+                image = _members(payload, len(members), how, self._limits)[place]
+                assert isinstance(image, Raster)
             else:
-                raster = decode_raster(file, how, limits=self._limits)
-            return to_array(_as_indexed(raster, member))
+                image = decode_raster(file, how, limits=self._limits)
+            _check_indexed(image, member)
+            return to_array(image)
+
+    def original_file(self, name: str) -> bytes:
+        """The JPEG file that is kept as an image, see `noisepress.original_file`.
+
+        Args:
+            name: of the member.
+
+        Raises:
+            OptionError: the archive has no image of that name, or holds its pixels only.
+            NoisepressError: see `read_group`.
+        """
+        member = self._member(name)
+        members = self.groups[member.group]
+        with _naming(_label(member.group, members)):
+            files, _ = files_of(self._payload(member.group), len(members))
+            return original_file(files[members.index(member)], limits=self._limits)
+
+    def _member(self, name: str) -> Member:
+        for member in self.members:
+            if member.name == name:
+                return member
+        raise OptionError(f"the archive has no image {name!r}")
 
     def _payload(self, group: int) -> bytes:
         return section(self._data, self._contents, group + 1).payload

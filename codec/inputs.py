@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 from mmap import mmap
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from PIL import Image
 
 from ..bitstream.errors import NotNoisepressError, UnsupportedImageError
 from ..bitstream.header import Bytes
-from .image.raster import Raster, from_array, from_tensor
+from .image.jpeg import frame_size
+from .image.raster import MAX_PIXELS, Mode, Raster, from_array, from_tensor
 from .image.read import from_pillow, open_image
 from .sources import FileSource, file_bytes
 
@@ -20,18 +22,52 @@ Data: TypeAlias = FileSource | NDArray[np.uint8]
 """A .nzp file: see `FileSource`; or its bytes as a uint8 array (n,)."""
 
 
+@dataclass(frozen=True)
+class UnreadJpeg:
+    """A JPEG file whose picture is not read: it can be kept as a file.
+
+    Attributes:
+        jpeg: the file.
+        width, height: in pixels, as it states them.
+        reason: why the picture is not read; not compared.
+    """
+
+    mode: ClassVar[Mode] = Mode.L8
+    """In files, in place of a sample layout."""
+
+    jpeg: bytes
+    width: int
+    height: int
+    reason: str = field(compare=False)
+
+
 def as_raster(image: object) -> Raster:
     """Any image that the library takes.
 
     Args:
-        image: a Raster; `FileSource`; an array (see `from_array`) or what numpy takes for one; a
-            torch tensor (see `from_tensor`); or a Pillow image (see `from_pillow`).
+        image: see `as_image`.
+
+    Raises:
+        UnsupportedImageError, OSError: see `as_image`; also for an `UnreadJpeg`.
+    """
+    found = as_image(image)
+    if isinstance(found, UnreadJpeg):
+        raise UnsupportedImageError(found.reason)
+    return found
+
+
+def as_image(image: object) -> Raster | UnreadJpeg:
+    """Any image that the library takes, or a JPEG file that it can only keep.
+
+    Args:
+        image: a Raster or UnreadJpeg; `FileSource`; an array (see `from_array`) or what numpy takes
+            for one; a torch tensor (see `from_tensor`); or a Pillow image (see `from_pillow`).
 
     Raises:
         UnsupportedImageError: it is none of these, or one that would not be kept exactly.
         OSError: a path or file cannot be read.
     """
-    if isinstance(image, Raster):
+    if isinstance(image, (Raster, UnreadJpeg)):
         return image
     if isinstance(image, Image.Image):
         return from_pillow(image)
@@ -40,13 +76,23 @@ def as_raster(image: object) -> Raster:
         return from_tensor(image)
     data = file_bytes(image, UnsupportedImageError)
     if data is not None:
-        return open_image(data)
+        return _opened(data)
     if hasattr(image, "__array__") or hasattr(image, "__array_interface__"):
         return from_array(image)
     raise UnsupportedImageError(
         f"{type(image).__name__} is not an image: give a path, file bytes, a binary file, "
         "a numpy array, a torch tensor or a Pillow image"
     )
+
+
+def _opened(data: bytes) -> Raster | UnreadJpeg:
+    try:
+        return open_image(data)
+    except UnsupportedImageError as error:
+        size = frame_size(data)
+        if size is None or size[0] * size[1] > MAX_PIXELS:
+            raise
+        return UnreadJpeg(data, *size, str(error))
 
 
 def as_data(source: Data) -> Bytes:

@@ -65,10 +65,15 @@ class Decoding(Options):
 
 @dataclass(frozen=True)
 class Encoded:
-    """A codec's own header bytes and its sections, without metadata."""
+    """A codec's own header bytes and its sections, without those of metadata.
+
+    Attributes:
+        metadata_inside: no such sections are needed, for the codec's own hold the metadata.
+    """
 
     parameters: bytes
     sections: Sequence[Section]
+    metadata_inside: bool = False
 
     @classmethod
     def of(cls, parameters: bytes, data: Iterable[bytes], rest: Sequence[Section] = ()) -> Encoded:
@@ -212,7 +217,8 @@ def assemble(raster: Raster, codec: Codec, encoded: Encoded) -> bytes:
     """The file of an image's sections and metadata."""
     check = raster.check if codec.LOSSLESS else NO_CHECK
     header = Header(codec.ID, raster.mode, raster.width, raster.height, check, encoded.parameters)
-    return write(header, [*encoded.sections, *pack_metadata(raster)])
+    metadata = [] if encoded.metadata_inside else pack_metadata(raster)
+    return write(header, [*encoded.sections, *metadata])
 
 
 class _Watched:

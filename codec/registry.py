@@ -7,6 +7,7 @@ from .ardm.codec import ArdmCodec
 from .diffc.codec import DiffcCodec
 from .fallback.codecs import Png, PngCodec, WebP, WebPCodec
 from .hfd.codec import HfdCodec
+from .jpegfile.codec import JpegFileCodec
 from .options import Options
 from .protocol import Codec
 from .vdm.codec import VdmCodec
@@ -21,6 +22,7 @@ CODECS: tuple[Codec, ...] = (
     DiffcCodec(),
     VdmCodec(),
     HfdCodec(),
+    JpegFileCodec(),
 )
 
 FALLBACKS: tuple[tuple[Options, float], ...] = (

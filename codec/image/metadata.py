@@ -19,7 +19,7 @@ _NAMES = {
 _STORED, _DEFLATED = b"\0", b"\1"
 """First byte of a section: how the rest is packed."""
 
-_LIMIT = 2**26
+INFLATE_LIMIT = 2**26
 """Bytes that a section may inflate to."""
 
 
@@ -56,11 +56,23 @@ def _unpack(payload: bytes, what: str) -> bytes:
         return payload[1:]
     if payload[:1] != _DEFLATED:
         raise CorruptError(f"the {what} section is packed in an unknown way")
-    inflate = zlib.decompressobj()
+    return inflate(payload[1:], what)
+
+
+def inflate(payload: bytes, what: str) -> bytes:
+    """The data of a zlib stream, of up to `INFLATE_LIMIT` bytes.
+
+    Args:
+        what: the data, for error messages.
+
+    Raises:
+        CorruptError: the stream is damaged, cut or longer.
+    """
+    stream = zlib.decompressobj()
     try:
-        data = inflate.decompress(payload[1:], _LIMIT)
+        data = stream.decompress(payload, INFLATE_LIMIT)
     except zlib.error as error:
         raise CorruptError(f"the {what} section is damaged") from error
-    if not inflate.eof:
-        raise CorruptError(f"the {what} section is cut or longer than {_LIMIT} bytes")
+    if not stream.eof:
+        raise CorruptError(f"the {what} section is cut or longer than {INFLATE_LIMIT} bytes")
     return data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -139,6 +139,8 @@ class Raster:
         icc: colour profile as found, empty when absent.
         exif: the TIFF structure without JPEG's "Exif" mark, empty when absent.
         xmp: as found, empty when absent.
+        jpeg: the JPEG file that all of it was read from, empty when absent. It is not compared;
+            empty it in a copy that has other samples.
 
     Raises:
         UnsupportedImageError: samples, mode and palette do not agree.
@@ -150,6 +152,7 @@ class Raster:
     icc: bytes = b""
     exif: bytes = b""
     xmp: bytes = b""
+    jpeg: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         mode, shape = self.mode, self.samples.shape

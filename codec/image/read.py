@@ -17,6 +17,7 @@ import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from typing import Any, ClassVar
 
@@ -53,7 +54,8 @@ def open_image(source: FileSource) -> Raster:
     """The image in a file, exactly.
 
     PNG, JPEG, WebP, GIF, BMP, PPM/PGM/PBM, TIFF, JPEG 2000, AVIF and QOI; 8-bit samples are those
-    that Pillow decodes, 16-bit ones are read whole.
+    that Pillow decodes, 16-bit ones are read whole. A JPEG file comes along as `Raster.jpeg`; of
+    several pictures in it (MPO), the first is read.
 
     Args:
         source: a path, the bytes of a file, or a binary file.
@@ -70,13 +72,26 @@ def open_image(source: FileSource) -> Raster:
     with library_errors("read"), PixelLimit():
         image = Image.open(BytesIO(data), formats=_FORMATS)
         check_size(*image.size)
-        _refuse_frames(image)
+        is_jpeg = image.format in ("JPEG", "MPO")
+        if not is_jpeg:
+            _refuse_frames(image)
         deep = _deep_samples(image, data)
         image.load()
         if deep is None:
-            return _convert(image)
+            raster = _convert(image)
+            return replace(raster, jpeg=data) if is_jpeg else raster
         samples = plain_copy(deep, np.uint16)
         return Raster(samples, mode_of(samples), **_metadata(image.info))
+
+
+def jpeg_metadata(data: bytes) -> dict[str, bytes]:
+    """ICC profile, EXIF and XMP of a JPEG file, by the attributes of `Raster`; decodes no pixels.
+
+    Raises:
+        UnsupportedImageError: the file is damaged.
+    """
+    with library_errors("read"), PixelLimit():
+        return _metadata(Image.open(BytesIO(data), formats=("JPEG",)).info)
 
 
 def from_pillow(image: Image.Image) -> Raster:

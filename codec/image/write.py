@@ -16,6 +16,7 @@ from PIL import Image
 from PIL.ExifTags import Base as Tag
 
 from ...bitstream.errors import UnsupportedImageError
+from . import jpeg
 from .raster import Mode, Palette, Raster
 from .read import library_errors
 
@@ -25,15 +26,17 @@ def save_image(raster: Raster, suffix: str) -> bytes:
 
     PNG takes every mode and all metadata. TIFF and WebP keep ICC and XMP, and WebP keeps EXIF; BMP
     and PNM have no place for metadata. WebP does not say whether opaque pixels had an alpha
-    channel.
+    channel. JPEG is not written, except that `raster.jpeg` is given back as it is.
 
     Args:
-        suffix: names the format: ".png", ".tif", ".tiff", ".webp", ".bmp", ".pbm", ".pgm", ".ppm"
-            or ".pnm", in upper or lower case.
+        suffix: names the format: ".png", ".tif", ".tiff", ".webp", ".bmp", ".pbm", ".pgm", ".ppm",
+            ".pnm", ".jpg" or ".jpeg", in upper or lower case.
 
     Raises:
         UnsupportedImageError: the format cannot hold the samples, or is not one of these.
     """
+    if raster.jpeg and suffix.lower() in jpeg.SUFFIXES:
+        return raster.jpeg
     writer = _WRITERS.get(suffix.lower())
     if writer is None:
         raise UnsupportedImageError(

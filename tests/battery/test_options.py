@@ -139,7 +139,7 @@ def test_options_are_given_once_and_to_their_codec(kind: type[Options]) -> None:
         one_line(error)
 
 
-@pytest.mark.parametrize("codec", ["jpeg", "", "ARDM", None, 3, b"ardm", ["ardm"], Decoding()])
+@pytest.mark.parametrize("codec", ["jpeg", "", "ARDM", 3, b"ardm", ["ardm"], Decoding()])
 def test_an_unknown_codec_is_an_error_that_names_the_codecs(codec: Any) -> None:
     image = picture(4, 4)
     calls: list[Callable[[], object]] = [

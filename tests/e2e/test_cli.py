@@ -239,6 +239,91 @@ def cmyk(path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    rows = np.indices((60, 80)).sum(0).astype(np.uint8)
+    Image.fromarray(rows).save(path, "JPEG", exif=b"Exif\0\0II*\0\x08" + bytes(9))
+    return path
+
+
+def test_jpeg_files_come_back(photo: Path, tmp_path: Path) -> None:
+    kept, back, shown = tmp_path / "x.nzp", tmp_path / "back.jpg", tmp_path / "x.png"
+    assert b"bits per sample" in passed("encode", photo, kept)
+    text = passed("info", kept).decode()
+    assert "codec       jpegfile" in text and "metadata    exif" in text
+    passed("decode", kept, back)
+    assert back.read_bytes() == photo.read_bytes()
+    passed("decode", kept, shown)
+    assert np.array_equal(pixels(shown), pixels(photo))
+    passed("encode", photo, kept, *PNG, "--force")
+    assert "keeps no JPEG file" in failed("decode", kept, tmp_path / "no.jpg")
+
+
+def test_jpeg_files_without_a_picture_come_back(tmp_path: Path) -> None:
+    source, kept, back = cmyk(tmp_path / "cmyk.jpg"), tmp_path / "x.nzp", tmp_path / "back.JPG"
+    assert b"its picture cannot be decoded" in passed("encode", source, kept)
+    assert "original_file" in failed("decode", kept, tmp_path / "x.png")
+    passed("decode", kept, back)
+    assert back.read_bytes() == source.read_bytes()
+
+
+def test_pixels_of_jpeg_files(tmp_path: Path) -> None:
+    source, kept = tmp_path / "flat.jpg", tmp_path / "x.nzp"
+    Image.new("RGB", (40, 40)).save(source, quality=100)
+    passed("encode", source, kept, "--pixels", "--effort", "0")
+    assert "jpegfile" not in passed("info", kept).decode()
+
+
+def test_archives_of_jpeg_files(photo: Path, image: Path, tmp_path: Path) -> None:
+    stored, out = tmp_path / "x.nzp", tmp_path / "out"
+    out.mkdir()
+    passed("archive", photo, image, "-o", stored, "--effort", "0")
+    passed("extract", stored, "-o", out)
+    assert names(out) == ["photo.jpg", "picture.png"]
+    assert (out / "photo.jpg").read_bytes() == photo.read_bytes()
+    assert "exists" in failed("extract", stored, "photo.jpg", "-o", out)
+    passed("extract", stored, "photo.jpg", "-o", out, "--to", ".png")
+    assert np.array_equal(pixels(out / "photo.png"), pixels(photo))
+
+
+def test_archives_with_a_jpeg_file_without_a_picture(image: Path, tmp_path: Path) -> None:
+    source, stored, out = cmyk(tmp_path / "cmyk.jpg"), tmp_path / "x.nzp", tmp_path / "out"
+    out.mkdir()
+    passed("archive", source, image, "-o", stored, "--codec", "png")
+    passed("extract", stored, "-o", out)
+    assert names(out) == ["cmyk.jpg", "picture.png"]
+    assert (out / "cmyk.jpg").read_bytes() == source.read_bytes()
+    text = failed("extract", stored, "-o", out, "--to", ".ppm")
+    assert "cmyk.jpg" in text and "not supported" in text
+    assert names(out) == ["cmyk.jpg", "picture.png", "picture.ppm"]
+
+
+def test_jpeg_is_given_back_where_it_is_kept(photo: Path, image: Path, tmp_path: Path) -> None:
+    stored, out = tmp_path / "x.nzp", tmp_path / "out"
+    out.mkdir()
+    passed("archive", photo, image, "-o", stored, "--effort", "0")
+    done = run("extract", stored, "-o", out, "--to", ".jpeg")
+    assert done.returncode == 0
+    assert done.stderr.decode() == (
+        f"noisepress: {stored}: holds pixels instead of a JPEG file, written as"
+        f" {out / 'picture.png'}\n"
+    )
+    assert names(out) == ["photo.jpeg", "picture.png"]
+    assert (out / "photo.jpeg").read_bytes() == photo.read_bytes()
+    files = tmp_path / "files"
+    files.mkdir()
+    passed("encode", photo, image, "-o", files, "--effort", "0")
+    done = run("decode", files, "-o", out, "--to", ".jpg", "--force")
+    assert done.returncode == 0
+    assert done.stderr.decode().splitlines() == [
+        f"noisepress: {files / 'picture.nzp'}: holds pixels instead of a JPEG file, written as"
+        f" {out / 'picture.png'}"
+    ]
+    assert (out / "photo.jpg").read_bytes() == photo.read_bytes()
+    assert np.array_equal(pixels(out / "picture.png"), pixels(image))
+
+
 def test_bad_inputs_fail_in_one_line(tmp_path: Path, file: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -247,7 +332,7 @@ def test_bad_inputs_fail_in_one_line(tmp_path: Path, file: Path) -> None:
     assert "none.png" in text
     text = failed("decode", tmp_path / "none.nzp", out / "x.png")
     assert "none.nzp" in text
-    assert "CMYK" in failed("encode", cmyk(tmp_path / "cmyk.jpg"), target)
+    assert "CMYK" in failed("encode", cmyk(tmp_path / "cmyk.jpg"), target, *PNG)
     bad = tmp_path / "bad.nzp"
     data = bytearray(file.read_bytes())
     data[-10] ^= 4

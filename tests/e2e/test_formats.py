@@ -146,7 +146,7 @@ REFUSED: Mapping[str, Refused] = {
 
 def assert_refused(data: bytes, model: str) -> str:
     with pytest.raises(noisepress.NoisepressError) as error:
-        noisepress.encode(data, model=model)
+        noisepress.encode(data, "ardm", model=model)
     text = str(error.value)
     assert text and "\n" not in text
     return text
@@ -185,7 +185,7 @@ def test_metadata_is_what_the_file_holds(lattice_model: str) -> None:
 def test_refused_in_one_line(name: str, lattice_model: str) -> None:
     case = REFUSED[name]
     with pytest.raises(noisepress.NoisepressError, match=case.match):
-        noisepress.encode(case.make(), model=lattice_model)
+        noisepress.encode(case.make(), "ardm", model=lattice_model)
     assert_refused(case.make(), lattice_model)
 
 

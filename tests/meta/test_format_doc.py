@@ -32,6 +32,7 @@ from noisepress.codec.ardm.lattice import _BEFORE, _BESIDE, LANES_FROM, NEIGHBOU
 from noisepress.codec.diffc import codec as diffc
 from noisepress.codec.hfd import codec as hfd
 from noisepress.codec.hfd import hyperprior, stages
+from noisepress.codec.jpegfile import codec as jpegfile
 from noisepress.codec.protocol import Codec
 from noisepress.codec.vdm import bits_back
 from noisepress.codec.vdm import codec as vdm
@@ -83,6 +84,7 @@ def test_fields(heading: str, fields: Sequence[Field]) -> None:
         (diffc.DiffcCodec, diffc.FIELDS),
         (vdm.VdmCodec, vdm.FIELDS),
         (hfd.HfdCodec, hfd.FIELDS),
+        (jpegfile.JpegFileCodec, jpegfile.FIELDS),
     ],
 )
 def test_parameters(codec: type[Codec], fields: Sequence[Field]) -> None:

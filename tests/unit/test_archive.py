@@ -62,6 +62,7 @@ def test_everything_comes_out(group: int, options: dict[str, Any]) -> None:
         for raster in archive.read_group(index, model=models(options))
     ]
     for (_, image), raster in zip(IMAGES, rasters, strict=True):
+        assert isinstance(raster, noisepress.Raster)
         np.testing.assert_array_equal(raster.samples, image)
 
 

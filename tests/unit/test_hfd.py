@@ -157,6 +157,7 @@ def test_archives_hold_hfd_files(codec: Codec) -> None:
             np.testing.assert_array_equal(found, codec.decode(file, **rendering))
     group = stored.read_group(0, model=codec.models, render="flow", steps=2)
     expected = codec.decode(codec.encode(images["a"], quality=40), render="flow", steps=2)
+    assert isinstance(group[0], noisepress.Raster)
     np.testing.assert_array_equal(group[0].samples, expected)
 
 

@@ -11,7 +11,9 @@ import json
 import sys
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,14 @@ from PIL import Image
 
 import noisepress
 from noisepress.bitstream.coders import Decoder
-from noisepress.bitstream.container import SectionKind, read
+from noisepress.bitstream.container import Section, SectionKind, read, write
 from noisepress.bitstream.header import unpack_all
 from noisepress.bitstream.noise import words
 from noisepress.codec.ardm import conversions, planes
 from noisepress.codec.hfd.codec import FIELDS
 from noisepress.codec.hfd.hyperprior import Hyperprior
 from noisepress.codec.image.raster import Mode, Palette, Raster
+from noisepress.codec.jpegfile.codec import JpegFileParameters
 from noisepress.models import registry
 from noisepress.models.autoencoder import Autoencoder, AutoencoderConfig
 from noisepress.models.lattice import LatticeConfig, LatticeNet
@@ -168,6 +171,25 @@ def carried(codec: str, mode: Mode) -> bytes:
     return noisepress.encode(raster(mode, 6, 11, 6), codec, fallback=False)
 
 
+def kept_jpeg(mode: Mode, side: int, behind: bytes) -> bytes:
+    """A JPEG file with EXIF, and bytes after its end."""
+    samples = raster(mode, side, side, 14).samples
+    out = BytesIO()
+    Image.fromarray(samples[..., 0] if mode is Mode.L8 else samples).save(
+        out, "JPEG", quality=90, exif=b"Exif\0\0II*\0", progressive=True
+    )
+    return noisepress.encode(out.getvalue() + behind)
+
+
+def stored_jpeg() -> bytes:
+    """As writers leave it that do not deflate."""
+    deflated = kept_jpeg(Mode.L8, 9, b"")
+    header = read(deflated).header
+    parameters = replace(JpegFileParameters.parse(header.parameters), jpeg="kept as it is")
+    file = Section(SectionKind.DATA, noisepress.original_file(deflated))
+    return write(replace(header, parameters=parameters.pack()), [file])
+
+
 def mixed_archive() -> bytes:
     images = [("a.png", raster(Mode.RGB8, 9, 7, 9)), ("b.png", raster(Mode.BILEVEL, 5, 6, 10))]
     images += [("c.png", raster(Mode.RGBA8, 5, 70, 11))]
@@ -201,6 +223,9 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "webp_grey_alpha.nzp": ("grey and opacity", lambda: carried("webp", Mode.LA8)),
     "png_bilevel.nzp": ("one bit", lambda: carried("png", Mode.BILEVEL)),
     "png_rgb16.nzp": ("16 bits", lambda: carried("png", Mode.RGB16)),
+    "jpegfile_transcoded.nzp": ("as JPEG XL", lambda: kept_jpeg(Mode.RGB8, 90, b"after the end")),
+    "jpegfile_deflated.nzp": ("deflated, grey", lambda: kept_jpeg(Mode.L8, 9, b"")),
+    "jpegfile_stored.nzp": ("as it is, grey", stored_jpeg),
 }
 MODELS = {
     LATTICE: make_lattice,
@@ -260,6 +285,8 @@ def main() -> None:
             "shape": restored.samples.shape,
             "metadata": [part.hex() for part in (restored.icc, restored.exif, restored.xmp)],
         }
+        if name.startswith("jpegfile"):
+            entry["file"] = sha256(noisepress.original_file(data)).hexdigest()
         if AUTOENCODER in models:
             entry["latents"] = latents(data, AUTOENCODER)
         if {UNET, AUTOENCODER} & {*models}:  # pictures are not the same to the last bit everywhere

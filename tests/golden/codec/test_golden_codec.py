@@ -43,7 +43,14 @@ def digest(samples: NDArray[Any]) -> str:
 def test_manifest_and_folder_agree() -> None:
     assert {path.name for path in FOLDER.glob("*.nzp")} == set(MANIFEST)
     assert len(MANIFEST) >= 22
-    assert {name.split("_")[0] for name in MANIFEST} >= {"lattice", "random", "diffc", "vdm", "hfd"}
+    assert {name.split("_")[0] for name in MANIFEST} >= {
+        "lattice",
+        "random",
+        "diffc",
+        "vdm",
+        "hfd",
+        "jpegfile",
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in MANIFEST if name not in ARCHIVES])
@@ -74,6 +81,12 @@ def test_latents_are_the_same_everywhere(name: str) -> None:
     run = Hyperprior(network, rate).run(None, height, width, decoders)
     scaled = deque(run, maxlen=1)[0] * network.gain(torch.tensor([float(rate)])).detach()
     assert digest((16 * scaled).round().numpy().astype(np.int32)) == entry["latents"]
+
+
+@pytest.mark.parametrize("name", [name for name in MANIFEST if "file" in MANIFEST[name]])
+def test_jpeg_files_come_back_as_ever(name: str) -> None:
+    file = noisepress.original_file((FOLDER / name).read_bytes())
+    assert sha256(file).hexdigest() == MANIFEST[name]["file"]
 
 
 @pytest.mark.parametrize("name", ARCHIVES)

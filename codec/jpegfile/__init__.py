@@ -1,0 +1,1 @@
+"""Lossless: JPEG files that are kept as files, every byte of them."""
