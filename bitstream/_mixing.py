@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
 UInt8s = NDArray[np.uint8]
+Float32s = NDArray[np.float32]
 
 PAD = 4
 """Rows and columns around a block's planes: how far the neighbours of a sample reach."""
@@ -35,15 +36,12 @@ COUNTED = 7
 INPUTS = DISTRIBUTIONS + COUNTED + 1
 """Inputs of the mixer; the last is constant."""
 
-NODES = 39
-"""Kinds of decisions."""
+LEVEL_NODES, NODES = 39, 47
+"""Kinds of decisions about levels, and of all."""
 SETS, KINDS = 5, 16
 """Sets of weights, and how many contexts select the weights in a set."""
 MAPS, BUCKETS = 2, 62
 """Adaptive probability maps, and the points at which each is adapted."""
-MOST_DECISIONS = 19
-"""Decisions that a sample takes at most."""
-
 RECENT_BITS, COUNT_BITS = 15, 17
 """log2 of the slots of one context's table."""
 REMEMBERED = 8
@@ -122,12 +120,12 @@ class Contexts(NamedTuple):
     """What is learned of contexts in one channel, in hashed slots.
 
     Attributes:
-        values: (RECENT, slots, REMEMBERED), the last values in a ring.
+        values: (RECENT, slots, REMEMBERED), the last values in a ring, in levels.
         filled: (RECENT, slots), 23-bit check, then 8 bits with the number of values so far.
         counts: (COUNTED, slots), 16-bit probability of 1, 6-bit count, 10-bit check.
     """
 
-    values: UInt8s
+    values: UInt8s | Float32s
     filled: Int32s
     counts: UInt32s
 
@@ -153,6 +151,8 @@ class Plane(NamedTuple):
 class Place(NamedTuple):
     """Where a plane lies, and what is known around it. All channels are in coding order.
 
+    Whatever is compared with samples is in levels, of which each is 2^shift sample values.
+
     Attributes:
         planes: (c, H + 2 PAD, W + 2 PAD), the samples of a block, guesses where not yet coded.
         errors: the same shape, magnitudes of the errors of predictions.
@@ -162,6 +162,8 @@ class Place(NamedTuple):
         others: (n, 2), offsets of neighbours in channels before it.
         row, column, nearest, channel: first sample of the phase, how many of `own` are nearest, and
             index of the channel.
+        top: levels in which samples may be.
+        shift, grain: bits of a sample below the levels, and 2^-shift, a sample value in levels.
     """
 
     planes: Floats
@@ -174,6 +176,9 @@ class Place(NamedTuple):
     column: int
     nearest: int
     channel: int
+    top: int
+    shift: int
+    grain: float
 
 
 class Work(NamedTuple):
@@ -358,7 +363,7 @@ def _fit(run: int, plane: Plane, memory: Memory, work: Work) -> None:
 
 @kernel
 def _mixture(
-    logits: Int32s, locations: Int32s, scales: Int32s, tables: Tables, work: Work
+    logits: Int32s, locations: Int32s, scales: Int32s, grain: float, tables: Tables, work: Work
 ) -> tuple[float, float]:
     """Unpack a mixture of logistics: its mean and its typical scale, in levels."""
     components = work.mean.size
@@ -370,7 +375,7 @@ def _mixture(
     spread = 0.0
     for k in range(components):
         weight = tables.weights[min(largest - logits[k], tables.weights.size - 1)]
-        location = locations[k] * 0.0625
+        location = locations[k] * 0.0625 * grain
         scale = min(max(scales[k], SCALE_LOW), SCALE_HIGH) - SCALE_LOW
         total += weight
         mean += weight * location
@@ -498,9 +503,8 @@ def _remember(which: int, key: np.uint64, best: float, contexts: Contexts, work:
 
 
 @kernel
-def _distribute(threshold: int, contexts: Contexts, tables: Tables, work: Work) -> None:
-    """The chance of samples below a threshold, by every expert that has a distribution."""
-    t = threshold - 0.5
+def _distribute(t: float, contexts: Contexts, tables: Tables, work: Work) -> None:
+    """The chance of samples below t, in levels, by every expert that has a distribution."""
     for e in range(SHAPED):
         below = 0.0
         for k in range(work.mean.size):
@@ -600,6 +604,9 @@ def _code_sample(
     start: int,
     half_units: int,
     fraction: int,
+    top: int,
+    shift: int,
+    grain: float,
     state: UInt64s,
     words: UInt32s,
     contexts: Contexts,
@@ -609,14 +616,16 @@ def _code_sample(
 ) -> tuple[int, float]:
     """Code a sample by decisions whether it is at or above a threshold.
 
-    The first threshold is `start`; then they go away from it on the sample's side, in steps that
-    double, until one is passed; then they halve the range that is left.
+    First its level: the first threshold is `start`; then they go away from it on the sample's side,
+    in steps that double, until one is passed; then they halve the range that is left. The bits
+    below the level follow, the highest first.
 
     Args:
         wanted: the sample, unless it is decoded.
-        start: 1 to 255.
+        start: 1 to top - 1; 0 if top is 1.
         half_units: first step, in halves of a level.
         fraction: 0 to 15, where the prediction lies relative to `start`.
+        top, shift, grain: see `Place`.
 
     Returns:
         The sample, and in a tally its information content in bits.
@@ -624,7 +633,8 @@ def _code_sample(
     unit = max(1.0, half_units * 0.5)
     spent = 0.0
     low = 0
-    high = 256
+    high = top
+    rest = shift
     threshold = start
     side = 0
     steps = 0
@@ -633,9 +643,13 @@ def _code_sample(
     for e in range(DISTRIBUTIONS):
         work.below[e] = 0.0
         work.above[e] = 1.0
-    while high - low > 1:
+    while high - low > 1 or rest > 0:
         node = 0
-        if started and halvings < 0:
+        if high - low == 1:
+            rest -= 1
+            low, high, start = 2 * low, 2 * high, 2 * start
+            halvings = 0
+        elif started and halvings < 0:
             away = max(1, int(unit * (1 << steps)))
             threshold = start + away if side else start - away
             if threshold <= low or threshold >= high:
@@ -644,7 +658,9 @@ def _code_sample(
         if halvings >= 0:
             threshold = (low + high) >> 1
             node = 15 + 4 * min(steps, 5) + 2 * min(halvings, 1) + side
-        _distribute(threshold, contexts, tables, work)
+            if rest < shift:
+                node = LEVEL_NODES + shift - 1 - rest
+        _distribute(((threshold << rest) - 0.5) * grain, contexts, tables, work)
         absolute = _hash(_hash(node, threshold), low)
         relative = _hash(_hash(node, threshold - start), half_units)
         relative = _hash(relative, low - start if halvings >= 0 else 0)
@@ -661,7 +677,7 @@ def _code_sample(
         refined += second[bucket] * (1.0 - at) + second[bucket + 1] * at
         one = 0.5 * mixed + 0.25 * refined
         zero = min(max(int((1.0 - one) * 2.0**CHANCE_BITS), 2), (1 << CHANCE_BITS) - 2)
-        bit = 1 if wanted >= threshold else 0
+        bit = 1 if wanted >> rest >= threshold else 0
         if mode == TALLY:
             spent -= math.log2(((1 << CHANCE_BITS) - zero if bit else zero) * 2.0**-CHANCE_BITS)
         else:
@@ -693,18 +709,25 @@ def _code_sample(
 
 @kernel
 def _learn_scale(
-    value: int, bias: float, shrink: float, memory: Memory, tables: Tables, work: Work
+    sample: int,
+    bias: float,
+    shrink: float,
+    place: Place,
+    memory: Memory,
+    tables: Tables,
+    work: Work,
 ) -> None:
     """A step up the gradient of the sample's log-likelihood by bias and gain."""
+    highest = (place.top << place.shift) - 1
     chance = 0.0
     by_bias = 0.0
     by_gain = 0.0
     for k in range(work.mean.size):
         slope = work.inverse[k] * shrink
-        over = (value + 0.5 - work.mean[k] - bias) * slope
-        under = (value - 0.5 - work.mean[k] - bias) * slope
-        upper = _logistic(over, tables) if value < 255 else 1.0
-        lower = _logistic(under, tables) if value > 0 else 0.0
+        over = ((sample + 0.5) * place.grain - work.mean[k] - bias) * slope
+        under = ((sample - 0.5) * place.grain - work.mean[k] - bias) * slope
+        upper = _logistic(over, tables) if sample < highest else 1.0
+        lower = _logistic(under, tables) if sample > 0 else 0.0
         chance += work.weight[k] * (upper - lower)
         upper *= 1.0 - upper
         lower *= 1.0 - lower
@@ -745,7 +768,7 @@ def code_rows(
     Args:
         mode: ENCODE, DECODE or TALLY.
         first: the first row in the phase.
-        samples: (n, w), 0 to 255; a decoder fills them in.
+        samples: (n, w), 0 to 2^shift top - 1; a decoder fills them in.
         logits, locations, scales: (n w, k), the network's mixtures, see `entropy.LogisticMixture`.
         state, words: of the coder, see `_binary.code_bit`.
 
@@ -765,6 +788,7 @@ def code_rows(
     errors = place.errors[channel]
     known = place.planes[channel]
     own = place.own
+    grain = place.grain
     spent = 0.0
     for i in range(first, first + count):
         for run in range(targets.shape[0]):
@@ -778,7 +802,7 @@ def code_rows(
                 y = place.row + 2 * i + PAD
                 x = place.column + 2 * j + PAD
                 n = (i - first) * width + j
-                mean, scale = _mixture(logits[n], locations[n], scales[n], tables, work)
+                mean, scale = _mixture(logits[n], locations[n], scales[n], grain, tables, work)
                 base = _regress(y, x, mean, place, work)
                 bias, gain = _adjust(i, j, scale, network_errors, place, memory, work)
                 shrink = _between(tables.power, (gain - POWER_LOW) * POWER_STEPS)
@@ -804,7 +828,7 @@ def code_rows(
                 work.scaled[2] = shrink
                 work.slopes[0] = 1.0 / typical_least
                 work.slopes[1] = 1.0 / (0.7 * typical_least + 0.5 * typical_beside)
-                start = min(max(_floor(best + 0.5), 1), 255)
+                start = min(max(_floor(best + 0.5), 1), place.top - 1)
                 unit = min(learned, typical_least)
                 half_units = min(31, int(2.2 * unit)) if 1.1 * unit > 1.0 else 0
                 fraction = min(max(_floor((best - start) * 8.0) + 8, 0), 15)
@@ -843,12 +867,15 @@ def code_rows(
                 last = _hash(near, before) if channel < 2 else _hash(pair, _floor(best))
                 _remember(2, last, best, contexts, work)
                 work.kinds[3] = work.recent[0] // 3 * 4 + work.recent[1] // 3
-                value, bits = _code_sample(
+                sample, bits = _code_sample(
                     mode,
                     samples[i - first, j],
                     start,
                     half_units,
                     fraction,
+                    place.top,
+                    place.shift,
+                    grain,
                     state,
                     words,
                     contexts,
@@ -857,9 +884,10 @@ def code_rows(
                     work,
                 )
                 spent += bits
-                samples[i - first, j] = value
+                samples[i - first, j] = sample
+                value = sample * grain
                 known[y, x] = value
-                _learn_scale(value, bias, shrink, memory, tables, work)
+                _learn_scale(sample, bias, shrink, place, memory, tables, work)
                 network_errors[i + 1, j + 2] = value - mean
                 for k in range(3):
                     fit_errors[k, i + 1, j + 2] = abs(value - work.predicted[k])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from . import _mixing
 from ._binary import UInt32s, UInt64s
@@ -22,7 +22,7 @@ from ._mixing import PAD, Contexts, Floats, Memory, Place, Plane, Tables, Work
 from .entropy import Ints, LogisticMixture, check_range
 from .tables import check_tables
 
-Samples = NDArray[np.uint8]
+Samples = NDArray[np.uint8 | np.uint16]
 Float32s = NDArray[np.float32]
 Offsets = tuple[tuple[int, int], ...]
 """Rows and columns from a sample to its neighbours."""
@@ -34,6 +34,44 @@ _FIRST_ERROR = 8.0
 """Error around the samples of the coarsest level."""
 _FADE = 0.8
 """Errors of a level as a guess at those of the next finer one."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What values samples may have, and how fine the levels are in which errors are measured.
+
+    Attributes:
+        values: samples are 0 to values - 1, 1 to 2^16 values.
+        shift: a level is 2^shift values, 0 to 8.
+    """
+
+    values: int = 256
+    shift: int = 0
+
+    @property
+    def bits(self) -> int:
+        """Of a sample, at least 8."""
+        return max(8, (self.values - 1).bit_length())
+
+    @property
+    def dtype(self) -> type[np.uint8 | np.uint16]:
+        """Of samples."""
+        return np.uint8 if self.bits == 8 else np.uint16
+
+    @property
+    def levels(self) -> int:
+        """Levels in which samples may be."""
+        return ((self.values - 1) >> self.shift) + 1
+
+    @property
+    def most_decisions(self) -> int:
+        """Decisions that a sample takes at most: on one side, back in the range that is left, and
+        below the level."""
+        return 2 * (self.levels - 1).bit_length() + 3 + self.shift
+
+
+BYTE = Depth()
+"""All values of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +138,12 @@ def _memory(channel: int, regressors: int) -> Memory:
     )
 
 
-def _contexts() -> Contexts:
+def _contexts(depth: Depth) -> Contexts:
+    # Of other levels than bytes, so that the kernel is compiled for each of the two.
+    level: DTypeLike = np.uint8 if depth == BYTE else np.float32
     slots, counts = 1 << _mixing.RECENT_BITS, 1 << _mixing.COUNT_BITS
     return Contexts(
-        values=np.zeros((_mixing.RECENT, slots, _mixing.REMEMBERED), np.uint8),
+        values=np.zeros((_mixing.RECENT, slots, _mixing.REMEMBERED), level),
         filled=np.zeros((_mixing.RECENT, slots), np.int32),
         counts=np.zeros((_mixing.COUNTED, counts), np.uint32),
     )
@@ -115,11 +155,12 @@ class Mixer:
     Args:
         channels: of the image.
         phases: of the phases in which a block is coded.
+        depth: of its samples.
     """
 
-    def __init__(self, channels: int, phases: Sequence[Neighbourhood]) -> None:
-        self.channels, self.phases = channels, phases
-        self._contexts = [_contexts() for _ in range(channels)]
+    def __init__(self, channels: int, phases: Sequence[Neighbourhood], depth: Depth = BYTE) -> None:
+        self.channels, self.phases, self.depth = channels, phases, depth
+        self._contexts = [_contexts(depth) for _ in range(channels)]
         self._memories = [
             [_memory(channel, _regressors(phase, channel)) for channel in range(channels)]
             for phase in phases
@@ -173,7 +214,8 @@ class Block:
 
     def __init__(self, mixer: Mixer, even: Samples, coarser: Float32s, errors: Float32s) -> None:
         self._mixer, self._errors = mixer, errors
-        self._planes = self._enlarge(np.moveaxis(even, 2, 0).astype(np.float64))
+        self._grain = 2.0**-mixer.depth.shift
+        self._planes = self._enlarge(self._grain * np.moveaxis(even, 2, 0).astype(np.float64))
         self._magnitudes = self._enlarge(_FADE * coarser.astype(np.float64))
 
     def _enlarge(self, planes: Floats) -> Floats:
@@ -191,7 +233,7 @@ class Block:
             rows are coded in order, each after those of the channels before it up to the row below.
             What it gives for different channels may be coded at the same time.
         """
-        phase = self._mixer.phases[index]
+        phase, depth = self._mixer.phases[index], self._mixer.depth
         channels, height, width = self._errors.shape
         shape = (height - phase.row + 1) // 2, (width - phase.column + 1) // 2
         residuals = np.zeros((channels, *shape))
@@ -199,7 +241,7 @@ class Block:
         own = np.array((*phase.nearest, *phase.further), np.int64)
         others = np.array(phase.others, np.int64)
 
-        def known(channel: int) -> tuple[Place, Plane, Contexts, Memory]:
+        def known(channel: int) -> tuple[Depth, Place, Plane, Contexts, Memory]:
             contexts, memory = self._mixer.learned(index, channel)
             place = Place(
                 self._planes,
@@ -212,8 +254,11 @@ class Block:
                 phase.column,
                 len(phase.nearest),
                 channel,
+                depth.levels,
+                depth.shift,
+                self._grain,
             )
-            return place, _plane(shape, memory.targets.size), contexts, memory
+            return depth, place, _plane(shape, memory.targets.size), contexts, memory
 
         of_channels = [known(channel) for channel in range(channels)]
         return lambda channel, first, mixture: MixedRows(
@@ -284,12 +329,15 @@ class MixedRows:
     Attributes:
         first: the first row in the phase.
         width: samples of a row.
-        mixture: the network's, of the samples in raster order.
+        mixture: the network's, of the samples in raster order; its locations are in 1/16 of a
+            sample value, its scales are those of levels.
+        depth: of the samples.
     """
 
     first: int
     width: int
     mixture: LogisticMixture
+    depth: Depth
     place: Place
     plane: Plane
     contexts: Contexts
@@ -301,10 +349,10 @@ class MixedRows:
 
     @property
     def most_bits(self) -> int:
-        return _mixing.MOST_DECISIONS
+        return self.depth.most_decisions
 
     def run(self, mode: int, symbols: Ints, state: UInt64s, words: UInt32s) -> float:
-        check_range(symbols, 256)
+        check_range(symbols, self.depth.values)
         components, regressors = self.mixture.logits.shape[1], self.memory.targets.size
         return float(
             _mixing.code_rows(

@@ -179,12 +179,20 @@ class LatticeNet(Exact):
         return net
 
 
-def input_planes(known: list[Tensor], base: Tensor) -> Tensor:
-    """Network input: each neighbour less the interpolation, and the interpolation itself."""
-    planes = [(plane - base).clamp(-SIGNED_MAX, SIGNED_MAX) for plane in known]
-    return torch.cat([*planes, base - 128], 1)
+def input_planes(known: list[Tensor], base: Tensor, shift: int = 0, bits: int = 8) -> Tensor:
+    """Network input: each neighbour less the interpolation, and the interpolation itself.
+
+    Args:
+        known: neighbours (n, 3, h, w).
+        base: their interpolation (n, 3, h, w).
+        shift: differences of 2^shift are those of one level to the network.
+        bits: of a sample, 8 to 16; the interpolation is brought to 8.
+    """
+    planes = [residual(plane, base, shift) for plane in known]
+    return torch.cat([*planes, torch.floor(base * 2.0 ** (8 - bits)) - 128], 1)
 
 
-def residual(x: Tensor, base: Tensor) -> Tensor:
-    """Pixels less their interpolation, clamped to what a convolution may read."""
-    return (x - base).clamp(-SIGNED_MAX, SIGNED_MAX)
+def residual(x: Tensor, base: Tensor, shift: int = 0) -> Tensor:
+    """Pixels less their interpolation in levels, clamped to what a convolution may read."""
+    levels = torch.floor((x - base) * 2.0**-shift + 0.5) if shift else x - base
+    return levels.clamp(-SIGNED_MAX, SIGNED_MAX)

@@ -23,7 +23,7 @@ from torch import Tensor
 from ...bitstream.binary import Even
 from ...bitstream.coders import Coder
 from ...bitstream.entropy import LOCATION_UNITS, Ints, LogisticMixture, Uniform
-from ...bitstream.mixing import Block, Mixer, Neighbourhood, Offsets
+from ...bitstream.mixing import BYTE, Block, Depth, Mixer, Neighbourhood, Offsets
 from ...models.lattice import (
     CODING_ORDER,
     PHASES,
@@ -120,12 +120,20 @@ class Lattice:
             pyramids; selects the network's weights.
         mixing: True corrects the network's distributions by online mixing; the coders of `run` are
             then binary ones (bitstream/binary.py).
+        depth: of the samples; with mixing only, unless they are bytes.
     """
 
     def __init__(
-        self, network: LatticeNet, block: int, finest: int = 0, *, mixing: bool = False
+        self,
+        network: LatticeNet,
+        block: int,
+        finest: int = 0,
+        *,
+        mixing: bool = False,
+        depth: Depth = BYTE,
     ) -> None:
         self.network, self.block, self.finest, self.mixing = network, block, finest, mixing
+        self.depth = depth
 
     @torch.inference_mode()
     def run(
@@ -134,19 +142,19 @@ class Lattice:
         """Encode samples, or decode them, by the same loop.
 
         Args:
-            samples: (h, w, c) uint8 with c = 1 or 3; None to decode.
+            samples: (h, w, c) of the depth's dtype with c = 1 or 3; None to decode.
             shape: (h, w, c).
             coders: one for each of `sections`, with lanes where `streams` says so.
 
         Yields:
-            After each section, the pyramid level (h', w', c) uint8 that it completes.
+            After each section, the pyramid level (h', w', c) that it completes.
 
         Raises:
             CorruptError: data that a coder reads is damaged.
         """
         height, width, channels = shape
         levels = sections(height, width)
-        mixer = Mixer(channels, NEIGHBOURHOODS) if self.mixing else None
+        mixer = Mixer(channels, NEIGHBOURHOODS, self.depth) if self.mixing else None
         coder = next(coders)
         assert not isinstance(coder, Lanes), "the first section has one stream"
         known = self._top(samples, level_count(height, width), channels, coder)
@@ -163,11 +171,9 @@ class Lattice:
         pixel = None
         if samples is not None:
             pixel = samples[:: 1 << level, :: 1 << level].reshape(-1).astype(np.int32)
-        flat = (
-            Even(channels, 2 * _SAMPLE_DIGITS) if self.mixing else Uniform(channels, _SAMPLE_DIGITS)
-        )
+        flat = Even(channels, self.depth.bits) if self.mixing else Uniform(channels, _SAMPLE_DIGITS)
         coded = coder.code(pixel, flat)
-        return coded.astype(np.uint8).reshape(1, 1, channels)
+        return coded.astype(self.depth.dtype).reshape(1, 1, channels)
 
     def _level(
         self,
@@ -179,7 +185,7 @@ class Lattice:
         mixer: Mixer | None,
     ) -> Samples:
         """Code a level (h, w, c) given its even sub-lattice, which is the next coarser level."""
-        out = np.empty(shape, np.uint8)
+        out = np.empty(shape, self.depth.dtype)
         out[::2, ::2] = even
         step = 2 * self.block
         if mixer:
@@ -207,8 +213,8 @@ class Lattice:
         """Code one block in place.
 
         Args:
-            target: (h, w, c) uint8 to encode; None to decode.
-            out: (h, w, c) uint8, holds the even sub-lattice; the others are filled in.
+            target: (h, w, c) to encode; None to decode.
+            out: (h, w, c), holds the even sub-lattice; the others are filled in.
             level: pyramid level of the block.
             mixed: what online mixing knows of the block; None where the network is alone.
 
@@ -224,9 +230,10 @@ class Lattice:
             around = neighbours(phase, known)
             base = interpolate(around[:4])
             net = self.network.phase(level + self.finest, phase)
-            carried, features = net.features(input_planes(around, base), carried)
+            planes = input_planes(around, base, self.depth.shift, self.depth.bits)
+            carried, features = net.features(planes, carried)
             mix = mixed.phase(index) if mixed else lambda _, __, mixture: mixture
-            current = _Phase(net, features, base, values, hole, mix)
+            current = _Phase(net, features, base, values, hole, mix, self.depth.shift)
             if hole.size:
                 current.code(coder)
             known[phase] = current.known()
@@ -242,8 +249,8 @@ def _to_tensor(samples: Samples) -> Tensor:
     ordered = _ordered(samples)
     if samples.shape[2] == 1:
         ordered = np.repeat(ordered, 3, 2)
-    tensor = torch.from_numpy(np.ascontiguousarray(ordered)).permute(2, 0, 1)[None]
-    return tensor.float().contiguous(memory_format=torch.channels_last)
+    tensor = torch.from_numpy(ordered.astype(np.float32)).permute(2, 0, 1)[None]
+    return tensor.contiguous(memory_format=torch.channels_last)
 
 
 @cache
@@ -263,6 +270,7 @@ class _Phase:
         hole: (h', w', c), receives the sub-lattice, c = 1 or 3.
         mix: the coder's model of a channel's rows, by the channel's index, the first row and the
             network's distributions.
+        shift: see `Depth`.
     """
 
     def __init__(
@@ -273,8 +281,10 @@ class _Phase:
         values: Samples | None,
         hole: Samples,
         mix: Callable[[int, int, LogisticMixture], object],
+        shift: int,
     ) -> None:
         self._net, self._features, self._base, self._mix = net, features, base, mix
+        self._shift = shift
         self._values, self._hole = values, hole
         self._height, self._width, channels = hole.shape
         self._order = CODING_ORDER if channels == len(CODING_ORDER) else (0,)
@@ -339,7 +349,7 @@ class _Phase:
         """Symbols of rows of a channel, and their model; channels before it are known there."""
         window = np.s_[..., rows.start : rows.stop, :]
         features, base = self._features[window], self._base[window]
-        residuals = residual(self._whole[window][:, :index], base[:, :index])
+        residuals = residual(self._whole[window][:, :index], base[:, :index], self._shift)
         parameters = self._net.parameters_of(index, features, residuals)[..., : self._width]
         table = parameters[0].permute(1, 2, 0).to(torch.int32).flatten(0, 1)
         samples = self._whole[window][0, : index + 1, :, : self._width].to(torch.int32).flatten(1)
@@ -349,6 +359,7 @@ class _Phase:
             expected[index].numpy(),
             (samples - expected)[:index].T.numpy(),
             self._net.components,
+            self._shift,
         )
         symbols = None
         if self._values is not None:
@@ -364,7 +375,7 @@ class _Phase:
         self._whole[0, index][window] = torch.from_numpy(plane)
 
 
-def _mixture(table: Ints, base: Ints, differences: Ints, k: int) -> LogisticMixture:
+def _mixture(table: Ints, base: Ints, differences: Ints, k: int, finer: int) -> LogisticMixture:
     """The entropy model of one channel of n pixels.
 
     Args:
@@ -372,12 +383,13 @@ def _mixture(table: Ints, base: Ints, differences: Ints, k: int) -> LogisticMixt
         base: (n,), interpolation.
         differences: (n, c), the channels before this one less their interpolation.
         k: components of the mixtures.
+        finer: the network's levels are 2^finer sample values.
     """
-    # Coefficients are in 1/32 of a level for a level, locations in 1/16.
+    # Coefficients are in 1/32, locations in 1/16.
     shift = (table[:, 3 * k :] * differences).sum(1, dtype=np.int32) >> 1
     centre = LOCATION_UNITS * base + shift
     return LogisticMixture(
         logits=np.ascontiguousarray(table[:, :k]),
-        locations=table[:, k : 2 * k] + centre[:, None],
+        locations=(table[:, k : 2 * k] << finer) + centre[:, None],
         scales=table[:, 2 * k : 3 * k],
     )
