@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,6 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+Int32s = NDArray[np.int32]
 UInt32s = NDArray[np.uint32]
 UInt64s = NDArray[np.uint64]
 
@@ -19,6 +21,8 @@ LOWER, SIZE, WORDS, DAMAGED = 0, 1, 2, 3
 it), size of the interval, words written or read, and 1 once the data is found to be damaged."""
 CHANCE_BITS = 24
 """Chances of a bit are in 2^-24."""
+_SLOWEST = 10
+"""Chances move by 2^-_SLOWEST of what is missing; by more as long as few bits were seen."""
 
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -91,9 +95,7 @@ def carry(state: UInt64s, words: UInt32s) -> None:
 
 
 @kernel
-def code_even(
-    mode: int, numbers: NDArray[np.int32], bits: int, state: UInt64s, words: UInt32s
-) -> None:
+def code_even(mode: int, numbers: Int32s, bits: int, state: UInt64s, words: UInt32s) -> None:
     """Write or read numbers (n,) whose bits, the highest first, are as likely 0 as 1."""
     for i in range(numbers.size):
         number = 0
@@ -101,3 +103,29 @@ def code_even(
             bit = code_bit(mode, (numbers[i] >> place) & 1, 1 << (CHANCE_BITS - 1), state, words)
             number = 2 * number + bit
         numbers[i] = number
+
+
+@kernel
+def code_learned(
+    mode: int, bit: int, chances: Int32s, seen: Int32s, at: int, state: UInt64s, words: UInt32s
+) -> tuple[int, float]:
+    """Code a bit and learn from it: the bit, and in TALLY its information content.
+
+    Args:
+        chances, seen: (n,), chances of 0 in contexts, and how many bits each has seen.
+        at: context of the bit.
+    """
+    chance, bits = chances[at], 0.0
+    if mode == TALLY:
+        bits = CHANCE_BITS - math.log2((1 << CHANCE_BITS) - chance if bit else chance)
+    else:
+        bit = code_bit(mode, bit, chance, state, words)
+    shift = 1
+    while seen[at] >> shift:
+        shift += 1
+    seen[at] = min(seen[at] + 1, (1 << _SLOWEST) - 1)
+    if bit:
+        chances[at] -= chance >> shift
+    else:
+        chances[at] += ((1 << CHANCE_BITS) - chance) >> shift
+    return bit, bits

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ._binary import CHANCE_BITS, TALLY, UInt32s, UInt64s, code_bit
+from ._binary import UInt32s, UInt64s, code_learned
 
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
@@ -24,8 +24,6 @@ _WINDOW = 2
 """Luma of a pixel is at most this far from the linear estimate if no channel is clipped."""
 _CHROMA_WEIGHT = 2
 """Cost of a step of a chroma, in steps of luma."""
-_SLOWEST = 10
-"""Chances move by 2^-_SLOWEST of what is missing; by more as long as few bits were seen."""
 FLAGS = 16
 """Contexts of whether a pixel is an exception."""
 CHANNEL_NODES = 3 * 256
@@ -193,32 +191,6 @@ def to_planes(
 
 
 @njit(cache=True)
-def _learn(chances: Int32s, seen: Int32s, at: int, bit: int) -> None:
-    shift = 1
-    while seen[at] >> shift:
-        shift += 1
-    seen[at] = min(seen[at] + 1, (1 << _SLOWEST) - 1)
-    if bit:
-        chances[at] -= chances[at] >> shift
-    else:
-        chances[at] += ((1 << CHANCE_BITS) - chances[at]) >> shift
-
-
-@njit(cache=True)
-def _code(
-    mode: int, bit: int, chances: Int32s, seen: Int32s, at: int, state: UInt64s, words: UInt32s
-) -> tuple[int, float]:
-    """Code a bit and learn from it: the bit, and in TALLY its information content."""
-    chance, bits = chances[at], 0.0
-    if mode == TALLY:
-        bits = CHANCE_BITS - math.log2((1 << CHANCE_BITS) - chance if bit else chance)
-    else:
-        bit = code_bit(mode, bit, chance, state, words)
-    _learn(chances, seen, at, bit)
-    return bit, bits
-
-
-@njit(cache=True)
 def code_row(
     mode: int,
     symbols: Int32s,
@@ -241,7 +213,7 @@ def code_row(
         context += 4 if j > 0 and above[j - 1] else 0
         context += 8 if j + 1 < width and above[j + 1] else 0
         known = symbols[j]
-        flag, bits = _code(
+        flag, bits = code_learned(
             mode, int(known != 0), learned.flags, learned.flags_seen, context, state, words
         )
         total += bits
@@ -250,7 +222,7 @@ def code_row(
             number = (known >> (16 - 8 * channel)) & 255
             node = 1
             for place in range(7, -1, -1):
-                bit, bits = _code(
+                bit, bits = code_learned(
                     mode,
                     (number >> place) & 1,
                     learned.nodes[channel],

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..bitstream.container import Contents, Section, SectionKind
 from ..bitstream.errors import CorruptError
 from .fallback import webp_png
-from .image.raster import Mode, Raster, Samples
+from .image.raster import Mode, Raster, Samples, mode_of
 
 _WEBP, _PNG = b"\0", b"\1"
 """First byte of the section: what packs the plane."""
 
 
 def split_alpha(raster: Raster) -> tuple[Samples, list[Section]]:
-    """The colour (h, w, 1 or 3) of an 8-bit image, and the section of its opacity if it has one."""
+    """The colour (h, w, 1 or 3) of an image, and the section of its opacity if it has one."""
     colour = raster.samples[..., : raster.mode.colours]
     if not raster.mode.has_alpha:
         return colour, []
@@ -36,28 +38,32 @@ def with_alpha(colour: Samples, contents: Contents, *, complete: bool) -> Sample
     height, width = colour.shape[:2]
     payloads = contents.payloads(SectionKind.ALPHA)
     if complete and payloads:
-        plane = unpack_plane(payloads[0], height, width)
+        plane = unpack_plane(payloads[0], height, width, colour.dtype)
     else:
-        plane = np.full((height, width, 1), 255, np.uint8)
+        plane = np.full((height, width, 1), np.iinfo(colour.dtype).max, colour.dtype)
     return np.concatenate([colour, plane], 2)
 
 
 def pack_plane(plane: Samples) -> bytes:
-    """The smaller of WebP and PNG of one 8-bit plane (h, w, 1), behind a byte that says which."""
-    raster = Raster(plane, Mode.L8)
+    """The smaller of WebP, unless it has 16 bits, and PNG of a plane (h, w, 1).
+
+    A byte before it says which.
+    """
+    raster = Raster(plane, mode_of(plane))
     payloads = [_PNG + webp_png.encode_png(raster)]
     if (webp := webp_png.encode_webp(raster)) is not None:
         payloads.append(_WEBP + webp)
     return min(payloads, key=len)
 
 
-def unpack_plane(payload: bytes, height: int, width: int) -> Samples:
+def unpack_plane(payload: bytes, height: int, width: int, dtype: np.dtype[Any]) -> Samples:
     """The plane (h, w, 1) of `pack_plane`.
 
     Raises:
         CorruptError: the payload is damaged or holds another size.
     """
+    mode = Mode.L8 if dtype == np.uint8 else Mode.L16
     decoders = {_WEBP: webp_png.decode_webp, _PNG: webp_png.decode_png}
     if payload[:1] not in decoders:
         raise CorruptError("the alpha section is packed in an unknown way")
-    return decoders[payload[:1]](payload[1:], Mode.L8, width, height)
+    return decoders[payload[:1]](payload[1:], mode, width, height)

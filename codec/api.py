@@ -18,7 +18,7 @@ from ..bitstream.errors import (
     TruncatedError,
     UnsupportedImageError,
 )
-from .ardm.codec import MODES, Ardm, ArdmCodec
+from .ardm.codec import Ardm, ArdmCodec, modes
 from .image.metadata import unpack_metadata
 from .image.raster import Mode, Raster, Samples, checksum, to_array
 from .inputs import Data, UnreadJpeg, as_data, as_image, as_raster
@@ -249,9 +249,10 @@ def estimate(image: object, codec: Ardm | None = None, **options: Any) -> float:
 
     settings = given(Ardm, codec, options)
     raster = as_raster(image)
-    if raster.mode not in MODES[settings.order]:
+    if raster.mode not in modes(settings.order, settings.effort):
         raise UnsupportedImageError(
-            f"ardm in {settings.order} order does not code {raster.mode.name} images"
+            f"ardm in {settings.order} order with effort {settings.effort} does not code "
+            f"{raster.mode.name} images"
         )
     return estimated(raster, settings)
 

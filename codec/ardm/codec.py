@@ -24,10 +24,6 @@ Planes = Literal["auto", "rgb"]
 
 ORDERS: tuple[Order, ...] = ("lattice", "random")
 SCHEDULES: tuple[Schedule, ...] = ("equal", "dynamic")
-MODES = {
-    "lattice": (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8),
-    "random": (Mode.RGB8, Mode.RGBA8),
-}
 _BLOCK, _EFFORT, _SEED, _CALLS = (16, 4096), (0, 1), (0, 2**32 - 1), (4, 1024)
 
 
@@ -74,7 +70,11 @@ class Ardm(Options):
     ] = 512
     effort: Annotated[
         int,
-        Doc("effort in lattice order: 1 learns from the image too, for smaller files", *_EFFORT),
+        Doc(
+            "effort in lattice order: 1 learns from the image too, for smaller files, and takes"
+            " images of 16 bits",
+            *_EFFORT,
+        ),
     ] = 1
     planes: Annotated[
         Planes,
@@ -118,6 +118,14 @@ class ArdmParameters(Parameters):
         default = {"lattice": "ardm-photo", "random": "ardm-small"}[options.order]
         model = registry.find(options.model or default)
         return cls(**{**vars(options), "model": model, "planes": RGB})
+
+
+def modes(order: Order, effort: int) -> tuple[Mode, ...]:
+    """Layouts that are coded in an order with an effort."""
+    if order == "random":
+        return Mode.RGB8, Mode.RGBA8
+    deep = (Mode.L16, Mode.LA16, Mode.RGB16, Mode.RGBA16)
+    return Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8, *(deep if effort else ())
 
 
 class ArdmCodec(NetworkCodec):

@@ -21,6 +21,7 @@ from ...bitstream.binary import (
 from ...bitstream.coders import Coder, Decoder, Encoder, Tally
 from ...bitstream.container import Contents, Section, SectionKind
 from ...bitstream.errors import CorruptError, ModelError
+from ...bitstream.mixing import BYTE, Depth
 from ...models.lattice import LatticeNet
 from ...models.masked import STAGES, MaskedNet
 from ...models.registry import load_network
@@ -28,7 +29,7 @@ from ..alpha import split_alpha, with_alpha
 from ..image.raster import Mode, Raster, Samples, Shape
 from ..protocol import Decoding, Encoded, Report, Size, check_mode, watched
 from . import groups, planes, ranks
-from .codec import MODES, Ardm, ArdmParameters
+from .codec import Ardm, ArdmParameters, modes
 from .conversions import RGB, named
 from .lattice import Lanes, Lattice, streams
 from .random_order import RandomOrder
@@ -39,7 +40,7 @@ _CROP = 192
 
 def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded | None:
     """See `protocol.Codec.encode`."""
-    if raster.mode not in MODES[options.order]:
+    if raster.mode not in modes(options.order, options.effort):
         return None
     colour, alpha = split_alpha(raster)
     source = Source.choose(colour, options)
@@ -47,7 +48,7 @@ def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded
     encoder = BinaryEncoder if parameters.mixing else Encoder
     counts = _streams(parameters, _shape(colour))
     encoders = [[encoder() for _ in range(count)] for count in counts]
-    _exhaust(parameters, source.samples, _coders(encoders, report, _share(parameters)))
+    source.code(_coders(encoders, report, _share(parameters)))
     payloads = [join_streams([each.finish() for each in group]) for group in encoders]
     data = [Section(SectionKind.DATA, payload) for payload in payloads]
     return Encoded(parameters.pack(), [*source.sections, *data, *alpha])
@@ -60,7 +61,7 @@ def estimate(raster: Raster, options: Ardm) -> float:
         ModelError: the model is made for another order, or damaged.
     """
     source = Source.choose(raster.samples[..., : raster.mode.colours], options)
-    return _bits(source.parameters, source.samples) + source.bits_before
+    return source.bits + source.bits_before
 
 
 def decode(
@@ -69,7 +70,8 @@ def decode(
     """See `protocol.Codec.decode`."""
     header = contents.header
     parameters = ArdmParameters.parse(header.parameters, decoding.models)
-    check_mode(header, MODES[parameters.order], f"ardm in {parameters.order} order")
+    supported = modes(parameters.order, parameters.effort)
+    check_mode(header, supported, f"ardm in {parameters.order} order")
     decoder = BinaryDecoder if parameters.mixing else Decoder
     shape = (header.height, header.width, Mode(header.mode).colours)
     counts = _streams(parameters, shape)
@@ -80,9 +82,9 @@ def decode(
     decoders = [
         [decoder(stream) for stream in split_streams(payload, count)] for payload, count in payloads
     ]
-    convert = _conversion(parameters, contents, shape)
+    depth, convert = _conversion(parameters, contents, shape)
     coders = _coders(decoders, report, _share(parameters))
-    pictures = _loop(parameters).run(None, shape, coders)
+    pictures = _loop(parameters, depth).run(None, shape, coders)
     for done, picture in zip(range(1, len(decoders) + 1), pictures, strict=False):
         yield with_alpha(convert(picture), contents, complete=done == planned)
 
@@ -95,27 +97,33 @@ class Source:
         parameters: with the planes.
         samples: (h, w, c), the planes or ranks, or the colour itself.
         sections: what else turns the samples into the colour; they go before the data.
+        depth: of the samples.
     """
 
     parameters: ArdmParameters
     samples: Samples
     sections: Sequence[Section] = ()
+    depth: Depth = BYTE
 
     @classmethod
     def choose(cls, colour: Samples, options: Ardm) -> Source:
         """What codes an image (h, w, c) in the fewest bits, by a square of it.
 
-        Besides the samples there are source planes and ranks for images that show signs of them.
+        Besides the samples there are source planes and ranks for images that show signs of them;
+        of images of 16 bits there are always ranks.
 
         Raises:
             ModelError: there is no such model, or it is made for another order.
         """
         parameters = ArdmParameters.choose(options)
-        sources = [cls(parameters, colour)]
-        if options.order == "lattice":
-            if options.planes != RGB and colour.shape[2] == 3:
-                sources += cls._planes(parameters, colour)
-            sources += cls._ranks(parameters, colour)
+        if colour.dtype == np.uint16:
+            sources = list(cls._deep(parameters, colour))
+        else:
+            sources = [cls(parameters, colour)]
+            if options.order == "lattice":
+                if options.planes != RGB and colour.shape[2] == 3:
+                    sources += cls._planes(parameters, colour)
+                sources += cls._ranks(parameters, colour)
         if len(sources) == 1:
             return sources[0]
         corner = _busiest(colour)
@@ -140,6 +148,33 @@ class Source:
             values = Section(SectionKind.VALUES, ranks.pack(used))
             yield cls(parameters, ranks.to_ranks(colour, used), [values])
 
+    @classmethod
+    def _deep(cls, parameters: ArdmParameters, colour: Samples) -> Iterator[Source]:
+        """The ranks of an image (h, w, c) among all values of its range, and among those it has."""
+        for used in (ranks.span(colour), ranks.find(colour)):
+            if used is not None:
+                samples = ranks.to_ranks(colour, used)
+                depth = ranks.depth(samples, used)
+                values = Section(SectionKind.VALUES, ranks.pack_deep(used, depth.shift))
+                yield cls(parameters, samples, [values], depth)
+
+    def code(self, coders: Iterator[Any]) -> None:
+        """Run the coding loop to its end."""
+        loop = _loop(self.parameters, self.depth)
+        deque(loop.run(self.samples, _shape(self.samples), coders), maxlen=0)
+
+    @property
+    def bits(self) -> float:
+        """Bits of the samples by the model's probabilities."""
+        mixing = self.parameters.mixing
+        tally = BinaryTally if mixing else Tally
+        counts = _streams(self.parameters, _shape(self.samples))
+        if mixing:  # a tally adds nothing for a further stream
+            counts[1:] = [self.samples.shape[2]] * len(counts[1:])
+        tallies = [[tally() for _ in range(count)] for count in counts]
+        self.code(_coders(tallies, lambda _: None, 1.0))
+        return sum(each.bits for group in tallies for each in group)
+
     @property
     def bits_before(self) -> int:
         """Bits of the sections before the data."""
@@ -148,8 +183,8 @@ class Source:
     def _bits_of_crop(self, corner: tuple[int, int]) -> float:
         """Bits of a square of the image, with its share of the sections before the data."""
         top, left = corner
-        crop = self.samples[top : top + _CROP, left : left + _CROP]
-        return _bits(self.parameters, crop) + crop.size / self.samples.size * self.bits_before
+        crop = replace(self, samples=self.samples[top : top + _CROP, left : left + _CROP])
+        return crop.bits + crop.samples.size / self.samples.size * self.bits_before
 
 
 def _busiest(colour: Samples) -> tuple[int, int]:
@@ -159,7 +194,7 @@ def _busiest(colour: Samples) -> tuple[int, int]:
 
     def activity(corner: tuple[int, int]) -> int:
         top, left = corner
-        plane = colour[top : top + _CROP, left : left + _CROP, middle].astype(np.int16)
+        plane = colour[top : top + _CROP, left : left + _CROP, middle].astype(np.int32)
         return int(abs(np.diff(plane, axis=0)).sum() + abs(np.diff(plane, axis=1)).sum())
 
     return max(itertools.product(tops, lefts), key=activity)
@@ -167,12 +202,12 @@ def _busiest(colour: Samples) -> tuple[int, int]:
 
 def _conversion(
     parameters: ArdmParameters, contents: Contents, shape: Shape
-) -> Callable[[Samples], Samples]:
-    """What makes the colour of the levels that a file codes.
+) -> tuple[Depth, Callable[[Samples], Samples]]:
+    """The depth of the samples that a file codes, and what makes the colour of a level of them.
 
     Raises:
-        CorruptError: the file has planes, exceptions or values where there cannot be any, or the
-            exceptions or values are damaged.
+        CorruptError: the file has planes, exceptions or values where there cannot be any, has no
+            values where there must be, or the exceptions or values are damaged.
     """
     exceptions = _before_data(contents, SectionKind.EXCEPTIONS)
     values = _before_data(contents, SectionKind.VALUES)
@@ -180,11 +215,17 @@ def _conversion(
         raise CorruptError("an image without source planes has exceptions")
     if values is not None and (parameters.order != "lattice" or parameters.planes != RGB):
         raise CorruptError("an image in random order or with source planes has values")
+    depth, deep = BYTE, Mode(contents.header.mode).dtype == np.uint16
+    if deep and (values is None or parameters.planes != RGB):
+        raise CorruptError("an image of 16 bits has source planes or no values")
     if values is not None:
-        used = ranks.unpack(values, shape[2])
-        return lambda level: ranks.to_values(level, used)
+        if deep:
+            used, depth = ranks.unpack_deep(values, shape[2])
+        else:
+            used = ranks.unpack(values, shape[2])
+        return depth, lambda level: ranks.to_values(level, used)
     if parameters.planes == RGB:
-        return lambda level: level
+        return depth, lambda level: level
     if shape[2] == 1:
         raise CorruptError("a grey image has source planes")
     conversion = named(parameters.planes)
@@ -198,7 +239,7 @@ def _conversion(
             colour += differences[::step, ::step]
         return colour
 
-    return to_rgb
+    return depth, to_rgb
 
 
 def _shape(samples: Samples) -> Shape:
@@ -235,7 +276,7 @@ def _share(parameters: ArdmParameters) -> float:
     return 1 / STAGES if parameters.order == "random" else 1.0
 
 
-def _loop(parameters: ArdmParameters) -> Lattice | RandomOrder:
+def _loop(parameters: ArdmParameters, depth: Depth) -> Lattice | RandomOrder:
     """The loop that codes with these parameters.
 
     Raises:
@@ -244,7 +285,7 @@ def _loop(parameters: ArdmParameters) -> Lattice | RandomOrder:
     card, calls = parameters.model, parameters.calls
     if parameters.order == "lattice":
         lattice = load_network(card, LatticeNet)
-        return Lattice(lattice, parameters.block, mixing=parameters.mixing)
+        return Lattice(lattice, parameters.block, mixing=parameters.mixing, depth=depth)
     network = load_network(card, MaskedNet)
     curves = tuple(tuple(curve) for curve in card.tables.get("curves", ()))
     if [len(curve) for curve in curves] != [groups.GRID] * STAGES:
@@ -257,19 +298,3 @@ def _loop(parameters: ArdmParameters) -> Lattice | RandomOrder:
 @lru_cache(maxsize=8)
 def _dynamic(curves: tuple[tuple[int, ...], ...], calls: int) -> list[list[int]]:
     return groups.dynamic(curves, calls)
-
-
-def _bits(parameters: ArdmParameters, samples: Samples) -> float:
-    """Bits of samples by the model's probabilities."""
-    tally = BinaryTally if parameters.mixing else Tally
-    counts = _streams(parameters, _shape(samples))
-    if parameters.mixing:  # a tally adds nothing for a further stream
-        counts[1:] = [samples.shape[2]] * len(counts[1:])
-    tallies = [[tally() for _ in range(count)] for count in counts]
-    _exhaust(parameters, samples, _coders(tallies, lambda _: None, 1.0))
-    return sum(each.bits for group in tallies for each in group)
-
-
-def _exhaust(parameters: ArdmParameters, samples: Samples, coders: Iterator[Any]) -> None:
-    """Run the coding loop to its end."""
-    deque(_loop(parameters).run(samples, _shape(samples), coders), maxlen=0)

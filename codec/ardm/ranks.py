@@ -6,22 +6,31 @@ those that they have. Neither the network nor online mixing expects that; ranks 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ...bitstream.binary import BinaryDecoder, BinaryEncoder
 from ...bitstream.coders import Decoder, Encoder
 from ...bitstream.entropy import Categorical
 from ...bitstream.errors import CorruptError
+from ...bitstream.mixing import Depth
+from ...bitstream.values import InUse
 from ..image.raster import Samples
 
 Used = NDArray[np.bool_]
-"""(c, 256), whether a channel has a value."""
+"""(c, 2^8 or 2^16), whether a channel has a value."""
 
-_VALUES = 256
+_VALUES, _DEEP_VALUES = 1 << 8, 1 << 16
 _TAIL = 1 / 64
 """Share of the samples at either end of a histogram whose gaps are those of rare values."""
 _NOTICEABLE = 1 / 64
 """Least share of gaps in the rest of it; that of photographs is 0."""
+MAX_SHIFT = 8
+"""Most bits of a rank below its level."""
+_FINENESS = 0.65
+"""Bits of a rank below its level, for each bit that the noise is above its last place."""
 _REMEMBERED = 8
 """Values before that the coding of a map looks at."""
 _STEP = 8
@@ -33,8 +42,7 @@ def find(samples: Samples) -> Used | None:
 
     A photograph's rare values, at the ends of its histogram, do not count.
     """
-    channels = np.moveaxis(samples, 2, 0)
-    counts = np.stack([np.bincount(plane.ravel(), minlength=_VALUES) for plane in channels])
+    counts = _counts(samples)
     up_to = counts.cumsum(1)
     share = up_to / up_to[:, -1:]
     middle = (share >= _TAIL) & (share - counts / up_to[:, -1:] <= 1 - _TAIL)
@@ -42,10 +50,34 @@ def find(samples: Samples) -> Used | None:
     return counts > 0 if gaps.sum() > _NOTICEABLE * middle.sum() else None
 
 
+def span(samples: Samples) -> Used:
+    """All values from the smallest to the largest in each channel of an image (h, w, c)."""
+    used = _counts(samples) > 0
+    up, down = (np.logical_or.accumulate(flags, 1) for flags in (used, used[:, ::-1]))
+    return up & down[:, ::-1]
+
+
+def _counts(samples: Samples) -> NDArray[np.int64]:
+    values = np.iinfo(samples.dtype).max + 1
+    channels = np.moveaxis(samples, 2, 0)
+    return np.stack([np.bincount(plane.ravel(), minlength=values) for plane in channels])
+
+
+def depth(ranks: Samples, used: Used) -> Depth:
+    """What ranks (h, w, c) may be, and levels in which their noise is like that of 8-bit images."""
+    plane = ranks.astype(np.int32)
+    sides = plane[:-2, 1:-1], plane[2:, 1:-1], plane[1:-1, :-2], plane[1:-1, 2:]
+    errors = abs(plane[1:-1, 1:-1] - np.mean(sides, 0))
+    noise = float(errors.mean()) if errors.size else 0.0
+    shift = round(_FINENESS * math.log2(1 + noise))
+    return Depth(int(used.sum(1).max()), min(shift, MAX_SHIFT))
+
+
 def to_ranks(samples: Samples, used: Used) -> Samples:
     """Ranks (h, w, c), from 0, of samples (h, w, c) whose values are all in use."""
-    places = (used.cumsum(1) - 1).astype(np.uint8)
-    ranks: Samples = places[np.arange(len(used)), samples]
+    places = used.cumsum(1) - 1
+    smallest = np.uint8 if places.max() < _VALUES else np.uint16
+    ranks: Samples = places.astype(smallest)[np.arange(len(used)), samples]
     return ranks
 
 
@@ -57,9 +89,32 @@ def to_values(ranks: Samples, used: Used) -> Samples:
     """
     if (ranks >= used.sum(1)).any():
         raise CorruptError("a rank is above those of the values in use")
-    values = np.argsort(~used, axis=1, kind="stable").astype(np.uint8)
+    dtype = np.uint8 if used.shape[1] == _VALUES else np.uint16
+    values = np.argsort(~used, axis=1, kind="stable").astype(dtype)
     samples: Samples = values[np.arange(len(used)), ranks]
     return samples
+
+
+def pack_deep(used: Used, shift: int) -> bytes:
+    """The section of the values (c, 2^16) in use, and of the shift of the samples' depth."""
+    encoder = BinaryEncoder()
+    encoder.code(used.reshape(-1).astype(np.int32), InUse(*used.shape))
+    return bytes([shift]) + encoder.finish()
+
+
+def unpack_deep(payload: bytes, channels: int) -> tuple[Used, Depth]:
+    """The values in use (channels, 2^16) of `pack_deep`, and the depth of their ranks.
+
+    Raises:
+        CorruptError: the payload is damaged.
+    """
+    if not payload or payload[0] > MAX_SHIFT:
+        raise CorruptError(f"the values in use have no shift from 0 to {MAX_SHIFT}")
+    flags = BinaryDecoder(payload[1:]).code(None, InUse(channels, _DEEP_VALUES))
+    used = flags.reshape(channels, _DEEP_VALUES).astype(np.bool_)
+    if not used.any(1).all():
+        raise CorruptError("a channel has no values in use")
+    return used, Depth(int(used.sum(1).max()), payload[0])
 
 
 def pack(used: Used) -> bytes:
