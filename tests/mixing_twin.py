@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from noisepress.bitstream.binary import Even
 from noisepress.bitstream.entropy import Ints, LogisticMixture
-from noisepress.bitstream.mixing import Neighbourhood
+from noisepress.bitstream.mixing import BYTE, Depth, Neighbourhood
 
 Table = list[float]
 Key = tuple[int, int]
@@ -104,17 +104,19 @@ class Memory:
         self.bias, self.bias_power = [0.0] * (5 + c), [0.001] * (5 + c)
         self.gain, self.gain_power = [0.0] * (7 + 2 * c), [0.001] * (7 + 2 * c)
         self.products, self.targets = [[0.0] * size for _ in range(size)], [0.0] * size
-        rows = 39 * 16
+        rows = 47 * 16
         self.weights = [[FIRST_WEIGHTS + [0.0] * 8 for _ in range(rows)] for _ in range(5)]
         self.updates = [[0] * rows for _ in range(5)]
-        self.final = [[1 / 5] * 5 for _ in range(39)]
+        self.final = [[1 / 5] * 5 for _ in range(47)]
         row = [LOGISTIC[int(64 * (min(b / 2 - 15, 15) + 16))] for b in range(62)]
         self.maps = [[list(row) for _ in range(rows)] for _ in range(2)]
 
 
 class TwinMixer:
-    def __init__(self, channels: int, phases: Sequence[Neighbourhood]) -> None:
+    def __init__(self, channels: int, phases: Sequence[Neighbourhood], depth: Depth = BYTE) -> None:
         self.channels, self.phases = channels, phases
+        self.shift, self.grain = depth.shift, 2.0**-depth.shift
+        self.grey_levels = ((depth.values - 1) >> depth.shift) + 1
         self.memories = [
             [
                 Memory(c, len(phase.nearest) + len(phase.further) + c * len(phase.others) + 2)
@@ -137,7 +139,7 @@ class TwinMixer:
             memory.products = [[0.1 * x for x in row] for row in memory.products]
             memory.targets = [0.1 * x for x in memory.targets]
 
-    def block(self, top: int, left: int, even: NDArray[np.uint8]) -> TwinBlock:
+    def block(self, top: int, left: int, even: NDArray[Any]) -> TwinBlock:
         assert self.magnitudes is not None and self.coarser is not None
         rows, columns = even.shape[:2]
         target = self.magnitudes[:, top : top + 2 * rows, left : left + 2 * columns]
@@ -166,7 +168,7 @@ class TwinBlock:
     def __init__(
         self,
         mixer: TwinMixer,
-        even: NDArray[np.uint8],
+        even: NDArray[Any],
         coarser: NDArray[np.float32],
         target: NDArray[np.float32],
     ) -> None:
@@ -180,7 +182,7 @@ class TwinBlock:
 
             return Grid(rule)
 
-        self.samples = [enlarged(plane, 1.0) for plane in even]
+        self.samples = [enlarged(plane, mixer.grain) for plane in even]
         self.magnitudes = [enlarged(plane, 0.8) for plane in coarser]
 
     def phase(self, index: int) -> Callable[[int, int, LogisticMixture], TwinRows]:
@@ -310,12 +312,17 @@ class TwinPlane:
         sums: tuple[list[Table], Table],
     ) -> int:
         c, memory, phase = self.c, self.memory, self.phase
+        grain, top, shift = (
+            self.block.mixer.grain,
+            self.block.mixer.grey_levels,
+            self.block.mixer.shift,
+        )
         y, x = phase.row + 2 * i, phase.column + 2 * j
         samples, big_m = self.block.samples, self.block.magnitudes[c]
         # Predictions
         logits, locations, scales = (part.tolist() for part in mixture)
         w = [WEIGHTS[min(max(logits) - one, 512)] for one in logits]
-        m = [one / 16 for one in locations]
+        m = [one / 16 * grain for one in locations]
         a = [min(max(one, -48), 128) + 48 for one in scales]
         v = [INVERSE[one] for one in a]
         t = 1 / total(w)
@@ -368,7 +375,7 @@ class TwinPlane:
         typical = (around + 2.8 * wide) * 0.0667 + 0.03
         t_beside = (beside + 2.8 * wide) * (0.6 / (r + 2)) + 0.03
         t_least = (least + 2.8 * wide) * 0.0667 + 0.03
-        start = int(clip(math.floor(best + 0.5), 1, 255))
+        start = int(clip(math.floor(best + 0.5), 1, top - 1))
         unit = min(wide, t_least)
         halves = min(31, int(2.2 * unit)) if 1.1 * unit > 1 else 0
         fraction = int(clip(math.floor((best - start) * 8) + 8, 0, 15))
@@ -403,7 +410,7 @@ class TwinPlane:
             hashed(near, before, 2) if c < 2 else hashed(pair, math.floor(best), 2),
         ]
         slots: list[list[Any]] = []
-        recent: list[list[int]] = []
+        recent: list[Table] = []
         widths: Table = []
         for table, key in zip(self.block.mixer.recent[c], keys, strict=True):
             slot = table.setdefault(key >> 49, [0, 0, [0] * 8])
@@ -417,11 +424,16 @@ class TwinPlane:
             widths.append(known / (0.3 * known + 0.35 * apart) if known else 1.0)
         kinds[3] = 4 * (len(recent[0]) // 3) + len(recent[1]) // 3
         # Decisions
-        low, high, below, above = 0, 256, [0.0] * 8, [1.0] * 8
+        low, high, below, above = 0, top, [0.0] * 8, [1.0] * 8
+        lower_bits = shift
         steps, side, tries, form = 0, 0, 0, 0
         threshold = start
-        while high - low > 1:
+        while high - low > 1 or lower_bits:
             node = 0
+            is_level = high - low > 1
+            if not is_level:
+                low, high, start = 2 * low, 2 * high, 2 * start
+                lower_bits, form = lower_bits - 1, 2
             if form == 1:
                 away = max(1, int(max(1, halves * 0.5) * 2**steps))
                 threshold = start + away if side else start - away
@@ -431,7 +443,9 @@ class TwinPlane:
             if form == 2:
                 threshold = (low + high) // 2
                 node = 15 + 4 * min(steps, 5) + 2 * min(tries, 1) + side
-            big_t = threshold - 0.5
+            if not is_level:
+                node = 39 + shift - 1 - lower_bits
+            big_t = (2**lower_bits * threshold - 0.5) * grain
             shapes = ((0.0, 1.0), (big_b, z), (best - mean, z))
             d = [
                 total(w[k] * logistic((big_t - m[k] - by) * v[k] * f) for k in components)
@@ -505,12 +519,12 @@ class TwinPlane:
             else:
                 form = 2
         # After a sample
-        value = low
+        value = low * grain
         slopes = [one * z for one in v]
-        over = [(value + 0.5 - m[k] - big_b) * slopes[k] for k in components]
-        under = [(value - 0.5 - m[k] - big_b) * slopes[k] for k in components]
-        upper = [logistic(one) if value < 255 else 1.0 for one in over]
-        lower = [logistic(one) if value > 0 else 0.0 for one in under]
+        over = [((low + 0.5) * grain - m[k] - big_b) * slopes[k] for k in components]
+        under = [((low - 0.5) * grain - m[k] - big_b) * slopes[k] for k in components]
+        upper = [logistic(one) if low < top * 2**shift - 1 else 1.0 for one in over]
+        lower = [logistic(one) if low > 0 else 0.0 for one in under]
         chance = 1 / (total(w[k] * (upper[k] - lower[k]) for k in components) + 0.000001)
         upper = [one * (1 - one) for one in upper]
         lower = [one * (1 - one) for one in lower]
@@ -543,7 +557,7 @@ class TwinPlane:
             row = sums[0][k]
             for h in range(k, len(u)):
                 row[h] += factor * u[h]
-        return value
+        return low
 
 
 class TwinRows:

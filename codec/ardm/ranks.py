@@ -29,7 +29,7 @@ _NOTICEABLE = 1 / 64
 """Least share of gaps in the rest of it; that of photographs is 0."""
 MAX_SHIFT = 8
 """Most bits of a rank below its level."""
-_FINENESS = 0.65
+_FINENESS = 0.6
 """Bits of a rank below its level, for each bit that the noise is above its last place."""
 _REMEMBERED = 8
 """Values before that the coding of a map looks at."""

@@ -19,6 +19,7 @@ from noisepress.codec.vdm import codec as vdm
 
 GREY_AND_COLOUR = (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8)
 COLOUR = (Mode.RGB8, Mode.RGBA8)
+DEEP = (Mode.L16, Mode.LA16, Mode.RGB16, Mode.RGBA16)
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ SMALL = (
     Case(
         "ardm-lattice",
         "ardm",
-        GREY_AND_COLOUR,
+        (*GREY_AND_COLOUR, *DEEP),
         fields_of_order("lattice"),
         models={"model": "lattice_model"},
     ),

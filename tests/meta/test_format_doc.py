@@ -177,7 +177,7 @@ def constants(module: ModuleType) -> dict[str, object]:
 
 def test_constants_of_online_mixing() -> None:
     of_module = constants(mixing) | constants(_mixing)
-    in_words = {"CRC", "MULTIPLIER", "SECOND_MULTIPLIER", "MOST_DECISIONS", "DISTRIBUTIONS"}
+    in_words = {"CRC", "MULTIPLIER", "SECOND_MULTIPLIER", "DISTRIBUTIONS"}
     in_words |= {"SHAPED", "FITTED", "RECENT", "COUNTED", "MAPS"}
     rows = {name.strip("`"): value for name, value, _ in cells(part("#### Constants"))}
     numbers = {name: tuple(map(float, value.split(", "))) for name, value in rows.items()}

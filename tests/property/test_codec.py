@@ -24,7 +24,7 @@ QUICK = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 COLOUR = (Mode.RGB8, Mode.RGBA8)
-LATTICE = (Mode.L8, Mode.LA8, *COLOUR)
+LATTICE = (Mode.L8, Mode.LA8, *COLOUR, Mode.L16, Mode.LA16, Mode.RGB16, Mode.RGBA16)
 SIDES = st.one_of(st.integers(1, 4), st.integers(1, 40))
 
 
@@ -40,6 +40,8 @@ def rasters(draw: st.DrawFn, modes: tuple[Mode, ...] = tuple(Mode)) -> Raster:
     shape = (height, width, mode.channels)
     colours = draw(st.integers(1, 256)) if mode is Mode.PALETTE8 else 0
     full = int(np.iinfo(mode.dtype).max) + 1
+    if mode.dtype == np.uint16:
+        full >>= draw(st.integers(0, 8))
     top = {Mode.BILEVEL: 2, Mode.PALETTE8: colours}.get(mode, full)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kind = draw(st.sampled_from(["flat", "smooth", "random", "drawn"]))
@@ -53,6 +55,9 @@ def rasters(draw: st.DrawFn, modes: tuple[Mode, ...] = tuple(Mode)) -> Raster:
     else:
         fill = st.integers(0, top - 1)
         samples = draw(arrays(np.int64, shape, elements=fill, fill=fill))
+    if mode.dtype == np.uint16:  # values that leave out others, or start high
+        samples = samples * draw(st.integers(1, 65535 // (top - 1)))
+        samples += draw(st.integers(0, 65535 - int(samples.max())))
     palette = b""
     if mode is Mode.PALETTE8:
         table = rng.integers(0, 256, (colours, 3)).astype(np.uint8)

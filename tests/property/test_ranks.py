@@ -39,6 +39,32 @@ def test_other_maps_give_values_or_are_refused(payload: bytes, seed: int) -> Non
 
 
 @given(
+    seed=st.integers(0, 2**32 - 1),
+    channels=st.sampled_from([1, 3]),
+    share=st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1)),
+    shift=st.integers(0, 8),
+)
+@QUICK
+def test_maps_of_16_bits_come_back(seed: int, channels: int, share: float, shift: int) -> None:
+    rng = np.random.default_rng(seed)
+    used = rng.random((channels, 1 << 16)) < share
+    used[:, rng.integers(0, 1 << 16)] = True
+    found, depth = ranks.unpack_deep(ranks.pack_deep(used, shift), channels)
+    np.testing.assert_array_equal(found, used)
+    assert (depth.values, depth.shift) == (used.sum(1).max(), shift)
+
+
+@given(payload=st.binary(max_size=120), seed=st.integers(0, 99))
+@QUICK
+def test_other_maps_of_16_bits_give_values_or_are_refused(payload: bytes, seed: int) -> None:
+    places = np.random.default_rng(seed).integers(0, 1 + seed, (4, 5, 3)).astype(np.uint16)
+    with suppress(CorruptError):
+        used, depth = ranks.unpack_deep(payload, 3)
+        assert 1 <= depth.values <= 1 << 16 and 0 <= depth.shift <= 8
+        np.testing.assert_array_equal(ranks.to_ranks(ranks.to_values(places, used), used), places)
+
+
+@given(
     shape=st.tuples(SIDES, SIDES, CHANNELS),
     seed=st.integers(0, 2**32 - 1),
     share=st.floats(0, 1),

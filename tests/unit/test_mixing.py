@@ -39,7 +39,7 @@ from noisepress.bitstream.coders import Coder
 from noisepress.bitstream.container import SectionKind, read
 from noisepress.bitstream.entropy import LogisticMixture
 from noisepress.bitstream.errors import CorruptError
-from noisepress.bitstream.mixing import Mixer
+from noisepress.bitstream.mixing import BYTE, Depth, Mixer
 from noisepress.codec.ardm import lattice
 from noisepress.codec.ardm.codec import Ardm
 from noisepress.codec.ardm.coding import estimate
@@ -48,7 +48,7 @@ from noisepress.codec.image.raster import Mode, Raster
 from noisepress.models.lattice import LatticeNet
 from noisepress.models.registry import find, load_network
 
-Samples = NDArray[np.uint8]
+Samples = NDArray[np.uint8 | np.uint16]
 Machine = Callable[[int, bool], AbstractContextManager[None]]
 GOLDEN = Path(__file__).parents[1] / "golden" / "codec"
 
@@ -69,16 +69,17 @@ class Codec:
         shape: tuple[int, ...],
         coders: Iterator[Coder | Lanes],
         block: int,
+        depth: Depth,
     ) -> Samples:
         height, width, channels = shape
-        loop = Lattice(self.network, block, mixing=True)
+        loop = Lattice(self.network, block, mixing=True, depth=depth)
         return list(loop.run(samples, (height, width, channels), coders))[-1]
 
-    def encode(self, samples: Samples, block: int = 64) -> list[bytes]:
+    def encode(self, samples: Samples, block: int = 64, depth: Depth = BYTE) -> list[bytes]:
         height, width, channels = samples.shape
         counts = streams((height, width, channels), mixing=True)
         coders = [[BinaryEncoder() for _ in range(count)] for count in counts]
-        self.run(samples, samples.shape, map(together, coders), block)
+        self.run(samples, samples.shape, map(together, coders), block, depth)
         return [join_streams([coder.finish() for coder in group]) for group in coders]
 
     def decode(
@@ -87,6 +88,7 @@ class Codec:
         shape: tuple[int, ...],
         block: int = 64,
         coder: Callable[[bytes], Coder] = BinaryDecoder,
+        depth: Depth = BYTE,
     ) -> Samples:
         height, width, channels = shape
         counts = streams((height, width, channels), mixing=True)
@@ -94,12 +96,14 @@ class Codec:
             [coder(stream) for stream in split_streams(part, count)]
             for part, count in zip(data, counts, strict=True)
         ]
-        return self.run(None, shape, map(together, groups), block)
+        return self.run(None, shape, map(together, groups), block, depth)
 
-    def check(self, samples: Samples, block: int = 64) -> int:
+    def check(self, samples: Samples, block: int = 64, depth: Depth = BYTE) -> int:
         """Round trip; bytes of the stream."""
-        data = self.encode(samples, block)
-        np.testing.assert_array_equal(self.decode(data, samples.shape, block), samples)
+        data = self.encode(samples, block, depth)
+        found = self.decode(data, samples.shape, block, depth=depth)
+        assert found.dtype == samples.dtype
+        np.testing.assert_array_equal(found, samples)
         return sum(map(len, data))
 
 
@@ -135,6 +139,48 @@ def test_blocks_come_back(codec: Codec, height: int, width: int, channels: int) 
     """Last blocks of one row or column, among others."""
     image = smooth(height, width, channels)
     assert codec.check(image, block=16) != codec.check(image, block=64)
+
+
+def deeper(image: NDArray[np.uint8], depth: Depth) -> Samples:
+    """An image with its values spread over all of a depth, and noise where there is room."""
+    factor = (depth.values - 1) / 255
+    noise = np.random.default_rng(3).uniform(-factor, factor, image.shape)
+    values = np.rint(image * factor + noise).clip(0, depth.values - 1)
+    return values.astype(depth.dtype)
+
+
+DEPTHS = [
+    Depth(1, 0),
+    Depth(2, 0),
+    Depth(3, 8),
+    Depth(200, 1),
+    Depth(256, 2),
+    Depth(257, 0),
+    Depth(1000, 3),
+    Depth(4096, 4),
+    Depth(65535, 8),
+    Depth(65536, 0),
+    Depth(65536, 8),
+]
+
+
+@pytest.mark.parametrize("depth", DEPTHS, ids=str)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_depths_come_back(codec: Codec, depth: Depth, channels: int) -> None:
+    for height, width in ((1, 1), (1, 40), (33, 31), (40, 45)):
+        image = picture(height, width, channels)
+        codec.check(deeper(image, depth), block=16, depth=depth)
+    rng = np.random.default_rng(8)
+    noise = rng.integers(0, depth.values, (30, 31, channels)).astype(depth.dtype)
+    size = codec.check(noise, depth=depth)
+    assert size < 1.3 * noise.size * depth.bits / 8 + 100
+    codec.check((depth.values - 1) * (noise % 2), depth=depth)
+
+
+@pytest.mark.parametrize("depth", [Depth(1000, 2), Depth(65536, 5)], ids=str)
+def test_deep_lanes_come_back(codec: Codec, monkeypatch: pytest.MonkeyPatch, depth: Depth) -> None:
+    monkeypatch.setattr(lattice, "LANES_FROM", 1)
+    codec.check(deeper(smooth(67, 66), depth), depth=depth)
 
 
 def extremes(height: int, width: int) -> dict[str, Samples]:
@@ -200,6 +246,19 @@ def test_it_is_as_the_format_describes(
     data = codec.encode(image, block)
     monkeypatch.setattr(lattice, "Mixer", TwinMixer)
     np.testing.assert_array_equal(codec.decode(data, image.shape, block, Reader), image)
+
+
+@pytest.mark.parametrize("depth", [Depth(256, 1), *DEPTHS[1::2]], ids=str)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_depths_are_as_the_format_describes(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch, depth: Depth, channels: int
+) -> None:
+    image = deeper(photograph("astronaut")[60:78, 100:117, :channels], depth)
+    image[5:9] = (depth.values - 1) * (image[5:9] % 2)
+    data = codec.encode(image, depth=depth)
+    monkeypatch.setattr(lattice, "Mixer", TwinMixer)
+    found = codec.decode(data, image.shape, coder=Reader, depth=depth)
+    np.testing.assert_array_equal(found, image)
 
 
 def test_lanes_are_as_the_format_describes(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,22 +330,23 @@ def mixtures(rng: np.random.Generator, count: int, wild: bool) -> LogisticMixtur
     return LogisticMixture(logits, locations, scales)
 
 
+@pytest.mark.parametrize("depth", [BYTE, Depth(65536, 3)], ids=str)
 @pytest.mark.parametrize("wild", [False, True])
 @pytest.mark.parametrize("values", ["noise", "extremes", "flat"])
-def test_nothing_a_network_says_breaks_it(values: str, wild: bool) -> None:
+def test_nothing_a_network_says_breaks_it(values: str, wild: bool, depth: Depth) -> None:
     """Distributions far outside the samples' range, far too sure, and of no use."""
     rng = np.random.default_rng(1)
     height, width = 43, 58
     image = {
-        "noise": rng.integers(0, 256, (height, width, 3)),
-        "extremes": 255 * rng.integers(0, 2, (height, width, 3)),
+        "noise": rng.integers(0, depth.values, (height, width, 3)),
+        "extremes": (depth.values - 1) * rng.integers(0, 2, (height, width, 3)),
         "flat": np.full((height, width, 3), 77),
-    }[values].astype(np.uint8)
+    }[values].astype(depth.dtype)
     seen = []
 
     def run(coder: Coder, target: Samples | None) -> list[NDArray[np.int32]]:
         rng = np.random.default_rng(2)
-        mixer = Mixer(3, NEIGHBOURHOODS)
+        mixer = Mixer(3, NEIGHBOURHOODS, depth)
         mixer.start_level(height, width)
         block = mixer.block(0, 0, image[::2, ::2])
         out = []
@@ -318,24 +378,27 @@ def test_nothing_a_network_says_breaks_it(values: str, wild: bool) -> None:
             assert first.tobytes() == second.tobytes() == third.tobytes()
 
 
-@pytest.mark.parametrize("symbol", [-1, 256])
-def test_samples_out_of_range_are_refused(symbol: int) -> None:
-    mixer = Mixer(1, NEIGHBOURHOODS)
+@pytest.mark.parametrize(
+    ("depth", "symbol"), [(BYTE, -1), (BYTE, 256), (Depth(1001, 2), -1), (Depth(1001, 2), 1001)]
+)
+def test_samples_out_of_range_are_refused(depth: Depth, symbol: int) -> None:
+    mixer = Mixer(1, NEIGHBOURHOODS, depth)
     mixer.start_level(2, 2)
-    model = mixer.block(0, 0, np.zeros((1, 1, 1), np.uint8)).phase(0)
+    model = mixer.block(0, 0, np.zeros((1, 1, 1), depth.dtype)).phase(0)
     mixed = model(0, 0, mixtures(np.random.default_rng(0), 1, False))
     for coder in (BinaryEncoder(), BinaryTally()):
-        with pytest.raises(ValueError, match="outside 0 to 255"):
+        with pytest.raises(ValueError, match=f"outside 0 to {depth.values - 1}"):
             coder.code(np.array([symbol], np.int32), mixed)
 
 
+@pytest.mark.parametrize("depth", [BYTE, Depth(4000, 3)], ids=str)
 @pytest.mark.parametrize("lanes_from", [lattice.LANES_FROM, 1])
 def test_damaged_streams_decode_or_are_an_error(
-    codec: Codec, monkeypatch: pytest.MonkeyPatch, lanes_from: int
+    codec: Codec, monkeypatch: pytest.MonkeyPatch, lanes_from: int, depth: Depth
 ) -> None:
     monkeypatch.setattr(lattice, "LANES_FROM", lanes_from)
-    image = smooth(40, 44)
-    data = codec.encode(image)
+    image = deeper(smooth(40, 44), depth)
+    data = codec.encode(image, depth=depth)
     rng = np.random.default_rng(4)
     refused = changed = 0
     for _ in range(30):
@@ -349,7 +412,7 @@ def test_damaged_streams_decode_or_are_an_error(
         else:
             part[at:] = rng.bytes(len(part))
         try:
-            found = codec.decode([bytes(part) for part in damaged], image.shape)
+            found = codec.decode([bytes(part) for part in damaged], image.shape, depth=depth)
         except CorruptError:
             refused += 1
         else:
