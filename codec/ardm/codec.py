@@ -71,8 +71,7 @@ class Ardm(Options):
     effort: Annotated[
         int,
         Doc(
-            "effort in lattice order: 1 learns from the image too, for smaller files, and takes"
-            " images of 16 bits",
+            "effort in lattice order: 1 learns from the image too, for smaller files; 16 bits need 1",
             *_EFFORT,
         ),
     ] = 1

@@ -51,10 +51,13 @@ def find(samples: Samples) -> Used | None:
 
 
 def span(samples: Samples) -> Used:
-    """All values from the smallest to the largest in each channel of an image (h, w, c)."""
+    """The values of each channel of an image (h, w, c), and all between them at the same steps."""
     used = _counts(samples) > 0
-    up, down = (np.logical_or.accumulate(flags, 1) for flags in (used, used[:, ::-1]))
-    return up & down[:, ::-1]
+    for flags in used:
+        values = np.flatnonzero(flags)
+        step = max(int(np.gcd.reduce(values - values[0])), 1)
+        flags[values[0] : values[-1] : step] = True
+    return used
 
 
 def _counts(samples: Samples) -> NDArray[np.int64]:

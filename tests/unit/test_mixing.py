@@ -500,7 +500,9 @@ def functions(assembly: str) -> dict[str, str]:
 ASSEMBLY = """
 import numpy, noisepress, sys
 from noisepress.bitstream import _mixing
-noisepress.encode(numpy.zeros((9, 9, 3), "u1"), model=sys.argv[1], fallback=False)
+for kind in ("u1", "u2"):
+    noisepress.encode(numpy.zeros((9, 9, 3), kind), model=sys.argv[1], fallback=False)
+assert len(_mixing.code_rows.signatures) == 2
 print(*_mixing.code_rows.inspect_asm().values(), sep="\\n--\\n")
 """
 
@@ -575,7 +577,7 @@ def test_golden_files_decode_under_other_instructions(
 ) -> None:
     """Compiled for the oldest processors, and without optimisation."""
     manifest = json.loads((GOLDEN / "manifest.json").read_text())
-    names = ("lattice_rgb.nzp", "lattice_grey.nzp")
+    names = ("lattice_rgb.nzp", "lattice_grey.nzp", "lattice_deep.nzp")
     command = [sys.executable, "-c", DECODE, str(GOLDEN / "lattice.safetensors")]
     done = subprocess.run(
         [*command, *(str(GOLDEN / name) for name in names)],

@@ -167,6 +167,16 @@ def with_ranks() -> bytes:
     return noisepress.encode(Raster(samples, Mode.RGBA8), model=LATTICE, fallback=False)
 
 
+def deep(mode: Mode, sixteenths: int) -> bytes:
+    """A slope of 13 bits with noise, stretched."""
+    rows, columns = np.indices((45, 71))
+    slope = (60 * rows + 35 * columns)[..., None] + 40 * np.arange(mode.channels)
+    noise = (words(14, n=slope.size) % 200).reshape(slope.shape)
+    samples = (900 + slope + noise) * sixteenths // 16
+    picture = Raster(samples.astype(np.uint16), mode)
+    return noisepress.encode(picture, model=LATTICE, fallback=False)
+
+
 def carried(codec: str, mode: Mode) -> bytes:
     return noisepress.encode(raster(mode, 6, 11, 6), codec, fallback=False)
 
@@ -206,6 +216,8 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "lattice_grey.nzp": ("one channel, one row", lambda: lattice(Mode.L8, 1, 50)),
     "lattice_pixel.nzp": ("a single pixel", lambda: lattice(Mode.RGB8, 1, 1)),
     "lattice_grey_alpha.nzp": ("opacity", lambda: lattice(Mode.LA8, 20, 9)),
+    "lattice_deep.nzp": ("13 bits", lambda: deep(Mode.L16, 16)),
+    "lattice_deep_ranks.nzp": ("13 bits of 16, and opacity", lambda: deep(Mode.RGBA16, 100)),
     "lattice_metadata.nzp": ("opacity, ICC, EXIF and XMP", with_metadata),
     "random_dynamic.nzp": ("dynamic program", lambda: random_order(calls=11, seed=2**32 - 1)),
     "random_equal.nzp": ("equal groups", lambda: random_order(calls=8, schedule="equal")),
