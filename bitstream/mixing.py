@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -22,7 +23,7 @@ from ._mixing import PAD, Contexts, Floats, Memory, Place, Plane, Tables, Work
 from .entropy import Ints, LogisticMixture, check_range
 from .tables import check_tables
 
-Samples = NDArray[np.uint8 | np.uint16]
+Samples = NDArray[Any]
 Float32s = NDArray[np.float32]
 Offsets = tuple[tuple[int, int], ...]
 """Rows and columns from a sample to its neighbours."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisepress.bitstream import _planes
+from noisepress.bitstream import _binary, _planes
 from noisepress.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryTally
 from noisepress.bitstream.errors import CorruptError
 from noisepress.bitstream.exceptions import Samples, code_differences
@@ -71,7 +73,6 @@ def test_the_kernel_is_that_of_plain_python(monkeypatch: pytest.MonkeyPatch) -> 
     rng = np.random.default_rng(1)
     given = (rng.integers(-3, 4, (6, 9, 3)) * (rng.random((6, 9, 1)) < 0.4)).astype(np.uint8)
     expected = packed(given)
-    monkeypatch.setattr(_planes, "_learn", _planes._learn.py_func)
-    monkeypatch.setattr(_planes, "_code", _planes._code.py_func)
+    monkeypatch.setattr(_planes, "code_learned", unwrap(_binary.code_learned))
     monkeypatch.setattr(_planes, "code_row", _planes.code_row.py_func)
     assert packed(given) == expected

@@ -297,28 +297,28 @@ def of_bits(bits: int, image: Deep) -> Deep:
     return image >> np.uint16(16 - bits)
 
 
-DEEP_IMAGES = {
-    "9 bits": lambda shape: of_bits(9, deep(*shape)),
-    "12 bits": lambda shape: of_bits(12, deep(*shape)),
-    "16 bits": lambda shape: deep(*shape, 300, 65535),
-    "12 bits in the upper 12 of 16": lambda shape: of_bits(12, deep(*shape)) << np.uint16(4),
-    "12 bits stretched to 16": lambda shape: np.rint(
-        of_bits(12, deep(*shape)) * (65535 / 4095)
-    ).astype(np.uint16),
-    "8 bits, repeated": lambda shape: picture(*shape).astype(np.uint16) * np.uint16(257),
-    "few values far apart": lambda shape: picture(*shape).astype(np.uint16) // 16 * np.uint16(999),
-    "padding far below": lambda shape: np.where(np.indices(shape)[0] < 8, 0, deep(*shape)).astype(
-        np.uint16
-    ),
-    "flat": lambda shape: np.full(shape, 51234, np.uint16),
-}
+def deep_images(height: int, width: int, channels: int) -> dict[str, Deep]:
+    noisy = deep(height, width, channels)
+    twelve, eight = of_bits(12, noisy), picture(height, width, channels).astype(np.uint16)
+    images = {
+        "9 bits": of_bits(9, noisy),
+        "12 bits": twelve,
+        "16 bits": deep(height, width, channels, 300, 65535),
+        "12 bits in the upper 12 of 16": twelve << np.uint16(4),
+        "12 bits stretched to 16": np.rint(twelve * (65535 / 4095)),
+        "8 bits, repeated": eight * np.uint16(257),
+        "few values far apart": eight // 16 * np.uint16(999),
+        "padding far below": np.where(np.indices(noisy.shape)[0] < 8, 0, noisy),
+        "flat": np.full(noisy.shape, 51234),
+    }
+    return {name: image.astype(np.uint16) for name, image in images.items()}
 
 
-@pytest.mark.parametrize("name", DEEP_IMAGES)
+@pytest.mark.parametrize("name", deep_images(1, 1, 1))
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_images_of_16_bits_come_back(name: str, channels: int, lattice_model: str) -> None:
     for height, width in ((71, 46), (1, 90), (5, 4), (1, 1)):
-        image = DEEP_IMAGES[name]((height, width, channels))
+        image = deep_images(height, width, channels)[name]
         data = noisepress.encode(image, "ardm", fallback=False, model=lattice_model)
         info = noisepress.inspect(data)
         assert info.mode == {1: "L16", 2: "LA16", 3: "RGB16", 4: "RGBA16"}[channels]
