@@ -182,8 +182,8 @@ def test_levels_are_as_coarse_as_the_noise(noise: int) -> None:
     assert shift == {0: 0, 3: 1, 50: 3, 1000: 6, 10**6: 8}[noise]
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 9, 3), (9, 2, 1)])
-def test_images_without_an_inside_have_the_finest_levels(shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("shape", [(1, 1, 1), (9, 2, 3), (5, 1, 1)])
+def test_narrow_images_have_the_finest_levels(shape: tuple[int, int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 1 << 16, shape).astype(np.uint16)
     assert ranks.depth(image, ranks.span(image)) == Depth(int(np.ptp(image, (0, 1)).max()) + 1, 0)
 
