@@ -216,8 +216,8 @@ def _conversion(
     if values is not None and (parameters.order != "lattice" or parameters.planes != RGB):
         raise CorruptError("an image in random order or with source planes has values")
     depth, deep = BYTE, Mode(contents.header.mode).dtype == np.uint16
-    if deep and (values is None or parameters.planes != RGB):
-        raise CorruptError("an image of 16 bits has source planes or no values")
+    if deep and values is None:
+        raise CorruptError("an image of 16 bits has no section of values")
     if values is not None:
         if deep:
             used, depth = ranks.unpack_deep(values, shape[2])

@@ -384,7 +384,7 @@ def test_files_of_16_bits_that_cannot_be_are_refused(lattice_model: str) -> None
         with pytest.raises(CorruptError, match=message):
             noisepress.decode(write(header, sections), model=lattice_model)
 
-    refused("no values", contents.header, data)
+    refused("no section of values", contents.header, data)
     refused("not in one section", contents.header, [data[0], values, *data[1:]])
     refused(
         "without source planes",
