@@ -140,7 +140,7 @@ def _memory(channel: int, regressors: int) -> Memory:
 
 
 def _contexts(depth: Depth) -> Contexts:
-    # Of other levels than bytes, so that the kernel is compiled for each of the two.
+    # Levels with fractions need a float; for bytes the kernel is compiled on its own.
     level: DTypeLike = np.uint8 if depth == BYTE else np.float32
     slots, counts = 1 << _mixing.RECENT_BITS, 1 << _mixing.COUNT_BITS
     return Contexts(
