@@ -415,9 +415,7 @@ def code_page(
             learned.rows[2] = length
             learned.map_rows[0] = np.int64(learned.hashes[0] >> np.uint64(52))
             learned.map_rows[1] = near * 9 + length
-            bit, cost = _decide(
-                mode, np.int64(bits[i, x]), 0, 0, learned, functions, state, words
-            )
+            bit, cost = _decide(mode, np.int64(bits[i, x]), 0, 0, learned, functions, state, words)
             spent += cost
             bits[i, x] = bit
             pixels[at] = bit
@@ -592,7 +590,9 @@ def _code_sample(
         above_w = before - _byte(around[0], channel - 1)
         above_n = before - _byte(around[1], channel - 1)
         above_ne = before - _byte(around[3], channel - 1)
-    lines = _level(2 * n - _byte(around[5], channel)) << 8 | _level(2 * w - _byte(around[4], channel))
+    lines = _level(2 * n - _byte(around[5], channel)) << 8 | _level(
+        2 * w - _byte(around[4], channel)
+    )
     exact = _mix(np.uint64(value), channel + 100)
     alike = np.uint64(channel + 77)
     hashes = learned.hashes
