@@ -257,8 +257,7 @@ def _decide(
     zero = int((1.0 - chance) * (1 << CHANCE_BITS))
     spent = 0.0
     if mode == TALLY:
-        part = (1 << CHANCE_BITS) - zero if bit else zero
-        spent = CHANCE_BITS - math.log2(part)
+        spent = CHANCE_BITS - math.log2((1 << CHANCE_BITS) - zero if bit else zero)
     else:
         bit = code_bit(mode, bit, zero, state, words)
 
