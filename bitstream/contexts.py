@@ -8,7 +8,7 @@ does the work of a dictionary of glyphs. Encoder and decoder learn alike, and no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -18,7 +18,7 @@ import numpy as np
 from . import _contexts
 from ._binary import UInt32s, UInt64s
 from ._contexts import CANDIDATES, MATCHES, PAD, PREDICTIONS, SETS, Functions, Learned, Match
-from ._mixing import UInt8s
+from ._mixing import LOGISTIC_RANGE, LOGISTIC_STEPS, Int64s, UInt8s
 from .entropy import Ints, check_range
 from .mixing import exact_tables
 from .tables import check_tables
@@ -68,7 +68,7 @@ def _functions() -> Functions:
 
 
 @cache
-def _histories() -> tuple[UInt8s, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def _histories() -> tuple[UInt8s, Int64s]:
     """What follows on a history, and the chance of 1 after it at first, in 2^-16.
 
     A history is how often 0 and 1 came and which of them came last. Counts are limited, and a bit
@@ -117,9 +117,9 @@ def _learned(
     chances = np.empty((kinds, contexts, 256))
     chances[:] = _histories()[1] / 65536
     points = (np.arange(_contexts.POINTS) - _contexts.POINTS // 2) / 1.5
-    middle = _contexts.LOGISTIC_RANGE * _contexts.LOGISTIC_STEPS
+    middle = LOGISTIC_RANGE * LOGISTIC_STEPS
     maps = np.empty((_contexts.MAPS, rows[1], _contexts.POINTS))
-    steps = (points * _contexts.LOGISTIC_STEPS).astype(int)
+    steps = (points * LOGISTIC_STEPS).astype(int)
     maps[:] = exact_tables().logistic[middle + steps]
     return Learned(
         last_rate=rate,
@@ -210,7 +210,7 @@ class Page:
         rows = _contexts.PAGE_ROWS
         contexts = len(_PAGE_CONTEXTS)
         self._pixels = np.zeros((height + rows) * (width + PAD), np.uint8)
-        self._masks = [_masks(each) for each in (_PAGE_CONTEXTS, _PAGE_MATCHES)]
+        self._masks, self._match_masks = _masks(_PAGE_CONTEXTS), _masks(_PAGE_MATCHES)
         self._registers = np.zeros(rows + 1, np.uint64)
         slots = _slots(_PAGE_SLOTS, height * width)
         self._learned = _learned(contexts, slots, 1, 2 * MATCHES, (64, 4096), _PAGE_RATE)
@@ -225,7 +225,8 @@ class Page:
                 first,
                 rows,
                 self._pixels,
-                *self._masks,
+                self._masks,
+                self._match_masks,
                 self._registers,
                 self._learned,
                 self._match,
@@ -303,16 +304,15 @@ class Pixels:
 
 def _fit(channels: int) -> _contexts.Fit:
     size = _contexts.OWN + _contexts.EARLIER * (channels - 1)
-    zeros: Callable[..., _contexts.Floats] = np.zeros
     return _contexts.Fit(
-        products=zeros((channels, size, size)),
-        targets=zeros((channels, size)),
-        fits=zeros((channels, size)),
+        products=np.zeros((channels, size, size)),
+        targets=np.zeros((channels, size)),
+        fits=np.zeros((channels, size)),
         counts=np.zeros(channels, np.int64),
         errors=np.full((channels, PREDICTIONS, _contexts.ROUGH), _FIRST_ERROR),
-        predicted=zeros(PREDICTIONS),
-        regressors=zeros(size),
-        system=zeros((size, size)),
-        lower=zeros((size, size)),
-        half=zeros(size),
+        predicted=np.zeros(PREDICTIONS),
+        regressors=np.zeros(size),
+        system=np.zeros((size, size)),
+        lower=np.zeros((size, size)),
+        half=np.zeros(size),
     )

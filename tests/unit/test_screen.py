@@ -160,8 +160,13 @@ def test_it_is_tried_where_pixels_repeat() -> None:
 
 
 def test_it_is_not_tried_on_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried = []
-    monkeypatch.setattr(api, "may_win", lambda image: tried.append(image) or False)
+    tried: list[Raster] = []
+
+    def spied(image: Raster) -> bool:
+        tried.append(image)
+        return False
+
+    monkeypatch.setattr(api, "may_win", spied)
     image = noise(Mode.RGB8, 20, 20)
     files = api._fallback_files(image, noisepress.Png(), None)
     assert tried == [image]
