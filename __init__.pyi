@@ -38,6 +38,7 @@ from .codec.inputs import UnreadJpeg as UnreadJpeg
 from .codec.jpegfile.codec import JpegFile as JpegFile
 from .codec.options import Options as Options
 from .codec.protocol import Decoding as Decoding
+from .codec.screen.codec import Screen as Screen
 from .codec.vdm.codec import Vdm as Vdm
 
 __version__: str

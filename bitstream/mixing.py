@@ -94,7 +94,7 @@ class Neighbourhood:
 
 
 @cache
-def _tables() -> Tables:
+def exact_tables() -> Tables:
     steps = np.arange((1 << _mixing.LOG_BITS) + 2) / (1 << _mixing.LOG_BITS)
     arguments = np.arange(2 * _mixing.LOGISTIC_RANGE * _mixing.LOGISTIC_STEPS + 1)
     chances = (np.arange(4096) + 0.5) / 4096
@@ -125,7 +125,7 @@ def _memory(channel: int, regressors: int) -> Memory:
     weights = np.zeros((_mixing.SETS, rows, _mixing.INPUTS + 1))
     weights[..., : _mixing.DISTRIBUTIONS] = _FIRST_WEIGHTS
     maps = np.empty((_mixing.MAPS, rows, _mixing.BUCKETS))
-    maps[:] = _tables().logistic[at.astype(int)]
+    maps[:] = exact_tables().logistic[at.astype(int)]
     return Memory(
         bias=np.zeros(5 + channel),
         bias_power=np.full(5 + channel, 1e-3),
@@ -369,7 +369,7 @@ class MixedRows:
                 self.plane,
                 self.contexts,
                 self.memory,
-                _tables(),
+                exact_tables(),
                 _work(components, regressors, self.place.channel),
             )
         )

@@ -33,6 +33,7 @@ from .jpegfile.codec import (
 from .options import Options, given
 from .protocol import Codec, Decoding, Report, assemble
 from .registry import FALLBACKS, by_id, by_name, by_options
+from .screen.codec import Screen, may_win
 
 Progress = Callable[[int, int], None]
 """Called with the samples coded so far and in all."""
@@ -43,8 +44,8 @@ class FileInfo:
     """What a file says of itself, without decoding it.
 
     Attributes:
-        codec: which coder won: `ardm`, `vdm`, `webp` or `png`; or `diffc` or `hfd`; `jpegfile` if
-            `original_file` gives back a JPEG file.
+        codec: which coder won: `ardm`, `vdm`, `screen`, `webp` or `png`; or `diffc` or `hfd`;
+            `jpegfile` if `original_file` gives back a JPEG file.
         mode: sample layout, such as `RGB8`.
         width: in pixels.
         height: in pixels.
@@ -122,14 +123,16 @@ def encode(
             uint8, uint16 or bool, c = 1 to 4 (grey, grey and alpha, RGB, RGBA), as anything that
             numpy takes for one; torch tensor (h, w) or (c, h, w); or Pillow image of mode 1, L, LA,
             P, RGB, RGBA or I;16, whose ICC profile, EXIF and XMP are kept.
-        codec: options such as `noisepress.Diffc(bpp=0.3)`; or a name, `ardm`, `vdm`, `webp` or
-            `png`, which are lossless, `jpegfile`, which keeps JPEG files, or `diffc` or `hfd`.
+        codec: options such as `noisepress.Diffc(bpp=0.3)`; or a name, `ardm`, `vdm`, `screen`,
+            `webp` or `png`, which are lossless, `jpegfile`, which keeps JPEG files, or `diffc` or
+            `hfd`.
             None: `jpegfile` for JPEG files, `ardm` for others.
-        fallback: also try lossless WebP and PNG besides a lossless codec, and keep the smallest.
+        fallback: also try lossless WebP and PNG besides a lossless codec, and `screen` where pixels
+            repeat, and keep the smallest.
         pixels: of a kept JPEG file, also code the pixels, and keep only them where that is smaller.
         progress: called with (samples coded, samples in all).
         options: of the codec, or of ardm without one: the fields of `noisepress.Ardm`, `Vdm`,
-            `Diffc`, `Hfd`, `WebP` or `Png`.
+            `Diffc`, `Hfd`, `Screen`, `WebP` or `Png`.
 
     Returns:
         The bytes of a .nzp file; a lossless one was checked to decode to the same samples, and a
@@ -206,7 +209,7 @@ def _smallest(raster: Raster, own: bytes | None, tried: Options) -> bytes:
 
 
 def _fallback_files(raster: Raster, tried: Options, own: int | None) -> list[bytes]:
-    """Files through WebP and PNG.
+    """Files through WebP, PNG and screen.
 
     Args:
         tried: not to be tried again.
@@ -214,7 +217,7 @@ def _fallback_files(raster: Raster, tried: Options, own: int | None) -> list[byt
     """
     files: list[bytes] = []
     for options, unless in FALLBACKS:
-        if options == tried:
+        if options == tried or (isinstance(options, Screen) and not may_win(raster)):
             continue
         if own is not None and files and own < unless * min(map(len, files)):
             break

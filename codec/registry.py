@@ -10,6 +10,7 @@ from .hfd.codec import HfdCodec
 from .jpegfile.codec import JpegFileCodec
 from .options import Options
 from .protocol import Codec
+from .screen.codec import Screen, ScreenCodec
 from .vdm.codec import VdmCodec
 
 ARCHIVE = 16
@@ -23,11 +24,13 @@ CODECS: tuple[Codec, ...] = (
     VdmCodec(),
     HfdCodec(),
     JpegFileCodec(),
+    ScreenCodec(),
 )
 
 FALLBACKS: tuple[tuple[Options, float], ...] = (
     (WebP(), 0.0),
     (Png(), 0.0),
+    (Screen(), 0.0),
     (WebP(effort=1), 0.95),
     (WebP(effort=2), 1.0),
     (WebP(effort=3), 1.0),

@@ -78,7 +78,7 @@ def raster(mode: Mode, height: int, width: int, seed: int = 0, **metadata: bytes
     if mode is Mode.BILEVEL:
         samples //= 128
     if mode is Mode.PALETTE8:
-        samples //= 32
+        samples %= 8
         palette = Palette(rng.integers(0, 256, (8, 3), np.uint8), b"\x80").pack()
     if mode.has_alpha:
         samples[..., -1] = rng.integers(0, 256, shape[:2])

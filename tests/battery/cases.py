@@ -15,9 +15,11 @@ from noisepress.codec.ardm import codec as ardm
 from noisepress.codec.diffc import codec as diffc
 from noisepress.codec.hfd import codec as hfd
 from noisepress.codec.image.raster import Mode, Raster
+from noisepress.codec.screen import codec as screen
 from noisepress.codec.vdm import codec as vdm
 
 GREY_AND_COLOUR = (Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8)
+EIGHT_BITS = (*GREY_AND_COLOUR, Mode.PALETTE8, Mode.BILEVEL)
 COLOUR = (Mode.RGB8, Mode.RGBA8)
 DEEP = (Mode.L16, Mode.LA16, Mode.RGB16, Mode.RGBA16)
 
@@ -116,7 +118,8 @@ SMALL = (
         {"model": "autoencoder_model", "decoder": "score_model"},
         floor=36,
     ),
-    Case("webp", "webp", (*GREY_AND_COLOUR, Mode.PALETTE8, Mode.BILEVEL)),
+    Case("screen", "screen", EIGHT_BITS, screen.FIELDS[:1]),
+    Case("webp", "webp", EIGHT_BITS),
     Case("png", "png", tuple(Mode)),
 )
 

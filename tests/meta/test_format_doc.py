@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-from noisepress.bitstream import _mixing, coders, entropy, errors, mixing, noise
+from noisepress.bitstream import (
+    _contexts,
+    _mixing,
+    coders,
+    contexts,
+    entropy,
+    errors,
+    mixing,
+    noise,
+)
 from noisepress.bitstream.container import (
     COMMON,
     ENTRY,
@@ -34,6 +43,7 @@ from noisepress.codec.hfd import codec as hfd
 from noisepress.codec.hfd import hyperprior, stages
 from noisepress.codec.jpegfile import codec as jpegfile
 from noisepress.codec.protocol import Codec
+from noisepress.codec.screen import codec as screen
 from noisepress.codec.vdm import bits_back
 from noisepress.codec.vdm import codec as vdm
 from noisepress.models import autoencoder, exact, latents, unet
@@ -85,6 +95,7 @@ def test_fields(heading: str, fields: Sequence[Field]) -> None:
         (vdm.VdmCodec, vdm.FIELDS),
         (hfd.HfdCodec, hfd.FIELDS),
         (jpegfile.JpegFileCodec, jpegfile.FIELDS),
+        (screen.ScreenCodec, screen.FIELDS),
     ],
 )
 def test_parameters(codec: type[Codec], fields: Sequence[Field]) -> None:
@@ -175,18 +186,38 @@ def constants(module: ModuleType) -> dict[str, object]:
     return {name: value for name, value in values.items() if name.isupper()}
 
 
-def test_constants_of_online_mixing() -> None:
-    of_module = constants(mixing) | constants(_mixing)
-    in_words = {"CRC", "MULTIPLIER", "SECOND_MULTIPLIER", "DISTRIBUTIONS"}
-    in_words |= {"SHAPED", "FITTED", "RECENT", "COUNTED", "MAPS"}
-    rows = {name.strip("`"): value for name, value, _ in cells(part("#### Constants"))}
+def assert_constants(heading: str, of_modules: dict[str, object], in_words: set[str]) -> None:
+    """A table has the numbers that modules have as constants, except those that stand in words."""
+    rows = {name.strip("`"): value for name, value, _ in cells(part(heading))}
     numbers = {name: tuple(map(float, value.split(", "))) for name, value in rows.items()}
-    expected = {
+    assert numbers == {
         name: tuple(map(float, value if isinstance(value, tuple) else (value,)))
-        for name, value in of_module.items()
+        for name, value in of_modules.items()
         if name not in in_words and isinstance(value, int | float | tuple)
     }
-    assert numbers == expected
+
+
+def test_constants_of_screen() -> None:
+    of_modules = constants(contexts) | constants(_contexts)
+    in_words = {"CRC", "MULTIPLIER", "MAPS", "PREDICTIONS", "PAGE_CONTEXTS", "PAGE_MATCHES"}
+    in_words |= {"FLAG_CONTEXTS", "LEVEL_CONTEXTS"}
+    assert_constants("### Constants of screen", of_modules, in_words)
+    text = " ".join(chapter(screen.ScreenCodec.ID, screen.ScreenCodec.NAME).split())
+    assert f"0x{contexts._CRC:08X}" in text
+    assert f"M = 0x{int(_contexts._MULTIPLIER):X}" in text
+    assert (_contexts.MAPS, _contexts.PREDICTIONS) == (2, 5)
+    assert "Each of two maps" in text and "The five predictions" in text
+    for count in (contexts._FLAG_CONTEXTS, contexts._LEVEL_CONTEXTS):
+        assert len(re.findall(rf", {count}\)", text)) >= 1
+    shapes = [" ".join(f"({a},{b})" for a, b in shape) for shape in contexts._PAGE_CONTEXTS]
+    matches = [" ".join(f"({a},{b})" for a, b in shape) for shape in contexts._PAGE_MATCHES]
+    assert [row[1] for row in cells(part("### Pages"))] == shapes + matches
+
+
+def test_constants_of_online_mixing() -> None:
+    in_words = {"CRC", "MULTIPLIER", "SECOND_MULTIPLIER", "DISTRIBUTIONS"}
+    in_words |= {"SHAPED", "FITTED", "RECENT", "COUNTED", "MAPS"}
+    assert_constants("#### Constants", constants(mixing) | constants(_mixing), in_words)
     words = (
         _mixing.SHAPED,
         _mixing.FITTED,
@@ -202,7 +233,7 @@ def test_constants_of_online_mixing() -> None:
     assert f"0x{mixing._CRC:08X}" in text
     assert f"* 0x{int(_mixing._MULTIPLIER):X} mod 2^64, H(a, b, .., z)" in text
     assert f"absolute) * 0x{int(_mixing._SECOND_MULTIPLIER):X} mod 2^64" in text
-    counts = {name: len(getattr(mixing._tables(), name)) for name in mixing._tables()._fields}
+    counts = {name: len(table) for name, table in mixing.exact_tables()._asdict().items()}
     tables = part("#### Tables")
     for name, count in counts.items():
         assert re.search(rf"^{name}\[i\] += .* i = 0 \.\. {count - 1}$", tables, re.MULTILINE), name

@@ -200,6 +200,14 @@ def stored_jpeg() -> bytes:
     return write(replace(header, parameters=parameters.pack()), [file])
 
 
+def screen(mode: Mode) -> bytes:
+    """Patches that come again, beside a slope with noise."""
+    samples = raster(mode, 45, 71, 14).samples
+    samples[:, :40] = np.tile(samples[:9, :8].repeat(2, 1), (5, 3, 1))[:, :40]
+    palette = raster(mode, 1, 1, 14).palette
+    return noisepress.encode(Raster(samples, mode, palette), "screen", fallback=False)
+
+
 def mixed_archive() -> bytes:
     images = [("a.png", raster(Mode.RGB8, 9, 7, 9)), ("b.png", raster(Mode.BILEVEL, 5, 6, 10))]
     images += [("c.png", raster(Mode.RGBA8, 5, 70, 11))]
@@ -231,6 +239,10 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "vdm_rgb.nzp": ("tiles in the chain", lambda: vdm(Mode.RGB8, 1001, 8, steps=4)),
     "vdm_small.nzp": ("lattice order and opacity", lambda: vdm(Mode.RGBA8, 9, 5, steps=384)),
     "vdm_archive.nzp": ("two groups, one image in PNG", mixed_archive),
+    "screen_page.nzp": ("two levels", lambda: screen(Mode.BILEVEL)),
+    "screen_palette.nzp": ("palette", lambda: screen(Mode.PALETTE8)),
+    "screen_rgb.nzp": ("colours", lambda: screen(Mode.RGB8)),
+    "screen_rgba.nzp": ("colours and opacity", lambda: screen(Mode.RGBA8)),
     "webp_palette.nzp": ("palette", lambda: carried("webp", Mode.PALETTE8)),
     "webp_grey_alpha.nzp": ("grey and opacity", lambda: carried("webp", Mode.LA8)),
     "png_bilevel.nzp": ("one bit", lambda: carried("png", Mode.BILEVEL)),

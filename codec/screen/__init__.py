@@ -1,0 +1,1 @@
+"""Lossless context mixing for two-level pages, palette images, drawings and screenshots."""
