@@ -554,7 +554,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _shared(encode, "IN OUT.nzp, or images, folders and patterns; '-' is stdin or stdout")
     if "encode" in words:
         _encoding(encode)
-    encode.add_argument("--no-fallback", action="store_true", help="do not try WebP and PNG")
+    encode.add_argument(
+        "--no-fallback", action="store_true", help="do not try WebP, PNG and JPEG XL"
+    )
 
     decode = add("decode", _decode, "Decode .nzp files to images.")
     _shared(decode, "IN.nzp OUT, or files, folders and patterns; '-' is stdin or stdout")

@@ -19,6 +19,7 @@ from ..bitstream.errors import (
     UnsupportedImageError,
 )
 from .ardm.codec import MODES, Ardm, ArdmCodec
+from .fallback.attempts import attempted
 from .image.metadata import unpack_metadata
 from .image.raster import Mode, Raster, Samples, checksum, to_array
 from .inputs import Data, UnreadJpeg, as_data, as_image, as_raster
@@ -32,7 +33,7 @@ from .jpegfile.codec import (
 )
 from .options import Options, given
 from .protocol import Codec, Decoding, Report, assemble
-from .registry import FALLBACKS, by_id, by_name, by_options
+from .registry import by_id, by_name, by_options
 
 Progress = Callable[[int, int], None]
 """Called with the samples coded so far and in all."""
@@ -43,8 +44,8 @@ class FileInfo:
     """What a file says of itself, without decoding it.
 
     Attributes:
-        codec: which coder won: `ardm`, `vdm`, `webp` or `png`; or `diffc` or `hfd`; `jpegfile` if
-            `original_file` gives back a JPEG file.
+        codec: which coder won: `ardm`, `vdm`, `webp`, `png` or `jpegxl`; or `diffc` or `hfd`;
+            `jpegfile` if `original_file` gives back a JPEG file.
         mode: sample layout, such as `RGB8`.
         width: in pixels.
         height: in pixels.
@@ -122,14 +123,15 @@ def encode(
             uint8, uint16 or bool, c = 1 to 4 (grey, grey and alpha, RGB, RGBA), as anything that
             numpy takes for one; torch tensor (h, w) or (c, h, w); or Pillow image of mode 1, L, LA,
             P, RGB, RGBA or I;16, whose ICC profile, EXIF and XMP are kept.
-        codec: options such as `noisepress.Diffc(bpp=0.3)`; or a name, `ardm`, `vdm`, `webp` or
-            `png`, which are lossless, `jpegfile`, which keeps JPEG files, or `diffc` or `hfd`.
-            None: `jpegfile` for JPEG files, `ardm` for others.
-        fallback: also try lossless WebP and PNG besides a lossless codec, and keep the smallest.
+        codec: options such as `noisepress.Diffc(bpp=0.3)`; or a name, `ardm`, `vdm`, `webp`, `png`
+            or `jpegxl`, which are lossless, `jpegfile`, which keeps JPEG files, or `diffc` or
+            `hfd`. None: `jpegfile` for JPEG files, `ardm` for others.
+        fallback: also try lossless WebP, PNG and JPEG XL besides a lossless codec, and keep the
+            smallest.
         pixels: of a kept JPEG file, also code the pixels, and keep only them where that is smaller.
         progress: called with (samples coded, samples in all).
         options: of the codec, or of ardm without one: the fields of `noisepress.Ardm`, `Vdm`,
-            `Diffc`, `Hfd`, `WebP` or `Png`.
+            `Diffc`, `Hfd`, `WebP`, `Png` or `JpegXL`.
 
     Returns:
         The bytes of a .nzp file; a lossless one was checked to decode to the same samples, and a
@@ -198,29 +200,16 @@ def _smallest(raster: Raster, own: bytes | None, tried: Options) -> bytes:
     The fallbacks are made while the file is checked, for both take about as long.
     """
     with ThreadPoolExecutor(1) as pool:
-        beaten = len(own) if own and isinstance(tried, Ardm) else None
-        others = pool.submit(_fallback_files, raster, tried, beaten)
+        others = pool.submit(
+            attempted,
+            raster.width * raster.height,
+            tried,
+            len(own) if own else None,
+            lambda options: _file(raster, by_options(options), options, lambda _: None),
+        )
         files = [] if own is None else [_checked(raster, own, tried)]
-        best = min([*files, *others.result()], key=len)
+        best = min([*files, *others.result().values()], key=len)
     return best if best is own else _checked(raster, best, tried)
-
-
-def _fallback_files(raster: Raster, tried: Options, own: int | None) -> list[bytes]:
-    """Files through WebP and PNG.
-
-    Args:
-        tried: not to be tried again.
-        own: bytes of the file that the fallbacks have to beat, if there is one.
-    """
-    files: list[bytes] = []
-    for options, unless in FALLBACKS:
-        if options == tried:
-            continue
-        if own is not None and files and own < unless * min(map(len, files)):
-            break
-        if file := _file(raster, by_options(options), options, lambda _: None):
-            files.append(file)
-    return files
 
 
 def _checked(raster: Raster, file: bytes, options: Options) -> bytes:

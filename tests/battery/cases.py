@@ -117,6 +117,7 @@ SMALL = (
     ),
     Case("webp", "webp", (*GREY_AND_COLOUR, Mode.PALETTE8, Mode.BILEVEL)),
     Case("png", "png", tuple(Mode)),
+    Case("jpegxl", "jpegxl", tuple(Mode), options={"effort": 3}),
 )
 
 _BUNDLED_FLOORS = {"hfd": 33.0}
