@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from .ardm.codec import MODES, Ardm, ArdmCodec
 from .fallback.attempts import attempted
 from .image.metadata import unpack_metadata
 from .image.raster import Mode, Raster, Samples, checksum, to_array
+from .image.reduction import Reduction, Simpler, reduce, reduction_of
 from .inputs import Data, UnreadJpeg, as_data, as_image, as_raster
 from .jpegfile.codec import (
     JpegFile,
@@ -32,7 +33,7 @@ from .jpegfile.codec import (
     kept_unread,
 )
 from .options import Options, given
-from .protocol import Codec, Decoding, Report, assemble
+from .protocol import Codec, Decoding, Encoded, Report, assemble
 from .registry import by_id, by_name, by_options
 
 Progress = Callable[[int, int], None]
@@ -54,7 +55,8 @@ class FileInfo:
         truncated: the file was cut.
         metadata: which of `icc`, `exif` and `xmp` there are.
         sections: kind, bytes of the payload, and whether the section is there.
-        parameters: the codec's own fields: order, model, digest and so on.
+        parameters: the codec's own fields: order, model, digest and so on; and `coded`, the layout
+            of the simpler image that was coded in place of the image, if one was.
     """
 
     codec: str
@@ -175,26 +177,49 @@ def _coded(
     Raises:
         UnsupportedImageError: there is none, because the codec does not take the layout.
     """
-    own = _file(raster, asked, settings, report)
+    simpler = reduce(raster) if asked.LOSSLESS else None
+    own = _file(raster, asked, settings, report, simpler)
     if own is None and not (fallback and asked.LOSSLESS):
         raise UnsupportedImageError(
             f"{asked.NAME} does not code {raster.mode.name} images with these options"
         )
     if fallback and asked.LOSSLESS:
-        return _smallest(raster, own, settings)
+        return _smallest(raster, own, settings, simpler)
     assert own is not None
     return _checked(raster, own, settings) if asked.LOSSLESS else own
 
 
-def _file(raster: Raster, codec: Codec, options: Options, report: Report) -> bytes | None:
-    """The file of a codec; None for a layout that it does not take."""
-    encoded = codec.encode(
-        raster, options, report, lambda encoded: len(assemble(raster, codec, encoded))
-    )
-    return None if encoded is None else assemble(raster, codec, encoded)
+def _file(
+    raster: Raster, codec: Codec, options: Options, report: Report, simpler: Simpler | None = None
+) -> bytes | None:
+    """The file of a codec; None for a layout that it does not take.
+
+    Args:
+        simpler: what is coded in place of the image if the codec takes it.
+    """
+    if simpler and (file := _file_of(raster, *simpler, codec, options, report)):
+        return file
+    return _file_of(raster, raster, None, codec, options, report)
 
 
-def _smallest(raster: Raster, own: bytes | None, tried: Options) -> bytes:
+def _file_of(
+    raster: Raster,
+    coded: Raster,
+    reduction: Reduction | None,
+    codec: Codec,
+    options: Options,
+    report: Report,
+) -> bytes | None:
+    """The file of an image through what is coded in its place."""
+
+    def whole(encoded: Encoded) -> bytes:
+        return assemble(raster, codec, encoded, reduction)
+
+    encoded = codec.encode(coded, options, report, lambda encoded: len(whole(encoded)))
+    return None if encoded is None else whole(encoded)
+
+
+def _smallest(raster: Raster, own: bytes | None, tried: Options, simpler: Simpler | None) -> bytes:
     """The smallest of a file and the fallbacks, checked.
 
     The fallbacks are made while the file is checked, for both take about as long.
@@ -202,10 +227,10 @@ def _smallest(raster: Raster, own: bytes | None, tried: Options) -> bytes:
     with ThreadPoolExecutor(1) as pool:
         others = pool.submit(
             attempted,
-            raster.width * raster.height,
+            raster.samples.size,
             tried,
             len(own) if own else None,
-            lambda options: _file(raster, by_options(options), options, lambda _: None),
+            lambda options: _file(raster, by_options(options), options, lambda _: None, simpler),
         )
         files = [] if own is None else [_checked(raster, own, tried)]
         best = min([*files, *others.result().values()], key=len)
@@ -238,6 +263,9 @@ def estimate(image: object, codec: Ardm | None = None, **options: Any) -> float:
 
     settings = given(Ardm, codec, options)
     raster = as_raster(image)
+    simpler = reduce(raster)
+    if simpler and simpler[0].mode in MODES[settings.order]:
+        raster = simpler[0]
     if raster.mode not in MODES[settings.order]:
         raise UnsupportedImageError(
             f"ardm in {settings.order} order does not code {raster.mode.name} images"
@@ -263,15 +291,19 @@ def _pictures(
     """The picture after each data section; the complete one is checked."""
     header = contents.header
     codec = by_id(header.codec)
-    known_mode(contents)
+    mode = known_mode(contents)
     if not contents.payloads(SectionKind.DATA):
-        needed = contents.ends()[1]
+        needed = contents.useful_ends()[0]
         raise TruncatedError(f"the file is cut before its first section ends at byte {needed}")
+    palette = unpack_metadata(contents)["palette"] if mode is Mode.PALETTE8 else b""
+    reduction = reduction_of(contents)
+    if reduction:
+        contents = replace(contents, header=replace(header, mode=reduction.mode))
     latest: Samples | None = None
     for picture in codec.decode(contents, decoding, report, previews=previews):
         if latest is not None:
             yield latest
-        latest = picture
+        latest = reduction.expand(picture, mode, palette) if reduction else picture
     if latest is None:
         raise CorruptError("the file holds no picture")
     whole = latest.shape[:2] == (header.height, header.width)
@@ -415,6 +447,7 @@ def inspect(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     mode = known_mode(contents)
     names = {int(kind): kind.name.lower() for kind in SectionKind}
     whole = contents.ends()[-1]
+    reduction = reduction_of(contents)
     return FileInfo(
         codec=codec.NAME,
         mode=mode.name,
@@ -427,7 +460,7 @@ def inspect(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
             (names.get(kind, f"kind {kind}"), length, index < len(contents.sections))
             for index, (kind, length) in enumerate(contents.table)
         ),
-        parameters=codec.describe(header.parameters),
+        parameters=codec.describe(header.parameters) | (reduction.describe() if reduction else {}),
         metadata=_metadata_names(contents),
     )
 

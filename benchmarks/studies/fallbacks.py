@@ -34,7 +34,7 @@ class Trial:
     Attributes:
         image: file name.
         mode: sample layout.
-        pixels: of the image.
+        samples: of the image.
         coder: format and effort.
         bytes: of the .nzp file; 0 where the format does not take the image.
         seconds: CPU time.
@@ -42,7 +42,7 @@ class Trial:
 
     image: str
     mode: str
-    pixels: int
+    samples: int
     coder: str
     bytes: int
     seconds: float
@@ -60,7 +60,7 @@ def measure(raster: Raster, image: str, coder: str) -> Trial:
     except UnsupportedImageError:
         size = 0
     seconds = round(time.process_time() - start, 3)
-    return Trial(image, raster.mode.name, raster.width * raster.height, coder, size, seconds)
+    return Trial(image, raster.mode.name, raster.samples.size, coder, size, seconds)
 
 
 def table(trials: Sequence[Trial]) -> Iterator[str]:
@@ -76,7 +76,7 @@ def table(trials: Sequence[Trial]) -> Iterator[str]:
         of_image = {CODERS[trial.coder]: trial for trial in trials if trial.image == image}
         first = of_image[Png()]
         sizes = {options: range(trial.bytes) for options, trial in of_image.items() if trial.bytes}
-        tried = attempted(first.pixels, Ardm(), None, sizes.get)
+        tried = attempted(first.samples, Ardm(), None, sizes.get)
         best = min(tried, key=lambda options: len(tried[options]))
         figures = (
             len(sizes[best]),
