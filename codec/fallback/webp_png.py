@@ -25,7 +25,7 @@ from PIL import Image
 
 from ...bitstream.errors import CorruptError
 from ..image.raster import Mode, Raster, Samples
-from ..image.read import PixelLimit
+from ..image.read import LibraryLimits
 from ..image.write import png_chunk
 from .payloads import corrupt_payload, in_range, restored, smallest
 
@@ -171,7 +171,7 @@ def _unfiltered_png(indices: NDArray[np.uint8]) -> bytes:
 
 def _read(payload: bytes, kind: str, modes: tuple[str, ...], width: int, height: int) -> Samples:
     """Pixels of a file, shape (height, width, c); the size is checked before they are decoded."""
-    with corrupt_payload(kind), PixelLimit():
+    with corrupt_payload(kind), LibraryLimits():
         image = Image.open(BytesIO(payload), formats=(kind,))
         if image.size != (width, height) or image.mode not in modes:
             found = f"{image.size[0]}x{image.size[1]} {image.mode}"

@@ -1,9 +1,15 @@
-"""JPEG XL: what the header of a codestream tells before pixels are decoded (ISO/IEC 18181-1)."""
+"""JPEG XL: what its header tells before pixels are decoded (ISO/IEC 18181-1), and images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+import imagecodecs
+import numpy as np
+
+from ...bitstream.errors import UnsupportedImageError
+from .raster import Raster, check_size, mode_of, to_whole_range
 
 SIGNATURE = b"\xff\x0a"
 """First bytes of a codestream."""
@@ -105,6 +111,42 @@ def parse(data: bytes) -> Codestream | None:
         extra=extra,
         profile=profile,
     )
+
+
+def read(data: bytes, stream: bytes) -> Raster:
+    """The image of a file, upright.
+
+    Args:
+        stream: its codestream.
+
+    Raises:
+        UnsupportedImageError: it is of a kind that would not be kept exactly.
+    """
+    found = parse(stream)
+    assert found
+    reason = _refusal(found)
+    if reason:
+        raise UnsupportedImageError(f"JPEG XL {reason}")
+    check_size(found.width, found.height)
+    pixels = np.asarray(imagecodecs.jpegxl_decode(data, index=0, numthreads=1))
+    samples = pixels.reshape(*pixels.shape[:2], -1)
+    if found.bits not in (8, 16):
+        samples = to_whole_range(samples, (1 << found.bits) - 1)
+    found_boxes = dict(boxes(data)) if data.startswith(_BOXES) else {}
+    exif = found_boxes.get(b"Exif", b"")
+    start = 4 + int.from_bytes(exif[:4])
+    return Raster(samples, mode_of(samples), exif=exif[start:], xmp=found_boxes.get(b"xml ", b""))
+
+
+def _refusal(found: Codestream) -> str:
+    """Why an image is not read; empty if it is."""
+    if found.animated:
+        return "with frames or a preview, single images are supported"
+    if found.is_float or found.bits > 16:
+        return f"of {found.bits} bits or floats, integers of up to 16 bits are supported"
+    if found.extra and not found.alpha:
+        return f"with {found.extra} extra channels, straight opacity of the same depth is supported"
+    return "with an ICC profile, which would be lost: convert it to PNG" if found.profile else ""
 
 
 def codestream(data: bytes) -> bytes:

@@ -260,7 +260,8 @@ def from_array(image: object) -> Raster:
         raise UnsupportedImageError("array with masked samples: fill them first")
     is_bool = array.dtype == np.bool_
     if not is_bool and not (array.dtype.kind == "u" and array.dtype.itemsize <= 2):
-        raise UnsupportedImageError(f"array of dtype {array.dtype}: {kinds}")
+        hint = "; scale floats to 65535 and round them" if array.dtype.kind == "f" else ""
+        raise UnsupportedImageError(f"array of dtype {array.dtype}: {kinds}{hint}")
     samples = array[:, :, np.newaxis] if array.ndim == 2 else array
     if samples.ndim != 3 or not 1 <= samples.shape[2] <= (1 if is_bool else 4):
         hint = "; the bytes of a file are array.tobytes()" if array.ndim == 1 else ""
