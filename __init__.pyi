@@ -27,6 +27,7 @@ from .codec.archive import Member as Member
 from .codec.archive import archive as archive
 from .codec.ardm.codec import Ardm as Ardm
 from .codec.diffc.codec import Diffc as Diffc
+from .codec.fallback.codecs import JpegXL as JpegXL
 from .codec.fallback.codecs import Png as Png
 from .codec.fallback.codecs import WebP as WebP
 from .codec.hfd.codec import Hfd as Hfd

@@ -12,6 +12,7 @@ import glob
 import json
 import os
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ _PIXELS = ".png"
 _NO_JPEG = "holds pixels instead of a JPEG file, written as"
 IMAGES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".qoi"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".jp2", ".jxl", ".avif", ".qoi"}
 )
 
 
@@ -194,11 +195,13 @@ def _decoding_options(args: argparse.Namespace) -> Decoding:
 
 def _encode(args: argparse.Namespace) -> int:
     from .codec.api import encode, inspect
+    from .codec.image.read import open_image
 
     arguments = _encoding_arguments(args)
 
     def work(job: _Job) -> None:
-        image = _read(job.source)
+        file = _read(job.source)
+        image = file if args.page is None else open_image(file, args.page)
         with _bar(job.source) as progress:
             data = encode(image, fallback=not args.no_fallback, progress=progress, **arguments)
         _write(job.target, data, args.force)
@@ -555,7 +558,12 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     if "encode" in words:
         _encoding(encode)
     encode.add_argument(
-        "--no-fallback", action="store_true", help="do not try WebP, PNG and screen"
+        "--page", type=_positive, help="page or frame of files that have several, from 1"
+    )
+    encode.add_argument(
+        "--no-fallback",
+        action="store_true",
+        help="do not try WebP, PNG, JPEG XL and screen",
     )
 
     decode = add("decode", _decode, "Decode .nzp files to images.")
@@ -636,6 +644,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     words = sys.argv[1:] if argv is None else argv
     args = _parser(words).parse_args(words)
+    warnings.showwarning = lambda message, *_args, **_kwargs: _complain(str(message))
     try:
         status: int = args.run(args)
     except NoisepressError as error:

@@ -274,9 +274,9 @@ def document() -> str:
         f"## Kodak, lossless\n\n{_images(lossless)} images, "
         f"`OMP_NUM_THREADS=1 {command('kodak24/', lossless.settings())}`.\n",
         lossless_table(lossless),
-        '"noisepress" is what `encode` writes: the smallest of ardm, WebP and PNG, decoded again '
-        'before it is returned. "ardm alone" is ardm without the others; with effort 0, the '
-        "network without online mixing.\n",
+        '"noisepress" is what `encode` writes: the smallest of ardm, WebP, PNG and JPEG XL, '
+        'decoded again before it is returned. "ardm alone" is ardm without the others; with effort '
+        "0, the network without online mixing.\n",
         "The RGB values of these images are an integer function of PhotoYCC planes, since they "
         "come from Photo CDs. ardm finds the planes and codes them, the other codecs code RGB. So "
         "the figures here hold for images with such a history (most photographs have one: JPEG), "

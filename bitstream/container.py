@@ -45,6 +45,7 @@ class SectionKind(IntEnum):
     GROUP = 4
     EXCEPTIONS = 5
     VALUES = 6
+    REDUCTION = 7
     ICC = 64
     EXIF = 65
     XMP = 66
@@ -145,6 +146,11 @@ class Contents:
         """File offsets of the ends of the header and of each section, in this order."""
         lengths = (length + CRC_BYTES for _, length in self.table)
         return list(accumulate(lengths, initial=self.start))
+
+    def useful_ends(self) -> list[int]:
+        """File offsets of the ends of the sections, without one that says nothing alone."""
+        ends = self.ends()[1:]
+        return ends[1:] if self.table[0][0] == SectionKind.REDUCTION and ends[1:] else ends
 
 
 def write(header: Header, sections: Sequence[Section]) -> bytes:
@@ -324,10 +330,10 @@ def truncate(data: Bytes, max_bytes: int) -> bytes:
         NotNoisepressError, VersionError, CorruptError, LimitError, UnknownIdError: see `read`.
     """
     contents = read(data)
-    fitting = [end for end in contents.ends()[1:] if end <= min(max_bytes, len(data))]
+    ends = contents.useful_ends()
+    fitting = [end for end in ends if end <= min(max_bytes, len(data))]
     if not fitting:
-        first = contents.ends()[1]
         raise TruncatedError(
-            f"{max_bytes} bytes hold no section; at least {first} bytes are needed"
+            f"{max_bytes} bytes hold no section; at least {ends[0]} bytes are needed"
         )
     return data[: fitting[-1]]

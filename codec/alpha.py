@@ -8,10 +8,10 @@ import numpy as np
 
 from ..bitstream.container import Contents, Section, SectionKind
 from ..bitstream.errors import CorruptError
-from .fallback import webp_png
+from .fallback import jpegxl, webp_png
 from .image.raster import Mode, Raster, Samples, mode_of
 
-_WEBP, _PNG = b"\0", b"\1"
+_WEBP, _PNG, _JPEGXL = b"\0", b"\1", b"\2"
 """First byte of the section: what packs the plane."""
 
 
@@ -45,15 +45,14 @@ def with_alpha(colour: Samples, contents: Contents, *, complete: bool) -> Sample
 
 
 def pack_plane(plane: Samples) -> bytes:
-    """The smaller of WebP, unless it has 16 bits, and PNG of a plane (h, w, 1).
-
-    A byte before it says which.
-    """
+    """The smallest of some formats of one plane (h, w, 1), behind a byte that says which."""
     raster = Raster(plane, mode_of(plane))
-    payloads = [_PNG + webp_png.encode_png(raster)]
-    if (webp := webp_png.encode_webp(raster)) is not None:
-        payloads.append(_WEBP + webp)
-    return min(payloads, key=len)
+    payloads = {
+        _WEBP: webp_png.encode_webp(raster),
+        _PNG: webp_png.encode_png(raster),
+        _JPEGXL: jpegxl.encode_jpegxl(raster, 9),
+    }
+    return min((kind + found for kind, found in payloads.items() if found), key=len)
 
 
 def unpack_plane(payload: bytes, height: int, width: int, dtype: np.dtype[Any]) -> Samples:
@@ -63,7 +62,11 @@ def unpack_plane(payload: bytes, height: int, width: int, dtype: np.dtype[Any]) 
         CorruptError: the payload is damaged or holds another size.
     """
     mode = Mode.L8 if dtype == np.uint8 else Mode.L16
-    decoders = {_WEBP: webp_png.decode_webp, _PNG: webp_png.decode_png}
+    decoders = {
+        _WEBP: webp_png.decode_webp,
+        _PNG: webp_png.decode_png,
+        _JPEGXL: jpegxl.decode_jpegxl,
+    }
     if payload[:1] not in decoders:
         raise CorruptError("the alpha section is packed in an unknown way")
     return decoders[payload[:1]](payload[1:], mode, width, height)

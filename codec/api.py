@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -19,8 +19,10 @@ from ..bitstream.errors import (
     UnsupportedImageError,
 )
 from .ardm.codec import Ardm, ArdmCodec, modes
+from .fallback.attempts import attempted
 from .image.metadata import unpack_metadata
 from .image.raster import Mode, Raster, Samples, checksum, to_array
+from .image.reduction import Reduction, Simpler, reduce, reduction_of
 from .inputs import Data, UnreadJpeg, as_data, as_image, as_raster
 from .jpegfile.codec import (
     JpegFile,
@@ -31,8 +33,8 @@ from .jpegfile.codec import (
     kept_unread,
 )
 from .options import Options, given
-from .protocol import Codec, Decoding, Report, assemble
-from .registry import FALLBACKS, by_id, by_name, by_options
+from .protocol import Codec, Decoding, Encoded, Report, assemble
+from .registry import by_id, by_name, by_options
 from .screen.codec import Screen, may_win
 
 Progress = Callable[[int, int], None]
@@ -44,7 +46,8 @@ class FileInfo:
     """What a file says of itself, without decoding it.
 
     Attributes:
-        codec: which coder won: `ardm`, `vdm`, `screen`, `webp` or `png`; or `diffc` or `hfd`;
+        codec: which coder won: `ardm`, `vdm`, `screen`, `webp`, `png` or `jpegxl`; or `diffc` or
+            `hfd`;
             `jpegfile` if `original_file` gives back a JPEG file.
         mode: sample layout, such as `RGB8`.
         width: in pixels.
@@ -54,7 +57,8 @@ class FileInfo:
         truncated: the file was cut.
         metadata: which of `icc`, `exif` and `xmp` there are.
         sections: kind, bytes of the payload, and whether the section is there.
-        parameters: the codec's own fields: order, model, digest and so on.
+        parameters: the codec's own fields: order, model, digest and so on; and `coded`, the layout
+            of the simpler image that was coded in place of the image, if one was.
     """
 
     codec: str
@@ -124,15 +128,14 @@ def encode(
             numpy takes for one; torch tensor (h, w) or (c, h, w); or Pillow image of mode 1, L, LA,
             P, RGB, RGBA or I;16, whose ICC profile, EXIF and XMP are kept.
         codec: options such as `noisepress.Diffc(bpp=0.3)`; or a name, `ardm`, `vdm`, `screen`,
-            `webp` or `png`, which are lossless, `jpegfile`, which keeps JPEG files, or `diffc` or
-            `hfd`.
-            None: `jpegfile` for JPEG files, `ardm` for others.
-        fallback: also try lossless WebP and PNG besides a lossless codec, and `screen` where pixels
-            repeat, and keep the smallest.
+            `webp`, `png` or `jpegxl`, which are lossless, `jpegfile`, which keeps JPEG files, or
+            `diffc` or `hfd`. None: `jpegfile` for JPEG files, `ardm` for others.
+        fallback: also try lossless WebP, PNG and JPEG XL besides a lossless codec, and `screen`
+            where pixels repeat, and keep the smallest.
         pixels: of a kept JPEG file, also code the pixels, and keep only them where that is smaller.
         progress: called with (samples coded, samples in all).
         options: of the codec, or of ardm without one: the fields of `noisepress.Ardm`, `Vdm`,
-            `Diffc`, `Hfd`, `Screen`, `WebP` or `Png`.
+            `Diffc`, `Hfd`, `Screen`, `WebP`, `Png` or `JpegXL`.
 
     Returns:
         The bytes of a .nzp file; a lossless one was checked to decode to the same samples, and a
@@ -176,54 +179,65 @@ def _coded(
     Raises:
         UnsupportedImageError: there is none, because the codec does not take the layout.
     """
-    own = _file(raster, asked, settings, report)
+    simpler = reduce(raster) if asked.LOSSLESS else None
+    own = _file(raster, asked, settings, report, simpler)
     if own is None and not (fallback and asked.LOSSLESS):
         raise UnsupportedImageError(
             f"{asked.NAME} does not code {raster.mode.name} images with these options"
         )
     if fallback and asked.LOSSLESS:
-        return _smallest(raster, own, settings)
+        return _smallest(raster, own, settings, simpler)
     assert own is not None
     return _checked(raster, own, settings) if asked.LOSSLESS else own
 
 
-def _file(raster: Raster, codec: Codec, options: Options, report: Report) -> bytes | None:
-    """The file of a codec; None for a layout that it does not take."""
-    encoded = codec.encode(
-        raster, options, report, lambda encoded: len(assemble(raster, codec, encoded))
-    )
-    return None if encoded is None else assemble(raster, codec, encoded)
+def _file(
+    raster: Raster, codec: Codec, options: Options, report: Report, simpler: Simpler | None = None
+) -> bytes | None:
+    """The file of a codec; None for a layout that it does not take.
+
+    Args:
+        simpler: what is coded in place of the image if the codec takes it.
+    """
+    if simpler and (file := _file_of(raster, *simpler, codec, options, report)):
+        return file
+    return _file_of(raster, raster, None, codec, options, report)
 
 
-def _smallest(raster: Raster, own: bytes | None, tried: Options) -> bytes:
+def _file_of(
+    raster: Raster,
+    coded: Raster,
+    reduction: Reduction | None,
+    codec: Codec,
+    options: Options,
+    report: Report,
+) -> bytes | None:
+    """The file of an image through what is coded in its place."""
+
+    def whole(encoded: Encoded) -> bytes:
+        return assemble(raster, codec, encoded, reduction)
+
+    encoded = codec.encode(coded, options, report, lambda encoded: len(whole(encoded)))
+    return None if encoded is None else whole(encoded)
+
+
+def _smallest(raster: Raster, own: bytes | None, tried: Options, simpler: Simpler | None) -> bytes:
     """The smallest of a file and the fallbacks, checked.
 
     The fallbacks are made while the file is checked, for both take about as long.
     """
+
+    def made(options: Options) -> bytes | None:
+        if isinstance(options, Screen) and not may_win(raster):
+            return None
+        return _file(raster, by_options(options), options, lambda _: None, simpler)
+
     with ThreadPoolExecutor(1) as pool:
-        beaten = len(own) if own and isinstance(tried, Ardm) else None
-        others = pool.submit(_fallback_files, raster, tried, beaten)
+        size = len(own) if own else None
+        others = pool.submit(attempted, raster.samples.size, tried, size, made)
         files = [] if own is None else [_checked(raster, own, tried)]
-        best = min([*files, *others.result()], key=len)
+        best = min([*files, *others.result().values()], key=len)
     return best if best is own else _checked(raster, best, tried)
-
-
-def _fallback_files(raster: Raster, tried: Options, own: int | None) -> list[bytes]:
-    """Files through WebP, PNG and screen.
-
-    Args:
-        tried: not to be tried again.
-        own: bytes of the file that the fallbacks have to beat, if there is one.
-    """
-    files: list[bytes] = []
-    for options, unless in FALLBACKS:
-        if options == tried or (isinstance(options, Screen) and not may_win(raster)):
-            continue
-        if own is not None and files and own < unless * min(map(len, files)):
-            break
-        if file := _file(raster, by_options(options), options, lambda _: None):
-            files.append(file)
-    return files
 
 
 def _checked(raster: Raster, file: bytes, options: Options) -> bytes:
@@ -252,7 +266,11 @@ def estimate(image: object, codec: Ardm | None = None, **options: Any) -> float:
 
     settings = given(Ardm, codec, options)
     raster = as_raster(image)
-    if raster.mode not in modes(settings.order, settings.effort):
+    supported = modes(settings.order, settings.effort)
+    simpler = reduce(raster)
+    if simpler and simpler[0].mode in supported:
+        raster = simpler[0]
+    if raster.mode not in supported:
         raise UnsupportedImageError(
             f"ardm in {settings.order} order with effort {settings.effort} does not code "
             f"{raster.mode.name} images"
@@ -278,15 +296,19 @@ def _pictures(
     """The picture after each data section; the complete one is checked."""
     header = contents.header
     codec = by_id(header.codec)
-    known_mode(contents)
+    mode = known_mode(contents)
     if not contents.payloads(SectionKind.DATA):
-        needed = contents.ends()[1]
+        needed = contents.useful_ends()[0]
         raise TruncatedError(f"the file is cut before its first section ends at byte {needed}")
+    palette = unpack_metadata(contents)["palette"] if mode is Mode.PALETTE8 else b""
+    reduction = reduction_of(contents)
+    if reduction:
+        contents = replace(contents, header=replace(header, mode=reduction.mode))
     latest: Samples | None = None
     for picture in codec.decode(contents, decoding, report, previews=previews):
         if latest is not None:
             yield latest
-        latest = picture
+        latest = reduction.expand(picture, mode, palette) if reduction else picture
     if latest is None:
         raise CorruptError("the file holds no picture")
     whole = latest.shape[:2] == (header.height, header.width)
@@ -430,6 +452,7 @@ def inspect(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     mode = known_mode(contents)
     names = {int(kind): kind.name.lower() for kind in SectionKind}
     whole = contents.ends()[-1]
+    reduction = reduction_of(contents)
     return FileInfo(
         codec=codec.NAME,
         mode=mode.name,
@@ -442,7 +465,7 @@ def inspect(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
             (names.get(kind, f"kind {kind}"), length, index < len(contents.sections))
             for index, (kind, length) in enumerate(contents.table)
         ),
-        parameters=codec.describe(header.parameters),
+        parameters=codec.describe(header.parameters) | (reduction.describe() if reduction else {}),
         metadata=_metadata_names(contents),
     )
 

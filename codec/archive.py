@@ -100,8 +100,8 @@ def archive(
     Args:
         images: names and images, see `noisepress.encode`; each group is opened when its turn comes.
         codec: see `noisepress.encode`. With `vdm`, the images of a group share one chain; those
-            that vdm does not take are coded as WebP or PNG. With other lossless codecs, so are all
-            that come out smaller that way.
+            that vdm does not take are coded as WebP, PNG or JPEG XL. With other lossless codecs, so
+            are all that come out smaller that way.
             Without a codec, JPEG files are kept as files; with any lossless codec, those whose
             picture is not supported are.
         group: images of a group. To get one image, vdm has to decode all of its group.
@@ -208,7 +208,7 @@ def _separate(
 def _together(
     images: Sequence[Raster | UnreadJpeg], codec: GroupCodec, options: Options, report: Report
 ) -> bytes:
-    """A group of files with the details of all; what the codec does not take becomes WebP or PNG.
+    """A group of files with the details of all; the codec's layouts together, others alone.
 
     JPEG files whose picture is not read are kept.
 

@@ -11,6 +11,7 @@ from ..bitstream.container import Contents, Header, Section, SectionKind, write
 from ..bitstream.errors import CorruptError
 from .image.metadata import pack_metadata
 from .image.raster import Mode, Raster, Samples
+from .image.reduction import Reduction
 from .options import Doc, Options
 from .parameters import Parameters
 
@@ -213,12 +214,19 @@ NO_CHECK = 0
 """In place of the samples' checksum where they depend on the machine."""
 
 
-def assemble(raster: Raster, codec: Codec, encoded: Encoded) -> bytes:
-    """The file of an image's sections and metadata."""
+def assemble(
+    raster: Raster, codec: Codec, encoded: Encoded, reduction: Reduction | None = None
+) -> bytes:
+    """The file of an image's sections and metadata.
+
+    Args:
+        reduction: how the image comes from what was encoded; None: that is the image.
+    """
     check = raster.check if codec.LOSSLESS else NO_CHECK
     header = Header(codec.ID, raster.mode, raster.width, raster.height, check, encoded.parameters)
+    before = [reduction.section()] if reduction else []
     metadata = [] if encoded.metadata_inside else pack_metadata(raster)
-    return write(header, [*encoded.sections, *metadata])
+    return write(header, [*before, *encoded.sections, *metadata])
 
 
 class _Watched:

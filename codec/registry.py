@@ -5,12 +5,12 @@ from __future__ import annotations
 from ..bitstream.errors import OptionError, UnknownIdError
 from .ardm.codec import ArdmCodec
 from .diffc.codec import DiffcCodec
-from .fallback.codecs import Png, PngCodec, WebP, WebPCodec
+from .fallback.codecs import JpegXLCodec, PngCodec, WebPCodec
 from .hfd.codec import HfdCodec
 from .jpegfile.codec import JpegFileCodec
 from .options import Options
 from .protocol import Codec
-from .screen.codec import Screen, ScreenCodec
+from .screen.codec import ScreenCodec
 from .vdm.codec import VdmCodec
 
 ARCHIVE = 16
@@ -25,22 +25,8 @@ CODECS: tuple[Codec, ...] = (
     HfdCodec(),
     JpegFileCodec(),
     ScreenCodec(),
+    JpegXLCodec(),
 )
-
-FALLBACKS: tuple[tuple[Options, float], ...] = (
-    (WebP(), 0.0),
-    (Png(), 0.0),
-    (Screen(), 0.0),
-    (WebP(effort=1), 0.95),
-    (WebP(effort=2), 1.0),
-    (WebP(effort=3), 1.0),
-)
-"""What an encoder tries besides a lossless codec, the fast ones first.
-
-An attempt is not worth its time where ardm's file has less than the given share of the best
-fallback so far. Measured on photographs: WebP(effort=1) makes files up to 4 % smaller. The others
-take several times as long, for at most 0.2 %, and are for images that WebP wins.
-"""
 
 
 def by_id(number: int) -> Codec:

@@ -1,1 +1,1 @@
-"""Lossless WebP and PNG inside the container, for images that they code in fewer bytes."""
+"""Lossless WebP, PNG and JPEG XL in the container, for images that they code in fewer bytes."""

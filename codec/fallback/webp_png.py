@@ -5,10 +5,6 @@ container. Every payload decodes to the samples it was made from, shape (h, w, c
 says.
 
 WebP has only RGB and RGBA of 8 bits: one channel goes as grey, and grey with opacity as grey RGBA.
-Indices compress better either as they are or as the colours that they stand for, by up to a fifth
-both ways, so a PALETTE8 payload starts with one byte that says which of the two follows. Colours
-need a palette from which the indices can be told: each colour means the first entry of that colour.
-
 PNG holds BILEVEL and PALETTE8 as grey of 1, 2, 4 or 8 bits (the fewest that hold the largest
 sample), which costs no palette.
 """
@@ -17,20 +13,21 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from ...bitstream.errors import CorruptError, one_line
-from ..image.raster import Mode, Palette, Raster, Samples
-from ..image.read import PixelLimit
+from ...bitstream.errors import CorruptError
+from ..image.raster import Mode, Raster, Samples
+from ..image.read import LibraryLimits
 from ..image.write import png_chunk
+from .payloads import corrupt_payload, in_range, restored, smallest
 
 WEBP_MAX_SIDE = 16383
 WEBP_MAX_PIXELS = 2**25
@@ -47,9 +44,6 @@ WEBP_EFFORTS: Sequence[Mapping[str, int]] = (
 
 A longer search is not always a better one.
 """
-
-_AS_INDICES, _AS_COLOURS = b"\0", b"\1"
-"""First byte of a PALETTE8 payload of WebP."""
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6
@@ -70,16 +64,7 @@ def encode_webp(raster: Raster, effort: int = 0) -> bytes | None:
         return None
     if raster.width * raster.height > WEBP_MAX_PIXELS:
         return None
-    grey = _webp(_spread(raster.samples), effort)
-    if raster.mode is not Mode.PALETTE8:
-        return grey
-    payload = _AS_INDICES + grey
-    table = Palette.unpack(raster.palette).table()
-    used = np.unique(raster.samples)
-    if np.array_equal(_indices(table[used], table), used):
-        colours = _AS_COLOURS + _webp(table[raster.samples[:, :, 0]], effort)
-        payload = min(payload, colours, key=len)
-    return payload
+    return smallest(raster, lambda samples: _webp(_spread(samples), effort))
 
 
 def decode_webp(
@@ -95,23 +80,18 @@ def decode_webp(
     """
     if mode.dtype != np.uint8:
         raise CorruptError(f"WebP payload in a {mode.name} image, WebP holds 8-bit modes")
-    as_colours = False
-    if mode is Mode.PALETTE8:
-        kind, payload = payload[:1], payload[1:]
-        if kind not in (_AS_INDICES, _AS_COLOURS):
-            raise CorruptError(f"WebP payload of indices starts with {kind!r}, 0 or 1 expected")
-        as_colours = kind == _AS_COLOURS
+    return restored(payload, mode, palette, partial(_from_webp, mode, width, height))
+
+
+def _from_webp(mode: Mode, width: int, height: int, payload: bytes, channels: int) -> Samples:
+    """Samples (height, width, channels)."""
     pixels = _read(payload, "WEBP", ("RGB", "RGBA"), width, height)
-    if as_colours:
-        with _corrupt_payload("palette"):
-            table = Palette.unpack(palette).table()
-        return _indices(_match_channels(pixels, table.shape[1]), table)[:, :, np.newaxis]
-    pixels = _match_channels(pixels, 4 if mode.has_alpha else 3)
-    if mode.channels < 3:
+    pixels = _match_channels(pixels, 4 if channels in (2, 4) else 3)
+    if channels < 3:
         if np.any(pixels[:, :, :1] != pixels[:, :, 1:3]):
             raise CorruptError(f"WebP payload of a {mode.name} image has colours, grey expected")
-        pixels = pixels[:, :, [0, 3] if mode.has_alpha else [0]]
-    return _in_range(np.ascontiguousarray(pixels), mode)
+        pixels = pixels[:, :, [0, 3] if channels == 2 else [0]]
+    return np.ascontiguousarray(pixels)
 
 
 def encode_png(raster: Raster) -> bytes:
@@ -142,7 +122,7 @@ def decode_png(payload: bytes, mode: Mode, width: int, height: int) -> Samples:
     if colour != _PNG_COLOUR[mode.channels]:
         raise CorruptError(f"PNG payload of colour type {colour} in a {mode.name} image")
     if depth == 16 and mode.channels > 1:
-        with _corrupt_payload("PNG"):
+        with corrupt_payload("PNG"):
             samples: Samples = np.asarray(imagecodecs.png_decode(payload))
     else:
         samples = _read(payload, "PNG", ("1", "L", "LA", "RGB", "RGBA", "I;16"), width, height)
@@ -152,7 +132,7 @@ def decode_png(payload: bytes, mode: Mode, width: int, height: int) -> Samples:
         samples = samples // np.uint8(255 // ((1 << depth) - 1))  # readers widen to 8 bits
     if samples.shape != (height, width, mode.channels) or samples.dtype != mode.dtype:
         raise CorruptError(f"PNG payload decodes to {samples.shape} {samples.dtype} samples")
-    return _in_range(np.ascontiguousarray(samples), mode)
+    return in_range(np.ascontiguousarray(samples), mode)
 
 
 def _spread(samples: Samples) -> Samples:
@@ -189,43 +169,9 @@ def _unfiltered_png(indices: NDArray[np.uint8]) -> bytes:
     return _PNG_MAGIC + b"".join(png_chunk(kind, data) for kind, data in chunks)
 
 
-def _indices(pixels: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """First palette entry of every pixel's colour: shape (..., c) to (...).
-
-    Raises:
-        CorruptError: a colour is not in the palette.
-    """
-    known, first = np.unique(_codes(table), return_index=True)
-    codes = _codes(pixels)
-    at = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-    if not np.array_equal(known[at], codes):
-        raise CorruptError("payload has a colour that is not in the palette")
-    indices: NDArray[np.uint8] = first[at].astype(np.uint8)
-    return indices
-
-
-def _codes(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Each pixel's channels as one number: shape (..., c) to (...)."""
-    codes = np.zeros(pixels.shape[:-1], np.uint32)
-    for channel in range(pixels.shape[-1]):
-        codes = (codes << np.uint32(8)) | pixels[..., channel]
-    return codes
-
-
-@contextmanager
-def _corrupt_payload(kind: str) -> Iterator[None]:
-    """Turn whatever a decoder raises into a `CorruptError` with one line."""
-    try:
-        yield
-    except UnidentifiedImageError as error:  # its message holds an address, which varies
-        raise CorruptError(f"{kind} payload is no {kind} image") from error
-    except Exception as error:
-        raise CorruptError(f"{kind} payload does not decode: {one_line(error)}") from error
-
-
 def _read(payload: bytes, kind: str, modes: tuple[str, ...], width: int, height: int) -> Samples:
     """Pixels of a file, shape (height, width, c); the size is checked before they are decoded."""
-    with _corrupt_payload(kind), PixelLimit():
+    with corrupt_payload(kind), LibraryLimits():
         image = Image.open(BytesIO(payload), formats=(kind,))
         if image.size != (width, height) or image.mode not in modes:
             found = f"{image.size[0]}x{image.size[1]} {image.mode}"
@@ -242,9 +188,3 @@ def _match_channels(pixels: Samples, channels: int) -> Samples:
     if pixels.shape[2] != channels:
         raise CorruptError(f"payload has {pixels.shape[2]} channels, {channels} expected")
     return pixels
-
-
-def _in_range(samples: Samples, mode: Mode) -> Samples:
-    if mode is Mode.BILEVEL and int(samples.max()) > 1:
-        raise CorruptError(f"payload of a BILEVEL image holds {int(samples.max())} besides 0 and 1")
-    return samples

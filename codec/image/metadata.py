@@ -47,7 +47,7 @@ def unpack_metadata(contents: Contents) -> dict[str, bytes]:
 
 
 def _pack(data: bytes) -> bytes:
-    deflated = zlib.compress(data, 9)
+    deflated = zlib.compress(data, 9) if len(data) <= INFLATE_LIMIT else data
     return _DEFLATED + deflated if len(deflated) < len(data) else _STORED + data
 
 
@@ -59,20 +59,21 @@ def _unpack(payload: bytes, what: str) -> bytes:
     return inflate(payload[1:], what)
 
 
-def inflate(payload: bytes, what: str) -> bytes:
-    """The data of a zlib stream, of up to `INFLATE_LIMIT` bytes.
+def inflate(payload: bytes, what: str, limit: int = INFLATE_LIMIT) -> bytes:
+    """The data of a zlib stream.
 
     Args:
         what: the data, for error messages.
+        limit: bytes that it may have.
 
     Raises:
         CorruptError: the stream is damaged, cut or longer.
     """
     stream = zlib.decompressobj()
     try:
-        data = stream.decompress(payload, INFLATE_LIMIT)
+        data = stream.decompress(payload, limit)
     except zlib.error as error:
         raise CorruptError(f"the {what} section is damaged") from error
     if not stream.eof:
-        raise CorruptError(f"the {what} section is cut or longer than {INFLATE_LIMIT} bytes")
+        raise CorruptError(f"the {what} section is cut or longer than {limit} bytes")
     return data

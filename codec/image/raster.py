@@ -201,6 +201,27 @@ class Raster:
         return checksum(self.samples)
 
 
+def to_whole_range(
+    values: NDArray[Any], maximum: int, dtype: np.dtype[Any] | None = None
+) -> Samples:
+    """Samples from integers, of any shape, up to a maximum; rounded.
+
+    Args:
+        maximum: from 1 to 65535.
+        dtype: uint8 or uint16; None: the smaller one that holds the maximum.
+    """
+    found = dtype or (_U8 if maximum <= 255 else _U16)
+    top = np.uint32(np.iinfo(found).max)
+    wide = values.astype(np.uint32)
+    return ((wide * top + np.uint32(maximum // 2)) // np.uint32(maximum)).astype(found)
+
+
+def from_whole_range(samples: NDArray[np.uint16], maximum: int) -> NDArray[np.uint16]:
+    """Inverse of `to_whole_range`, of uint16 and for a maximum below 65535."""
+    wide = samples.astype(np.uint32)
+    return ((wide * np.uint32(maximum) + np.uint32(32767)) // np.uint32(65535)).astype(np.uint16)
+
+
 def checksum(samples: Samples) -> int:
     """CRC-32 of samples (h, w, c), row by row, channels interleaved, 16-bit ones little-endian."""
     little = samples.astype(samples.dtype.newbyteorder("<"), copy=False)
@@ -239,7 +260,8 @@ def from_array(image: object) -> Raster:
         raise UnsupportedImageError("array with masked samples: fill them first")
     is_bool = array.dtype == np.bool_
     if not is_bool and not (array.dtype.kind == "u" and array.dtype.itemsize <= 2):
-        raise UnsupportedImageError(f"array of dtype {array.dtype}: {kinds}")
+        hint = "; scale floats to 65535 and round them" if array.dtype.kind == "f" else ""
+        raise UnsupportedImageError(f"array of dtype {array.dtype}: {kinds}{hint}")
     samples = array[:, :, np.newaxis] if array.ndim == 2 else array
     if samples.ndim != 3 or not 1 <= samples.shape[2] <= (1 if is_bool else 4):
         hint = "; the bytes of a file are array.tobytes()" if array.ndim == 1 else ""

@@ -5,16 +5,18 @@ what was wrong and what is supported. Pillow alone does not keep that rule (it r
 as 8-bit, rescales odd depths, divides premultiplied alpha), so every format that can hold more than
 8 bits is inspected before Pillow's samples are believed.
 
-What is kept: samples, palette with its transparency, ICC profile, EXIF, XMP. What is not: gamma and
-chromaticity chunks, resolution, text, thumbnails. Orientation tags are not applied (the tag comes
-back with the EXIF), except for TIFF, whose orientation is a property of the stored rows and whose
-tags are not kept: there the rows are turned upright.
+What is kept: samples, palette with its transparency, ICC profile, EXIF, XMP, of up to 64 MiB each.
+What is not: gamma and chromaticity chunks, resolution, text, thumbnails, the maximum of a PNM file,
+and that samples have 9 to 15 bits. Orientation tags are not applied (the tag comes back with the
+EXIF), except for TIFF and JPEG XL, whose orientation is a property of the stored rows and is not
+kept: there the rows are turned upright.
 """
 
 from __future__ import annotations
 
 import struct
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,12 +25,13 @@ from typing import Any, ClassVar
 
 import imagecodecs
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ...bitstream.errors import NoisepressError, UnsupportedImageError, one_line
 from ..sources import FileSource, file_bytes
-from . import tiff
+from . import jpegxl, pnm, tiff
+from .metadata import INFLATE_LIMIT
 from .raster import (
     MAX_PIXELS,
     PILLOW_MODES,
@@ -39,29 +42,41 @@ from .raster import (
     check_size,
     mode_of,
     plain_copy,
+    to_whole_range,
 )
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "JPEG2000", "AVIF", "QOI")
 """Formats whose 8-bit samples are what the file holds, or that are inspected below."""
 
 _PILLOW_MODES = "1, L, LA, RGB, RGBA, P and 16-bit I;16"
+_INSTEAD = {
+    **dict.fromkeys(("CMYK", "YCbCr", "LAB", "HSV", "RGBX"), "convert it to RGB"),
+    **dict.fromkeys(("RGBa", "La", "PA"), "convert it to RGBA, which has straight opacity"),
+    **dict.fromkeys(("F", "I (32-bit or signed)"), "scale it to 16 bits"),
+}
+"""What to do with images of other modes."""
 
 _REDUCED = ("LA", "RGB", "RGBA")
 """Pillow's modes that have 8 bits even where the file has 16."""
 
 
-def open_image(source: FileSource) -> Raster:
+def open_image(source: FileSource, page: int | None = None) -> Raster:
     """The image in a file, exactly.
 
-    PNG, JPEG, WebP, GIF, BMP, PPM/PGM/PBM, TIFF, JPEG 2000, AVIF and QOI; 8-bit samples are those
-    that Pillow decodes, 16-bit ones are read whole. A JPEG file comes along as `Raster.jpeg`; of
-    several pictures in it (MPO), the first is read.
+    PNG, JPEG, WebP, GIF, BMP, PPM/PGM/PBM, PAM, TIFF, JPEG 2000, JPEG XL, AVIF and QOI; 8-bit
+    samples are those that Pillow decodes, 16-bit ones are read whole. Samples of 9 to 15 bits, and
+    those of PNM and PAM files with another maximum than 255 or 65535, are scaled to the whole
+    range. A JPEG file comes along as `Raster.jpeg`; of several pictures in it (MPO), the first is
+    read.
 
     Args:
         source: a path, the bytes of a file, or a binary file.
+        page: of a file with several frames or pages, which one, from 1; needed for those, except
+            that of a TIFF file the one page is taken that is not a thumbnail.
 
     Raises:
-        UnsupportedImageError: the file is damaged, or the image would not be kept exactly.
+        UnsupportedImageError: the file is damaged, has no such page, or the image would not be kept
+            exactly.
         OSError: the path or file cannot be read.
     """
     data = file_bytes(source, UnsupportedImageError)
@@ -69,12 +84,18 @@ def open_image(source: FileSource) -> Raster:
         raise UnsupportedImageError(
             f"{type(source).__name__} is not an image file: give a path, bytes or a binary file"
         )
-    with library_errors("read"), PixelLimit():
+    with library_errors("read"), LibraryLimits():
+        whole = _read_whole(data)
+        if whole is not None:
+            _check_page(page, 1)
+            return whole
         image = Image.open(BytesIO(data), formats=_FORMATS)
         check_size(*image.size)
         is_jpeg = image.format in ("JPEG", "MPO")
-        if not is_jpeg:
-            _refuse_frames(image)
+        if is_jpeg:
+            _check_page(page, 1)
+        else:
+            _choose_page(image, page)
         deep = _deep_samples(image, data)
         image.load()
         if deep is None:
@@ -84,13 +105,49 @@ def open_image(source: FileSource) -> Raster:
         return Raster(samples, mode_of(samples), **_metadata(image.info))
 
 
+def _read_whole(data: bytes) -> Raster | None:
+    """The image of a file that Pillow does not read, or not exactly; None for other files."""
+    if stream := jpegxl.codestream(data):
+        return jpegxl.read(data, stream)
+    return pnm.read(data)
+
+
+def _choose_page(image: Image.Image, page: int | None) -> None:
+    """Go to the page that is asked for, or to the one that is no thumbnail.
+
+    Raises:
+        UnsupportedImageError: there is no such page, or there are several.
+    """
+    frames = getattr(image, "n_frames", 1)  # only plugins of multi-frame formats have it
+    if page is None and frames > 1 and isinstance(image, TiffImageFile):
+        full = [index for index in range(frames) if not tiff.is_thumbnail(image, index)]
+        page = full[0] + 1 if len(full) == 1 else None
+        if page is not None:
+            warnings.warn(
+                f"TIFF with {frames} pages: page {page} is read, the others are thumbnails",
+                stacklevel=3,
+            )
+    if page is None:
+        _refuse_frames(image)
+        return
+    _check_page(page, frames)
+    if frames > 1:
+        image.seek(page - 1)
+        check_size(*image.size)
+
+
+def _check_page(page: int | None, frames: int) -> None:
+    if page is not None and not 1 <= page <= frames:
+        raise UnsupportedImageError(f"no page {page}, the file has {frames}")
+
+
 def jpeg_metadata(data: bytes) -> dict[str, bytes]:
     """ICC profile, EXIF and XMP of a JPEG file, by the attributes of `Raster`; decodes no pixels.
 
     Raises:
         UnsupportedImageError: the file is damaged.
     """
-    with library_errors("read"), PixelLimit():
+    with library_errors("read"), LibraryLimits():
         return _metadata(Image.open(BytesIO(data), formats=("JPEG",)).info)
 
 
@@ -129,41 +186,53 @@ def library_errors(verb: str) -> Iterator[None]:
         raise
     except UnidentifiedImageError as error:
         raise UnsupportedImageError(
-            f"damaged or not a supported image file ({', '.join(_FORMATS)} are supported)"
+            f"damaged or not a supported image file ({', '.join(_FORMATS)}, PAM and JPEG XL are "
+            "supported)"
         ) from error
     except Exception as error:  # plugins raise OSError, SyntaxError, struct.error, KeyError, ...
         raise UnsupportedImageError(f"cannot {verb} the image: {one_line(error)}") from error
 
 
-class PixelLimit:
-    """While any of these is entered, Pillow takes images of up to `MAX_PIXELS` pixels.
+class LibraryLimits:
+    """While any of these is entered, Pillow takes images and chunks of PNG up to our own limits.
 
-    Pillow's own limit is a global: it is put back when the last user, in any thread, leaves.
+    Those are `MAX_PIXELS` pixels and `INFLATE_LIMIT` bytes. Pillow's limits are globals: they are
+    put back when the last user, in any thread, leaves.
     """
 
     _lock: ClassVar[threading.Lock] = threading.Lock()
     _users: ClassVar[int] = 0
-    _before: ClassVar[int | None] = None
+    _before: ClassVar[tuple[int | None, int, int]]
 
     def __enter__(self) -> None:
         with self._lock:
-            if PixelLimit._users == 0:
-                PixelLimit._before = Image.MAX_IMAGE_PIXELS
-                Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-            PixelLimit._users += 1
+            if LibraryLimits._users == 0:
+                LibraryLimits._before = (
+                    Image.MAX_IMAGE_PIXELS,
+                    PngImagePlugin.MAX_TEXT_CHUNK,
+                    PngImagePlugin.MAX_TEXT_MEMORY,
+                )
+                self._set(MAX_PIXELS, INFLATE_LIMIT, 4 * INFLATE_LIMIT)
+            LibraryLimits._users += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            PixelLimit._users -= 1
-            if PixelLimit._users == 0:
-                Image.MAX_IMAGE_PIXELS = PixelLimit._before
+            LibraryLimits._users -= 1
+            if LibraryLimits._users == 0:
+                self._set(*LibraryLimits._before)
+
+    @staticmethod
+    def _set(pixels: int | None, chunk: int, chunks: int) -> None:
+        Image.MAX_IMAGE_PIXELS = pixels
+        PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = chunk, chunks
 
 
 def _refuse_frames(image: Image.Image) -> None:
     frames = getattr(image, "n_frames", 1)  # only plugins of multi-frame formats have it
     if frames > 1:
         raise UnsupportedImageError(
-            f"{image.format} with {frames} frames or pages, single images are supported"
+            f"{image.format} with {frames} frames or pages, single images are supported: "
+            "choose one (--page, or page= of open_image)"
         )
 
 
@@ -178,12 +247,10 @@ def _deep_samples(image: ImageFile.ImageFile, data: bytes) -> Samples | None:
     match image.format:
         case "PNG":
             return _inspect_png(image, data)
-        case "PPM":
-            return _inspect_ppm(image, data)
         case "JPEG2000":
-            _check_jpeg2000(data)
+            return _inspect_jpeg2000(image, data)
         case "AVIF":
-            _check_avif(data)
+            return _inspect_avif(image, data)
     return None
 
 
@@ -192,6 +259,8 @@ def _inspect_png(image: Image.Image, data: bytes) -> Samples | None:
     depth, colour = data[24], data[25]
     key = image.info.get("transparency")
     if depth == 16 and (colour != 0 or key is not None):
+        if image.tell():
+            raise UnsupportedImageError("16-bit PNG of several frames, the first is supported")
         return np.asarray(imagecodecs.png_decode(data))
     if depth in (2, 4) and isinstance(key, int) and colour == 0:
         # Pillow widens the samples to 8 bits, but not the key.
@@ -199,42 +268,45 @@ def _inspect_png(image: Image.Image, data: bytes) -> Samples | None:
     return None
 
 
-def _inspect_ppm(image: ImageFile.ImageFile, data: bytes) -> Samples | None:
-    """16-bit colour that Pillow would reduce; maxima that it would rescale are refused."""
-    tile = image.tile[0]
-    if tile.codec_name == "raw":
-        return None
-    maximum = tile.args[-1] if isinstance(tile.args, tuple) else 1
-    if maximum == 0xFFFF and tile.codec_name == "ppm" and image.mode == "RGB":
-        width, height = image.size
-        samples = np.frombuffer(data, ">u2", 3 * width * height, tile.offset)
-        return samples.reshape(height, width, 3)
-    if maximum not in {"1": (1,), "I": (0xFFFF,)}.get(image.mode, (0xFF,)):
-        raise UnsupportedImageError(
-            f"{image.mode} PNM with maximum {maximum}, 255 and (binary) 65535 are supported"
-        )
-    return None
-
-
-def _check_jpeg2000(data: bytes) -> None:
-    """Pillow shifts every depth to 8 or 16 bits: take only those that are there already."""
+def _inspect_jpeg2000(image: Image.Image, data: bytes) -> Samples | None:
+    """Samples of more than 8 bits, which Pillow shifts to 8 or 16."""
     start = data.index(b"\xff\x4f\xff\x51") + 40  # SIZ marker: the count of components
     (count,) = struct.unpack_from(">H", data, start)
-    depths = [component + 1 for component in data[start + 2 : start + 2 + 3 * count : 3]]
-    if not depths or (set(depths) != {8} and depths != [16]):
+    depths = {component + 1 for component in data[start + 2 : start + 2 + 3 * count : 3]}
+    if depths == {8} or (depths == {16} and count == 1):
+        return None
+    depth = depths.pop()
+    if depths or not 8 < depth <= 16 or image.mode not in ("L", "I;16", "RGB"):
         raise UnsupportedImageError(
-            f"JPEG 2000 with {count} components of depths {sorted(set(depths))[:8]}, "
-            "unsigned 8 bits or one of 16 are supported"
+            f"JPEG 2000 with {count} components of depths {sorted({depth, *depths})[:8]}, "
+            "unsigned 8 bits, or grey and RGB of 9 to 16 are supported"
         )
+    deep = np.asarray(imagecodecs.jpeg2k_decode(data))
+    reduced = np.asarray(image)
+    # Two readers, one picture: Pillow shifts up to 16 bits, or rounds to 8.
+    shown = deep >> (depth - 8) if reduced.dtype == np.uint8 else deep << (16 - depth)
+    agree = shown.shape == reduced.shape and np.abs(shown.astype(int) - reduced).max() <= 1
+    if deep.dtype != np.uint16 or not agree:
+        raise UnsupportedImageError("JPEG 2000 of a layout that is not understood: use .png")
+    return to_whole_range(deep, (1 << depth) - 1).reshape(*deep.shape[:2], -1)
 
 
-def _check_avif(data: bytes) -> None:
-    """Pillow rounds 10 and 12 bits to 8: refuse them."""
-    at = data.find(b"av1C")
+def _inspect_avif(image: Image.Image, data: bytes) -> Samples | None:
+    """Samples of 10 and 12 bits, which Pillow rounds to 8."""
+    at, depth = data.find(b"av1C"), 8
     while at >= 0:
-        if data[at + 6 : at + 7] and data[at + 6] & 0x40:  # high_bitdepth
-            raise UnsupportedImageError("AVIF of 10 or 12 bits, AVIF of 8 bits is supported")
+        flags = data[at + 6 : at + 7] or b"\0"
+        if flags[0] & 0x40:  # high_bitdepth, and whether it is 12 bits
+            depth = max(depth, 12 if flags[0] & 0x20 else 10)
         at = data.find(b"av1C", at + 4)
+    if depth == 8:
+        return None
+    deep = np.asarray(imagecodecs.avif_decode(data, index=image.tell(), numthreads=1))
+    width, height = image.size
+    samples = deep.reshape(height, width, -1)
+    if deep.dtype != np.uint16 or samples.shape[2] != len(image.getbands()):
+        raise UnsupportedImageError("AVIF of a layout that is not understood: use .png")
+    return to_whole_range(samples, (1 << depth) - 1)
 
 
 def _refuse_reduced(image: ImageFile.ImageFile) -> None:
@@ -257,7 +329,10 @@ def _convert(image: Image.Image) -> Raster:
     if image.mode == "I" and image.format not in ("PNG", "PPM"):
         mode, name = None, "I (32-bit or signed)"
     if mode is None:
-        raise UnsupportedImageError(f"Pillow mode {name} is not supported: {_PILLOW_MODES} are")
+        hint = f"; {_INSTEAD[name]}" if name in _INSTEAD else ""
+        raise UnsupportedImageError(
+            f"Pillow mode {name} is not supported: {_PILLOW_MODES} are{hint}"
+        )
     array = np.asarray(image)
     if array.dtype.kind == "i" and not 0 <= int(array.min()) <= int(array.max()) <= 0xFFFF:
         raise UnsupportedImageError("samples outside 0..65535, 16-bit unsigned is supported")

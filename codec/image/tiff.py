@@ -13,6 +13,7 @@ from ...bitstream.errors import UnsupportedImageError
 from .raster import PILLOW_MODES, Mode, Samples
 
 _UNSIGNED = 1
+_REDUCED = 1
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 _STRAIGHT_ALPHA = 2
 _INTERLEAVED, _SEPARATE_PLANES = 1, 2
@@ -33,6 +34,12 @@ def is_deep(image: TiffImageFile) -> bool:
     """Whether a file has several channels of 16 bits, which Pillow reduces to 8."""
     bits = _values(image, Tag.BitsPerSample, 1)
     return bits[0] == 16 and _value(image, Tag.SamplesPerPixel, 1) > 1
+
+
+def is_thumbnail(image: TiffImageFile, index: int) -> bool:
+    """Whether a page, counted from 0, says that it is a reduced version of another one."""
+    image.seek(index)
+    return bool(_value(image, Tag.NewSubfileType, 0) & _REDUCED)
 
 
 def check(image: TiffImageFile) -> None:
@@ -61,6 +68,7 @@ def check(image: TiffImageFile) -> None:
     if mode.has_alpha and extra not in ((), (_STRAIGHT_ALPHA,)):
         raise UnsupportedImageError(
             f"TIFF with premultiplied or unknown extra samples {extra}, straight alpha is supported"
+            ": save it with that"
         )
     shades = _value(image, Tag.PhotometricInterpretation, _BLACK_IS_ZERO)
     if mode is Mode.L16 and shades == _WHITE_IS_ZERO:
@@ -81,7 +89,7 @@ def inspect(image: TiffImageFile, data: bytes) -> Samples | None:
         return None
     turn = _UPRIGHT.get(_value(image, Tag.Orientation, 1), _UPRIGHT[1])
     planar = _value(image, Tag.PlanarConfiguration, _INTERLEAVED) == _SEPARATE_PLANES
-    deep = np.asarray(imagecodecs.tiff_decode(data, index=0))
+    deep = np.asarray(imagecodecs.tiff_decode(data, index=image.tell()))
     samples = turn(np.moveaxis(deep, 0, -1) if planar else deep)
     # Two readers, one picture: Pillow keeps the upper bytes, which guards the layout above. Not so
     # for separate planes, which Pillow misreads when they are not compressed.

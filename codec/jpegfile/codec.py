@@ -20,7 +20,7 @@ from ...bitstream.errors import (
 )
 from ...bitstream.header import UINT32, Field
 from ..image.raster import Raster, Samples
-from ..image.read import PixelLimit, jpeg_metadata, open_image
+from ..image.read import LibraryLimits, jpeg_metadata, open_image
 from ..inputs import UnreadJpeg
 from ..options import Options
 from ..parameters import Parameters, choice
@@ -149,7 +149,7 @@ class JpegFileCodec:
         if not _has_picture(contents):
             raise OptionError(_NO_PICTURE)
         try:
-            with PixelLimit():  # the size is checked before pixels are decoded
+            with LibraryLimits():  # the size is checked before pixels are decoded
                 size = Image.open(BytesIO(file), formats=("JPEG",)).size
             if size != (header.width, header.height):
                 raise ValueError(f"{size[0]}x{size[1]}, {header.width}x{header.height} expected")

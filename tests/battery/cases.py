@@ -121,6 +121,7 @@ SMALL = (
     Case("screen", "screen", EIGHT_BITS, screen.FIELDS[:1]),
     Case("webp", "webp", EIGHT_BITS),
     Case("png", "png", tuple(Mode)),
+    Case("jpegxl", "jpegxl", tuple(Mode), options={"effort": 3}),
 )
 
 _BUNDLED_FLOORS = {"hfd": 33.0}

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import AppendingTiffWriter
 
 import noisepress
 from noisepress import cli
@@ -322,6 +323,33 @@ def test_jpeg_is_given_back_where_it_is_kept(photo: Path, image: Path, tmp_path:
     ]
     assert (out / "photo.jpg").read_bytes() == photo.read_bytes()
     assert np.array_equal(pixels(out / "picture.png"), pixels(image))
+
+
+def test_pages(tmp_path: Path) -> None:
+    source, kept, back = (tmp_path / name for name in ("x.tif", "x.nzp", "x.png"))
+    images = [picture(20, 30), picture(9, 8)]
+    first, second = map(Image.fromarray, images)
+    first.save(source, save_all=True, append_images=[second])
+    assert "--page" in failed("encode", source, kept)
+    assert "no page 3, the file has 2" in failed("encode", source, kept, "--page", 3)
+    for page, image in enumerate(images, 1):
+        passed("encode", source, kept, "--page", page, "--force", *PNG)
+        passed("decode", kept, back, "--force")
+        assert np.array_equal(pixels(back), image)
+
+
+def test_warnings_are_lines(tmp_path: Path) -> None:
+    source = tmp_path / "x.tif"
+    first, second = Image.fromarray(picture(20, 30)), Image.new("RGB", (3, 2))
+    with AppendingTiffWriter(source, True) as file:
+        first.save(file, "TIFF")
+        file.newFrame()
+        second.save(file, "TIFF", tiffinfo={254: 1})
+    done = run("encode", source, tmp_path / "x.nzp", *PNG)
+    assert done.returncode == 0
+    assert done.stderr.decode() == (
+        "noisepress: TIFF with 2 pages: page 1 is read, the others are thumbnails\n"
+    )
 
 
 def test_bad_inputs_fail_in_one_line(tmp_path: Path, file: Path) -> None:

@@ -41,6 +41,7 @@ from noisepress.codec.ardm.lattice import _BEFORE, _BESIDE, LANES_FROM, NEIGHBOU
 from noisepress.codec.diffc import codec as diffc
 from noisepress.codec.hfd import codec as hfd
 from noisepress.codec.hfd import hyperprior, stages
+from noisepress.codec.image import reduction
 from noisepress.codec.jpegfile import codec as jpegfile
 from noisepress.codec.protocol import Codec
 from noisepress.codec.screen import codec as screen
@@ -81,6 +82,7 @@ def described(fields: Sequence[Field]) -> list[list[str]]:
         ("### Section table", TABLE + ENTRY),
         ("### Details", vdm.DETAILS),
         ("### Index", archive.INDEX),
+        ("## Reduction", reduction.FIELDS),
     ],
 )
 def test_fields(heading: str, fields: Sequence[Field]) -> None:

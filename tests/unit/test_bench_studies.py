@@ -10,12 +10,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from noisepress.benchmarks.studies import bits_back, chains, decoders, loans, synthetic
+from noisepress.benchmarks.studies import (
+    bits_back,
+    chains,
+    decoders,
+    fallbacks,
+    loans,
+    synthetic,
+)
 from noisepress.benchmarks.studies.chains import Point, Variant, flat, summaries
 from noisepress.benchmarks.studies.points import measure_missing, middle, read, write
 from noisepress.bitstream.errors import ModelError
 from noisepress.codec.diffc.chain import Errors
 from noisepress.codec.diffc.coding import denoiser
+from noisepress.codec.image.raster import Mode, Raster
 from noisepress.models.registry import find, load
 from noisepress.models.storage import write_network
 
@@ -224,3 +232,19 @@ def test_sizes_of_synthetic_images_make_a_table() -> None:
     assert synthetic.table(sizes).splitlines()[2:] == [
         "| a.png | 6 bits | " + " | ".join(f"{size.bytes:,}" for size in sizes) + " |"
     ]
+
+
+def test_fallbacks() -> None:
+    image = Raster(photo(CROPS, 20), Mode.RGB8)
+    deep = Raster(np.full((CROPS, 20, 1), 300, np.uint16), Mode.L16)
+    trials = [
+        fallbacks.measure(raster, name, coder)
+        for name, raster in (("a.png", image), ("b.png", deep))
+        for coder in fallbacks.CODERS
+    ]
+    sizes = {trial.job: trial.bytes for trial in trials}
+    assert sizes["b.png", "webp 0"] == 0 < sizes["b.png", "png"]
+    _, _, first, second, total = fallbacks.table(trials)
+    smallest = min(size for (name, _), size in sizes.items() if name == "a.png")
+    assert f"| {smallest} | {sizes['a.png', 'jpegxl 9']} |" in first
+    assert second.startswith("| b.png | L16 | ") and total.startswith("| all | ")

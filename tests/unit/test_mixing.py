@@ -590,8 +590,8 @@ def test_golden_files_decode_under_other_instructions(
 ) -> None:
     """Compiled for the oldest processors, and without optimisation."""
     manifest = json.loads((GOLDEN / "manifest.json").read_text())
-    names = ("lattice_rgb.nzp", "lattice_grey.nzp", "lattice_deep.nzp")
-    names += ("screen_page.nzp", "screen_rgba.nzp")
+    lattice = ("lattice_rgb.nzp", "lattice_grey.nzp", "lattice_deep.nzp")
+    names = (*lattice, "screen_page.nzp", "screen_rgba.nzp")
     command = [sys.executable, "-c", DECODE, str(GOLDEN / "lattice.safetensors")]
     done = subprocess.run(
         [*command, *(str(GOLDEN / name) for name in names)],

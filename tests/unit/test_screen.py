@@ -168,9 +168,9 @@ def test_it_is_not_tried_on_photographs(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(api, "may_win", spied)
     image = noise(Mode.RGB8, 20, 20)
-    files = api._fallback_files(image, noisepress.Png(), None)
+    file = noisepress.encode(image, noisepress.Png())
     assert tried == [image]
-    assert all(noisepress.inspect(file).codec == "webp" for file in files)
+    assert noisepress.inspect(file).codec in ("webp", "png", "jpegxl")
     assert Screen() == noisepress.Screen()
 
 

@@ -181,6 +181,23 @@ def carried(codec: str, mode: Mode) -> bytes:
     return noisepress.encode(raster(mode, 6, 11, 6), codec, fallback=False)
 
 
+def reduced(levels: int) -> bytes:
+    """Opaque RGBA of 16 bits, which has so many levels of grey: two, or some in a list."""
+    grey = raster(Mode.L8, 32, 33, 15).samples % levels
+    values = np.arange(levels, dtype=np.uint16) ** 2 * (65535 // (levels - 1) ** 2)
+    samples = np.concatenate([*[values[grey]] * 3, np.full_like(grey, 65535, np.uint16)], 2)
+    return noisepress.encode(Raster(samples, Mode.RGBA16), "png", fallback=False)
+
+
+def reduced_palette() -> bytes:
+    """Greys in another order, with colours between them."""
+    colours = words(16, n=768).astype(np.uint8).reshape(256, 3)
+    colours[::2] = np.arange(255, -1, -2)[:, np.newaxis]
+    indices = raster(Mode.L8, 32, 33, 17).samples // 2 * 2
+    image = Raster(indices, Mode.PALETTE8, palette=Palette(colours, b"").pack())
+    return noisepress.encode(image, model=LATTICE, fallback=False)
+
+
 def kept_jpeg(mode: Mode, side: int, behind: bytes) -> bytes:
     """A JPEG file with EXIF, and bytes after its end."""
     samples = raster(mode, side, side, 14).samples
@@ -247,6 +264,12 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "webp_grey_alpha.nzp": ("grey and opacity", lambda: carried("webp", Mode.LA8)),
     "png_bilevel.nzp": ("one bit", lambda: carried("png", Mode.BILEVEL)),
     "png_rgb16.nzp": ("16 bits", lambda: carried("png", Mode.RGB16)),
+    "png_two_levels.nzp": ("two levels as opaque RGBA of 16 bits", lambda: reduced(2)),
+    "png_levels.nzp": ("some levels as opaque RGBA of 16 bits", lambda: reduced(60)),
+    "lattice_palette.nzp": ("palette of greys", reduced_palette),
+    "jpegxl_palette.nzp": ("palette", lambda: carried("jpegxl", Mode.PALETTE8)),
+    "jpegxl_bilevel.nzp": ("two levels", lambda: carried("jpegxl", Mode.BILEVEL)),
+    "jpegxl_rgba16.nzp": ("16 bits", lambda: carried("jpegxl", Mode.RGBA16)),
     "jpegfile_transcoded.nzp": ("as JPEG XL", lambda: kept_jpeg(Mode.RGB8, 90, b"after the end")),
     "jpegfile_deflated.nzp": ("deflated, grey", lambda: kept_jpeg(Mode.L8, 9, b"")),
     "jpegfile_stored.nzp": ("as it is, grey", stored_jpeg),
