@@ -274,7 +274,7 @@ def document() -> str:
         f"## Kodak, lossless\n\n{_images(lossless)} images, "
         f"`OMP_NUM_THREADS=1 {command('kodak24/', lossless.settings())}`.\n",
         lossless_table(lossless),
-        '"noisepress" is what `encode` writes: the smallest of ardm, WebP, PNG and JPEG XL, '
+        '"noisepress" is what `encode` writes: the smallest of all lossless codecs, '
         'decoded again before it is returned. "ardm alone" is ardm without the others; with effort '
         "0, the network without online mixing.\n",
         "The RGB values of these images are an integer function of PhotoYCC planes, since they "
