@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from .compiled import kernel
 
 Int32s = NDArray[np.int32]
 UInt32s = NDArray[np.uint32]
@@ -23,20 +22,6 @@ CHANCE_BITS = 24
 """Chances of a bit are in 2^-24."""
 _SLOWEST = 10
 """Chances move by 2^-_SLOWEST of what is missing; by more as long as few bits were seen."""
-
-
-Function = TypeVar("Function", bound=Callable[..., object])
-
-_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True, "_nrt": False}
-
-
-def kernel(function: Function) -> Function:
-    """Compile a function that neither makes arrays nor keeps them, so that it counts no references.
-
-    Counting takes time, and threads that count references to the same array wait for each other.
-    """
-    compiled: Function = njit(**_OPTIONS)(function)
-    return compiled
 
 
 @kernel

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._binary import CHANCE_BITS, DECODE, TALLY, UInt32s, UInt64s, code_bit, kernel
+from ._binary import CHANCE_BITS, DECODE, TALLY, UInt32s, UInt64s, code_bit
 from ._mixing import LOGISTIC_RANGE, LOGISTIC_STEPS, Floats, Int32s, Int64s, UInt8s, solve
+from .compiled import kernel
 
 UInt16s = NDArray[np.uint16]
 

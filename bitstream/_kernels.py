@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from .compiled import compiled
 
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
@@ -24,7 +25,7 @@ FREQUENCY_BITS = 20
 """The frequencies of a digit have a sum below 2^20 + 4."""
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def mixture_frequencies(
     prefixes: Int32s,
     step: int,
@@ -97,7 +98,7 @@ def mixture_frequencies(
             out[i, digit] = np.int64(1) + (edges[i, digit + 1] - edges[i, digit]) // unit
 
 
-@njit(cache=True)
+@compiled()
 def philox(key: UInt32s, counter: UInt32s, first: np.uint64, out: UInt32s) -> None:
     """Philox 4x32-10 (Salmon et al., SC 2011), blocks first, first + 1, ... of 4 words each.
 
@@ -132,7 +133,7 @@ def philox(key: UInt32s, counter: UInt32s, first: np.uint64, out: UInt32s) -> No
         out[4 * block + 3] = c3
 
 
-@njit(cache=True)
+@compiled()
 def extend_paths(
     gains: Float32s, best: Float32s, spare: Float32s, choices: NDArray[np.uint8]
 ) -> None:
@@ -157,7 +158,7 @@ def extend_paths(
         best[:] = spare
 
 
-@njit(cache=True)
+@compiled()
 def trace_path(choices: NDArray[np.uint8], last: int, states: Int64s) -> None:
     """The backward pass of the Viterbi algorithm: the best path that ends in a state.
 

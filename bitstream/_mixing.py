@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._binary import CHANCE_BITS, TALLY, UInt32s, UInt64s, code_bit, kernel
+from ._binary import CHANCE_BITS, TALLY, UInt32s, UInt64s, code_bit
+from .compiled import kernel
 
 Floats = NDArray[np.float64]
 Int32s = NDArray[np.int32]

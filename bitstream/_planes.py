@@ -6,10 +6,10 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ._binary import UInt32s, UInt64s, code_learned
+from .compiled import compiled
 
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
@@ -44,7 +44,7 @@ class Learned(NamedTuple):
     nodes_seen: Int32s
 
 
-@njit(cache=True)
+@compiled()
 def to_rgb(planes: UInt8s, table: Int64s, divisor: int, out: UInt8s) -> None:
     """Convert planes to RGB.
 
@@ -64,7 +64,7 @@ def to_rgb(planes: UInt8s, table: Int64s, divisor: int, out: UInt8s) -> None:
             out[i, j, 2] = min(max((luma + table[BLUE, first]) // divisor, 0), 255)
 
 
-@njit(cache=True)
+@compiled()
 def _first_from(row: Int64s, least: Any) -> Any:
     """Index of the first entry of a rising row (256,) that is at least a number, up to 256."""
     # The rows are almost straight lines.
@@ -77,7 +77,7 @@ def _first_from(row: Int64s, least: Any) -> Any:
     return at
 
 
-@njit(cache=True)
+@compiled()
 def to_planes(
     rgb: UInt8s,
     table: Int64s,
@@ -190,7 +190,7 @@ def to_planes(
                 planes[i, j, SECOND] = min(_first_from(table[RED], divisor * red - luma), 255)
 
 
-@njit(cache=True)
+@compiled()
 def code_row(
     mode: int,
     symbols: Int32s,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ._binary import Int32s, UInt32s, UInt64s, code_learned, kernel
+from ._binary import Int32s, UInt32s, UInt64s, code_learned
+from .compiled import kernel
 
 FARTHEST = 31
 """Distances between values from which on they are no longer told apart."""
