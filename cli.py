@@ -16,6 +16,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ class UsageError(NoisepressError):
 
 
 def _read(path: str) -> bytes:
+    if path == STDIO and not sys.stdin:
+        raise UsageError("stdin is closed")
     try:
         return sys.stdin.buffer.read() if path == STDIO else Path(path).read_bytes()
     except OSError as error:
@@ -53,19 +56,23 @@ def _read(path: str) -> bytes:
 
 def _write(path: str, data: bytes, force: bool) -> None:
     """Write a file whole or not at all."""
-    if path == STDIO:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
+    if path == STDIO and not sys.stdout:
+        raise UsageError("stdout is closed")
     _refuse_overwrite(path, force)
     try:
-        write_atomically(Path(path), data)
+        if path == STDIO:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            write_atomically(Path(path), data)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
 
 
 def _refuse_overwrite(path: str, force: bool) -> None:
-    if path != STDIO and not force and Path(path).exists():
+    if path != STDIO and not force and os.path.lexists(path):
         raise UsageError(f"{path} exists; --force overwrites it")
 
 
@@ -96,26 +103,34 @@ class _Job:
 
 
 def _jobs(args: argparse.Namespace, inputs: frozenset[str], suffix: str) -> list[_Job]:
-    """Pair inputs with outputs: IN OUT, or many inputs beside themselves or into -o FOLDER."""
+    """Pair inputs with outputs: IN OUT, or inputs beside themselves or into a folder."""
     paths: list[str] = args.paths
-    if args.output is None and len(paths) == 2 and _is_output(paths[1], inputs, suffix):
-        return [_Job(paths[0], paths[1])]
+    output: str | None = args.output
+    if output is None and len(paths) == 2:
+        if Path(paths[1]).is_dir() and not Path(paths[0]).is_dir():
+            paths, output = paths[:1], paths[1]
+        elif _is_output(paths[1], inputs, suffix):
+            return [_Job(paths[0], paths[1])]
     sources = _expand(paths, inputs)
-    if args.output is not None and not Path(args.output).is_dir():
-        if len(sources) == 1:
-            return [_Job(sources[0], args.output)]
-        raise UsageError(f"{args.output}: several inputs need a folder that exists")
-    if args.output is None and STDIO in sources:
+    if output is None and STDIO in sources:
         return [_Job(source, STDIO) for source in sources]
+    new = bool(output) and not Path(str(output)).is_dir()
+    if output and new and sources == paths[:1] and not output.endswith(("/", os.sep)):
+        return [_Job(sources[0], output)]
     jobs = []
     for source in sources:
-        folder = Path(args.output) if args.output else Path(source).parent
+        folder = Path(output) if output else Path(source).parent
         jobs.append(_Job(source, str(folder / (Path(source).stem + suffix))))
     taken: dict[str, str] = {}
     for job in jobs:
         if job.target in taken:
             raise UsageError(f"{taken[job.target]} and {job.source} would both become {job.target}")
         taken[job.target] = job.source
+    if output and new:
+        try:
+            Path(output).mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(f"{output}: {error.strerror}") from error
     return jobs
 
 
@@ -124,7 +139,13 @@ def _is_output(path: str, inputs: frozenset[str], suffix: str) -> bool:
     if path == STDIO:
         return True
     known = Path(path).suffix.lower()
-    return known == suffix or (known not in inputs and not Path(path).is_dir())
+    if known == suffix:
+        return True
+    if known in inputs or Path(path).is_dir():
+        return False
+    if suffix == NZP and Path(path).is_file():
+        raise UsageError(f"{path} exists and is no {NZP} file, so -o must name the output")
+    return True
 
 
 @contextmanager
@@ -150,12 +171,28 @@ def _each(jobs: Sequence[_Job], force: bool, work: Callable[[_Job], None]) -> in
         try:
             _refuse_overwrite(job.target, force)
             work(job)
-        except (NoisepressError, MemoryError) as error:
+        except BrokenPipeError:
+            raise
+        except (NoisepressError, MemoryError, OSError, RuntimeError) as error:
             status = 1
-            text = str(error) or "not enough memory"
-            shown = text if text.startswith(job.source) else f"{job.source}: {text}"
-            _complain(shown)
+            text = _reason(error)
+            _complain(text if text.startswith(job.source) else f"{job.source}: {text}")
     return status
+
+
+def _reason(error: Exception) -> str:
+    """What to say of an error that is not of the program itself.
+
+    Raises:
+        RuntimeError: the error itself, where it is another one than torch's lack of memory.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return "not enough memory"
+    if isinstance(error, RuntimeError):
+        raise error
+    return str(error)
 
 
 def _complain(text: str) -> None:
@@ -461,7 +498,7 @@ def _positive(text: str) -> int:
 
 def _shared(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help=what)
-    parser.add_argument("-o", "--output", help="output file, or folder for several inputs")
+    parser.add_argument("-o", "--output", help="output file, or folder, which is made")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
 
 
@@ -645,15 +682,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
     args = _parser(words).parse_args(words)
     warnings.showwarning = lambda message, *_args, **_kwargs: _complain(str(message))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status: int = args.run(args)
-    except NoisepressError as error:
+        if sys.stdout:
+            sys.stdout.flush()
+    except UsageError as error:
         _complain(str(error))
-        status = 2 if isinstance(error, UsageError) else 1
+        status = 2
     except KeyboardInterrupt:
         _complain("interrupted")
         status = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (NoisepressError, MemoryError, OSError, RuntimeError) as error:
         status = 1
+        if not isinstance(error, BrokenPipeError):
+            _complain(_reason(error))
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:  # said above; Python would try again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)

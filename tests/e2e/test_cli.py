@@ -569,3 +569,116 @@ def test_a_damaged_group_does_not_keep_the_others(archived: Path, tmp_path: Path
     assert names(out) == ["0.png", "1.png"]
     assert "no image '7.png'" in failed("extract", archived, "7.png", "-o", out, status=2)
     assert "no such folder" in failed("extract", archived, "-o", tmp_path / "none", status=2)
+
+
+def test_a_folder_may_be_the_output(image: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    passed("encode", image, folder, *PNG)
+    assert names(folder) == ["picture.nzp"]
+    passed("decode", folder / "picture.nzp", "-o", f"{tmp_path}/new/one/")
+    assert names(tmp_path / "new" / "one") == ["picture.png"]
+    other = tmp_path / "other.png"
+    other.write_bytes(image.read_bytes())
+    passed("encode", image, other, "-o", tmp_path / "two", *PNG)
+    assert names(tmp_path / "two") == ["other.nzp", "picture.nzp"]
+    passed("encode", folder.parent / "o*.png", "-o", tmp_path / "three", *PNG)
+    assert names(tmp_path / "three") == ["other.nzp"]
+    text = failed("encode", image, other, "-o", image, *PNG, status=2)
+    assert str(image) in text
+
+
+def test_folders_are_made_for_jobs_that_can_begin(image: Path, tmp_path: Path) -> None:
+    same = tmp_path / "picture.bmp"
+    Image.fromarray(picture()).save(same)
+    assert "would both become" in failed("encode", image, same, "-o", tmp_path / "new", status=2)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".heic", ".psd", ""])
+def test_a_second_file_of_another_kind_is_no_output(
+    suffix: str, image: Path, tmp_path: Path
+) -> None:
+    second = tmp_path / f"second{suffix}"
+    second.write_bytes(b"precious")
+    assert "-o must name the output" in failed("encode", "-f", image, second, *PNG, status=2)
+    assert second.read_bytes() == b"precious"
+    passed("encode", "-f", image, "-o", second, *PNG)
+    assert noisepress.inspect(second).codec == "png"
+
+
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+
+
+@posix
+def test_links_are_not_overwritten_without_force(image: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.nzp"
+    link.symlink_to("nowhere.nzp")
+    assert "--force" in failed("encode", image, link, *PNG)
+    assert not (tmp_path / "nowhere.nzp").exists()
+    passed("encode", "-f", image, link, *PNG)
+    assert link.is_symlink() and noisepress.inspect(tmp_path / "nowhere.nzp").codec == "png"
+
+
+@posix
+@pytest.mark.parametrize("command", ["encode {image} -", "info {file}", "models"])
+def test_output_that_has_no_room(command: str, image: Path, file: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("the system has no full device")
+    words = command.format(image=image, file=file).split()
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "noisepress", *words], stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode in (1, 2)
+    assert done.stderr.decode().count("\n") == 1 and b"No space left" in done.stderr
+
+
+@posix
+@pytest.mark.parametrize(
+    ("words", "descriptor", "name"),
+    [("encode {image} -", ">&-", "stdout"), ("encode - {out}", "<&-", "stdin")],
+)
+def test_closed_streams(
+    words: str, descriptor: str, name: str, image: Path, tmp_path: Path
+) -> None:
+    words = words.format(image=image, out=tmp_path / "out.nzp")
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m noisepress {words} {descriptor}"], capture_output=True
+    )
+    assert done.returncode == 1 and f"{name} is closed" in done.stderr.decode()
+
+
+@posix
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8:strict"])
+def test_names_that_a_terminal_cannot_show(
+    encoding: str, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    listed = [b"1\xff.png", "\u5199\u771f.png".encode(), b"3.png"]
+    for name in listed:
+        Path(os.fsdecode(bytes(folder) + b"/" + name)).write_bytes(image.read_bytes())
+    passed("encode", folder, *PNG)
+    assert len(list(folder.glob("*.nzp"))) == 3
+    passed("info", *sorted(folder.glob("*.nzp")))
+
+
+def test_memory_that_lacks_is_one_line(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.png"
+    other.write_bytes(image.read_bytes())
+    errors = iter([MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9")])
+
+    def no_room(*_: object, **__: object) -> bytes:
+        raise next(errors)
+
+    monkeypatch.setattr(noisepress, "encode", no_room)
+    monkeypatch.setattr("noisepress.codec.api.encode", no_room)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["encode", str(image), str(other), "-q"])
+    assert ended.value.code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(": ")[2] for line in lines] == ["not enough memory"] * 2

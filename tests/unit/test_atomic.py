@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -56,3 +57,41 @@ def test_permissions_follow_the_umask(tmp_path: Path, umask: int) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions, links and pipes")
+class TestWhatIsReplaced:
+    """A file keeps its permissions, a link leads on, and what is no file stays what it is."""
+
+    @pytest.mark.parametrize("mode", [0o600, 0o644, 0o755])
+    def test_permissions(self, tmp_path: Path, mode: int) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"before")
+        path.chmod(mode)
+        write_atomically(path, b"data")
+        assert stat.S_IMODE(path.stat().st_mode) == mode and path.read_bytes() == b"data"
+
+    @pytest.mark.parametrize("exists", [True, False])
+    def test_links(self, tmp_path: Path, exists: bool) -> None:
+        (tmp_path / "folder").mkdir()
+        file, link = tmp_path / "folder" / "file", tmp_path / "link"
+        if exists:
+            file.write_bytes(b"before")
+        link.symlink_to(Path("folder") / "file")
+        write_atomically(link, b"data")
+        assert link.is_symlink() and file.read_bytes() == b"data"
+        assert sorted(tmp_path.rglob("*")) == sorted([tmp_path / "folder", file, link])
+
+    def test_pipes_and_devices(self, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        found: list[bytes] = []
+        reader = Thread(target=lambda: found.append(pipe.read_bytes()))
+        reader.start()
+        write_atomically(pipe, b"data")
+        reader.join()
+        assert found == [b"data"] and stat.S_ISFIFO(pipe.stat().st_mode)
+        link = tmp_path / "null"
+        link.symlink_to(os.devnull)
+        write_atomically(link, b"data")
+        assert stat.S_ISCHR(link.stat().st_mode)
