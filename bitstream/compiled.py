@@ -16,21 +16,21 @@ from numba.core.caching import FunctionCache
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
+class _Cache(FunctionCache):
     """numba's code on disk, where whatever goes wrong means that there is none."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except Exception:
             # The next process finds an empty index in place of the damaged one.
             with suppress(Exception):
-                self.flush()
+                self.flush()  # type: ignore[no-untyped-call]
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(Exception):
-            super().save_overload(sig, data)
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 
 
 def compiled(**options: Any) -> Callable[[Function], Function]:
@@ -43,7 +43,7 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         dispatcher: Any = njit(**options)(function)
         with suppress(RuntimeError):  # no folder can be written
-            dispatcher._cache = _Cache(function)
+            dispatcher._cache = _Cache(function)  # type: ignore[no-untyped-call]
         result: Function = dispatcher
         return result
 

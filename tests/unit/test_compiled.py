@@ -69,17 +69,19 @@ def test_a_folder_in_place_of_a_file(in_new_process: Any, tmp_path: Path) -> Non
 def test_without_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
     with pytest.raises(RuntimeError, match="no locator"):
-        caching.FunctionCache(added)
+        caching.FunctionCache(added)  # type: ignore[no-untyped-call]
     assert compiled()(added)(1, 2) == 3
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EFBIG])
 def test_files_that_cannot_be_written(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
     def refused(*_: Any) -> None:
+        tried.append(1)
         raise OSError(number, os.strerror(number))
 
-    tried = []
     monkeypatch.setattr(caching.IndexDataCacheFile, "load", lambda *_: None)
-    monkeypatch.setattr(caching.IndexDataCacheFile, "save", lambda *_: tried.append(1) or refused())
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", refused)
     assert compiled()(added)(1, 2) == 3
     assert tried
