@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
@@ -17,15 +16,16 @@ from PIL.ExifTags import Base as Tag
 
 from ...bitstream.errors import UnsupportedImageError
 from . import jpeg
-from .raster import Mode, Palette, Raster
+from .raster import Mode, Palette, Raster, Samples
 from .read import library_errors
 
 
 def save_image(raster: Raster, suffix: str) -> bytes:
     """The image as a file, losslessly.
 
-    PNG takes every mode and all metadata. TIFF and WebP keep ICC and XMP, and WebP keeps EXIF; BMP
-    and PNM have no place for metadata. WebP does not say whether opaque pixels had an alpha
+    PNG takes every mode and all metadata. TIFF and WebP keep ICC and XMP, and WebP keeps EXIF; of
+    EXIF, TIFF keeps the orientation. BMP and PNM have no place for metadata: their pixels are
+    turned as the orientation says. WebP does not say whether opaque pixels had an alpha
     channel. JPEG is not written, except that `raster.jpeg` is given back as it is.
 
     Args:
@@ -51,6 +51,36 @@ def save_image(raster: Raster, suffix: str) -> bytes:
         raise UnsupportedImageError(f"{suffix} does not hold a translucent palette: use .png")
     with library_errors("write"):
         return writer.write(raster)
+
+
+def _orientation(raster: Raster) -> int:
+    """The orientation in the EXIF data, 1 to 8; 1, upright, if there is none that can be read."""
+    exif = Image.Exif()
+    try:
+        exif.load(raster.exif)
+        value = exif.get(Tag.Orientation, 1)
+    except Exception:  # whatever Pillow raises for damaged data
+        return 1
+    return value if value in _TURNS else 1
+
+
+_TURNS: Mapping[int, Callable[[Samples], Samples]] = {
+    1: lambda samples: samples,
+    2: lambda samples: samples[:, ::-1],
+    3: lambda samples: samples[::-1, ::-1],
+    4: lambda samples: samples[::-1],
+    5: lambda samples: samples.swapaxes(0, 1),
+    6: lambda samples: samples[::-1].swapaxes(0, 1),
+    7: lambda samples: samples[::-1, ::-1].swapaxes(0, 1),
+    8: lambda samples: samples[:, ::-1].swapaxes(0, 1),
+}
+"""How samples (h, w, c) are shown upright, by the orientation of EXIF 2.32, table 6."""
+
+
+def _upright(raster: Raster) -> Raster:
+    """The image as viewers show it, for formats that cannot say how it lies."""
+    turned = _TURNS[_orientation(raster)](raster.samples)
+    return replace(raster, samples=np.ascontiguousarray(turned), exif=b"", jpeg=b"")
 
 
 def _bare(raster: Raster) -> Image.Image:
@@ -110,13 +140,15 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _write_tiff(raster: Raster) -> bytes:
-    xmp = {Tag.XMLPacket: raster.xmp} if raster.xmp else {}
+    tags: dict[int, Any] = {Tag.XMLPacket: raster.xmp} if raster.xmp else {}
+    if (orientation := _orientation(raster)) > 1:
+        tags[Tag.Orientation] = orientation
     return _pillow_file(
         raster,
         "TIFF",
         compression="tiff_adobe_deflate",
         icc_profile=raster.icc or None,
-        tiffinfo=xmp,
+        tiffinfo=tags,
     )
 
 
@@ -124,7 +156,12 @@ def _write_webp(raster: Raster) -> bytes:
     return _pillow_file(raster, "WEBP", lossless=True, exact=True, **_metadata(raster))
 
 
+def _write_bmp(raster: Raster) -> bytes:
+    return _pillow_file(_upright(raster), "BMP")
+
+
 def _write_pnm(raster: Raster) -> bytes:
+    raster = _upright(raster)
     if raster.mode is not Mode.RGB16:
         return _pillow_file(raster, "PPM")
     header = f"P6\n{raster.width} {raster.height}\n65535\n".encode()
@@ -152,7 +189,7 @@ _WRITERS: Mapping[str, _Writer] = {
     ".tif": _TIFF,
     ".tiff": _TIFF,
     ".webp": _Writer(_write_webp, (Mode.RGB8, Mode.RGBA8)),
-    ".bmp": _Writer(partial(_pillow_file, kind="BMP"), _PLAIN),
+    ".bmp": _Writer(_write_bmp, _PLAIN),
     ".pbm": _Writer(_write_pnm, (Mode.BILEVEL,)),
     ".pgm": _Writer(_write_pnm, (Mode.L8, Mode.L16)),
     ".ppm": _Writer(_write_pnm, (Mode.RGB8, Mode.RGB16)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from common import noise, photograph, to_pillow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image, ImageOps
 
 from noisepress.bitstream.errors import UnsupportedImageError
 from noisepress.codec.image.raster import Mode, Palette, Raster, from_array, to_array
@@ -112,3 +115,23 @@ def test_palettes_of_every_length_survive_png() -> None:
             image = Raster(samples, Mode.PALETTE8, palette)
             assert open_image(save_image(image, ".png")) == image
             assert Palette.unpack(palette).pack() == palette
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".bmp", ".ppm"])
+def test_pictures_are_shown_as_they_were(suffix: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    image = replace(noise(Mode.RGB8), exif=exif.tobytes().removeprefix(b"Exif\0\0"))
+    assert image.height != image.width
+    turned = ImageOps.exif_transpose(to_pillow(image))
+    with Image.open(BytesIO(save_image(image, suffix))) as opened:
+        shown = ImageOps.exif_transpose(opened)
+    assert np.array_equal(np.asarray(shown), np.asarray(turned))
+
+
+@pytest.mark.parametrize("exif", [b"", EXIF, b"II*\0", b"nonsense", EXIF[:-3]])
+def test_damaged_exif_turns_nothing(exif: bytes) -> None:
+    image = noise(Mode.RGB8, exif=exif)
+    for suffix in (".bmp", ".ppm", ".tif"):
+        assert np.array_equal(open_image(save_image(image, suffix)).samples, image.samples)
