@@ -71,7 +71,7 @@ class Ardm(Options):
     effort: Annotated[
         int,
         Doc(
-            "effort in lattice order: 1 learns from the image too, for smaller files and 16 bits",
+            "lattice order: 1 learns from the image too, for smaller files and 16 bits",
             *_EFFORT,
         ),
     ] = 1

@@ -106,24 +106,30 @@ class Reduction:
         return {"coded": f"as {self.mode.name}"}
 
     def _valued(self, samples: Samples, dtype: np.dtype[Any]) -> Samples:
-        """What simpler samples stand for."""
-        top = int(samples.max())
-        if self.maximum and top <= self.maximum:
-            return to_whole_range(samples, self.maximum, dtype)
-        if self.maximum:
-            raise CorruptError(f"sample {top} is above the maximum {self.maximum}")
-        if self.values is None:
-            largest = top * self.factor
-        elif top < len(self.values):
-            largest = int(self.values[top])
+        """What simpler samples stand for.
+
+        In previews colours may be guesses that stand for no value: those get the last one. Opacity
+        that is full everywhere is not there yet, because constant opacity is never left to the
+        simpler image.
+        """
+        most = np.iinfo(dtype).max
+        if self.opacity > most:
+            raise CorruptError(f"an opacity of {self.opacity} is above {most}")
+        if self.values is not None:
+            last = len(self.values) - 1
         else:
-            raise CorruptError(f"sample {top} stands for none of {len(self.values)} values")
-        if max(largest, self.opacity) > np.iinfo(dtype).max:
-            raise CorruptError(f"simpler samples stand for values up to {largest}")
-        if self.values is None:
-            multiples: Samples = samples.astype(dtype) * dtype.type(self.factor)
-            return multiples
-        return self.values.astype(dtype)[samples]
+            last = self.maximum or most // self.factor
+        known = np.minimum(samples, last)
+        valued: Samples
+        if self.maximum:
+            valued = to_whole_range(known, self.maximum, dtype)
+        elif self.values is not None:
+            valued = np.minimum(self.values, most).astype(dtype)[known]
+        else:
+            valued = known.astype(dtype) * dtype.type(self.factor)
+        if self.mode.has_alpha and (samples[..., -1] == np.iinfo(samples.dtype).max).all():
+            valued[..., -1] = most
+        return valued
 
 
 Simpler: TypeAlias = tuple[Raster, Reduction]

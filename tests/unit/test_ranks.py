@@ -322,7 +322,8 @@ def test_images_of_16_bits_come_back(name: str, channels: int, lattice_model: st
         data = noisepress.encode(image, "ardm", fallback=False, model=lattice_model)
         info = noisepress.inspect(data)
         assert info.mode == {1: "L16", 2: "LA16", 3: "RGB16", 4: "RGBA16"}[channels]
-        assert [kind for kind, _, _ in info.sections][:2] == ["values", "data"]
+        kinds = [kind for kind, _, _ in info.sections]
+        assert kinds[0] in ("values", "reduction") and "data" in kinds[:3]
         decoded = noisepress.decode(data, model=lattice_model)
         assert decoded.dtype == np.uint16
         np.testing.assert_array_equal(decoded.reshape(image.shape), image)
@@ -372,7 +373,8 @@ def test_16_bits_need_lattice_order_and_mixing(lattice_model: str, masked_model:
             noisepress.encode(image, "ardm", fallback=False, **options)
         with pytest.raises(UnsupportedImageError, match="does not code RGB16"):
             noisepress.estimate(image, **options)
-        assert noisepress.inspect(noisepress.encode(image, "ardm", **options)).codec == "png"
+        fallback = noisepress.encode(image, "ardm", **options)
+        assert noisepress.inspect(fallback).codec in ("png", "jpegxl")
 
 
 def test_files_of_16_bits_that_cannot_be_are_refused(lattice_model: str) -> None:
