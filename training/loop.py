@@ -216,7 +216,8 @@ class Run:
     def validation(self, crops: Crops) -> float:
         """Mean loss of the averaged weights over validation crops (n, size, size, 3)."""
         generator = torch.Generator(self.accelerator.device).manual_seed(0)
-        parts = np.array_split(crops, max(1, len(crops) // _PART))
+        pieces = max(self.accelerator.num_processes, len(crops) // _PART)
+        parts = np.array_split(crops, pieces)
         losses = [
             self.loss(self.average.module, self._batch(part.transpose(0, 3, 1, 2)), generator)
             for part in parts[self.accelerator.process_index :: self.accelerator.num_processes]
