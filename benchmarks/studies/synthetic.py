@@ -22,7 +22,7 @@ from ..report.markdown import table as markdown
 from .points import arguments, measure_missing, middle, read
 
 SIDE = 384
-CODECS = ("ardm-alone", "jpegxl-lossless:effort=9", "webp-lossless", "png")
+CODECS = ("ardm", "ardm-alone", "jpegxl-lossless:effort=9", "webp-lossless", "png")
 _WORDS = ("seven", "wizards", "make", "toxic", "brew", "while", "a", "lazy", "fox", "jumps")
 _LINE = 15
 """Rows from a line of text to the next."""

@@ -228,7 +228,7 @@ def test_sizes_of_synthetic_images_make_a_table() -> None:
     sizes = [
         synthetic.measure(photo(400, 30), "a.png", "6 bits", codec) for codec in synthetic.CODECS
     ]
-    assert sizes[0].bytes < min(size.bytes for size in sizes[1:])
+    assert sizes[0].bytes <= sizes[1].bytes < min(size.bytes for size in sizes[2:])
     assert synthetic.table(sizes).splitlines()[2:] == [
         "| a.png | 6 bits | " + " | ".join(f"{size.bytes:,}" for size in sizes) + " |"
     ]
