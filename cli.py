@@ -45,13 +45,22 @@ class UsageError(NoisepressError):
     """The command line cannot be carried out as it stands."""
 
 
+@contextmanager
+def _system_errors(path: str) -> Iterator[None]:
+    """Errors of the system that name a path; a reader that left is none."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+
+
 def _read(path: str) -> bytes:
     if path == STDIO and not sys.stdin:
         raise UsageError("stdin is closed")
-    try:
+    with _system_errors(path):
         return sys.stdin.buffer.read() if path == STDIO else Path(path).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
 
 
 def _write(path: str, data: bytes, force: bool) -> None:
@@ -59,16 +68,12 @@ def _write(path: str, data: bytes, force: bool) -> None:
     if path == STDIO and not sys.stdout:
         raise UsageError("stdout is closed")
     _refuse_overwrite(path, force)
-    try:
+    with _system_errors(path):
         if path == STDIO:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         else:
             write_atomically(Path(path), data)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
 
 
 def _refuse_overwrite(path: str, force: bool) -> None:
@@ -114,9 +119,9 @@ def _jobs(args: argparse.Namespace, inputs: frozenset[str], suffix: str) -> list
     sources = _expand(paths, inputs)
     if output is None and STDIO in sources:
         return [_Job(source, STDIO) for source in sources]
-    new = bool(output) and not Path(str(output)).is_dir()
-    if output and new and sources == paths[:1] and not output.endswith(("/", os.sep)):
-        return [_Job(sources[0], output)]
+    missing = None if output is None or Path(output).is_dir() else output
+    if missing and sources == paths[:1] and not missing.endswith(("/", os.sep)):
+        return [_Job(sources[0], missing)]
     jobs = []
     for source in sources:
         folder = Path(output) if output else Path(source).parent
@@ -126,11 +131,9 @@ def _jobs(args: argparse.Namespace, inputs: frozenset[str], suffix: str) -> list
         if job.target in taken:
             raise UsageError(f"{taken[job.target]} and {job.source} would both become {job.target}")
         taken[job.target] = job.source
-    if output and new:
-        try:
-            Path(output).mkdir(parents=True)
-        except OSError as error:
-            raise UsageError(f"{output}: {error.strerror}") from error
+    if missing:
+        with _system_errors(missing):
+            Path(missing).mkdir(parents=True)
     return jobs
 
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._binary import CHANCE_BITS, DECODE, TALLY, UInt32s, UInt64s, code_bit
-from ._mixing import LOGISTIC_RANGE, LOGISTIC_STEPS, Floats, Int32s, Int64s, UInt8s, solve
+from ._binary import CHANCE_BITS, DECODE, TALLY, Int32s, UInt32s, UInt64s, code_bit
+from ._mixing import Floats, Int64s, UInt8s, clip, logistic, solve
 from .compiled import kernel
 
 UInt16s = NDArray[np.uint16]
@@ -173,22 +173,8 @@ def _mix(hashed: np.uint64, value: int | np.uint64) -> np.uint64:
 
 
 @kernel
-def _clip(x: float, low: float, high: float) -> float:
-    return min(max(x, low), high)
-
-
-@kernel
 def _stretch(chance: float, functions: Functions) -> float:
     return float(functions.stretch[min(int(chance * 4096.0), 4095)])
-
-
-@kernel
-def _logistic(x: float, functions: Functions) -> float:
-    last = 2 * LOGISTIC_RANGE * LOGISTIC_STEPS - 0.5
-    at = _clip((x + LOGISTIC_RANGE) * LOGISTIC_STEPS, 0.0, last)
-    index = int(at)
-    low = functions.logistic[index]
-    return float(low + (functions.logistic[index + 1] - low) * (at - index))
 
 
 @kernel
@@ -247,20 +233,20 @@ def _decide(
             odd += weights[2 * k + 1] * inputs[2 * k + 1]
         if size % 2:
             even += weights[size - 1] * inputs[size - 1]
-        output = _clip(even + odd, -MOST_ODDS, MOST_ODDS)
+        output = clip(even + odd, -MOST_ODDS, MOST_ODDS)
         learned.outputs[s] = output
-        learned.mixed[s] = _logistic(output, functions)
+        learned.mixed[s] = logistic(output, functions.logistic)
         odds += learned.final[kind, s] * output
-    odds = _clip(odds, -MOST_ODDS, MOST_ODDS)
-    mixed = _logistic(odds, functions)
-    point = _clip(odds, -MAP_ODDS, MAP_ODDS) * 1.5 + POINTS // 2
+    odds = clip(odds, -MOST_ODDS, MOST_ODDS)
+    mixed = logistic(odds, functions.logistic)
+    point = clip(odds, -MAP_ODDS, MAP_ODDS) * 1.5 + POINTS // 2
     low = int(point)
     share = point - low
     chance = 0.5 * mixed
     for a in range(MAPS):
         row = learned.maps[a, learned.map_rows[a]]
         chance += (0.5 / MAPS) * (row[low] + (row[low + 1] - row[low]) * share)
-    chance = _clip(chance, LEAST_CHANCE, 1.0 - LEAST_CHANCE)
+    chance = clip(chance, LEAST_CHANCE, 1.0 - LEAST_CHANCE)
     zero = int((1.0 - chance) * (1 << CHANCE_BITS))
     spent = 0.0
     if mode == TALLY:
@@ -540,7 +526,7 @@ def _predict(
     best = base
     for k in range(size):
         best += fit.regressors[k] * fit.fits[channel, k]
-    fit.predicted[4] = _clip(best, 0.0, 255.0)
+    fit.predicted[4] = clip(best, 0.0, 255.0)
     return rough, base
 
 
@@ -622,10 +608,10 @@ def _code_sample(
             error = fit.errors[channel, k, rough]
             inverse = 1.0 / max(error * SPREAD, LEAST_SPREAD)
             move = -0.5 - fit.predicted[k]
-            below = _logistic((low + move) * inverse, functions) if low > 0 else 0.0
-            half = _logistic((low + (1 << place) + move) * inverse, functions)
+            below = logistic((low + move) * inverse, functions.logistic) if low > 0 else 0.0
+            half = logistic((low + (1 << place) + move) * inverse, functions.logistic)
             top = low + (2 << place)
-            above = _logistic((top + move) * inverse, functions) if top < 256 else 1.0
+            above = logistic((top + move) * inverse, functions.logistic) if top < 256 else 1.0
             chance = (above - half + 1e-6) / (above - below + 2e-6)
             learned.further[k] = _stretch(chance, functions)
         learned.rows[0] = channel

@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._binary import CHANCE_BITS, TALLY, UInt32s, UInt64s, code_bit
+from ._binary import CHANCE_BITS, TALLY, Int32s, UInt32s, UInt64s, code_bit
 from .compiled import kernel
 
 Floats = NDArray[np.float64]
-Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
 UInt8s = NDArray[np.uint8]
 Float32s = NDArray[np.float32]
@@ -219,7 +218,7 @@ class Work(NamedTuple):
 
 
 @kernel
-def _clip(x: float, low: float, high: float) -> float:
+def clip(x: float, low: float, high: float) -> float:
     return min(max(x, low), high)
 
 
@@ -237,14 +236,12 @@ def _log(x: float, tables: Tables, work: Work) -> float:
 
 
 @kernel
-def _logistic(x: float, tables: Tables) -> float:
-    """The distribution function of the logistic distribution."""
-    at = _clip(
-        (x + LOGISTIC_RANGE) * LOGISTIC_STEPS, 0.0, 2 * LOGISTIC_RANGE * LOGISTIC_STEPS - 0.5
-    )
+def logistic(x: float, table: Floats) -> float:
+    """The distribution function of the logistic distribution, from `Tables.logistic`."""
+    at = clip((x + LOGISTIC_RANGE) * LOGISTIC_STEPS, 0.0, 2 * LOGISTIC_RANGE * LOGISTIC_STEPS - 0.5)
     index = int(at)
-    low = tables.logistic[index]
-    return float(low + (tables.logistic[index + 1] - low) * (at - index))
+    low = table[index]
+    return float(low + (table[index + 1] - low) * (at - index))
 
 
 @kernel
@@ -438,10 +435,10 @@ def _adjust(
     """Bias and logarithmic gain of the network's distribution, from errors around the sample."""
     limit = 4.0 * scale + 2.0
     work.biases[0] = 0.25 * scale
-    work.biases[1] = _clip(errors[i + 1, j + 1], -limit, limit)
-    work.biases[2] = _clip(errors[i, j + 2], -limit, limit)
-    work.biases[3] = _clip(errors[i, j + 1], -limit, limit)
-    work.biases[4] = _clip(errors[i, j + 3], -limit, limit)
+    work.biases[1] = clip(errors[i + 1, j + 1], -limit, limit)
+    work.biases[2] = clip(errors[i, j + 2], -limit, limit)
+    work.biases[3] = clip(errors[i, j + 1], -limit, limit)
+    work.biases[4] = clip(errors[i, j + 3], -limit, limit)
     own = place.surprises[place.channel]
     work.gains[0] = 1.0
     work.gains[1] = own[i + 1, j + 1]
@@ -461,7 +458,7 @@ def _adjust(
     gain = 0.0
     for k in range(work.gains.size):
         gain += memory.gain[k] * work.gains[k]
-    return bias, _clip(gain, POWER_LOW, POWER_HIGH)
+    return bias, clip(gain, POWER_LOW, POWER_HIGH)
 
 
 @kernel
@@ -510,21 +507,21 @@ def _distribute(t: float, contexts: Contexts, tables: Tables, work: Work) -> Non
         below = 0.0
         for k in range(work.mean.size):
             argument = (t - work.mean[k] - work.moved[e]) * work.inverse[k] * work.scaled[e]
-            below += work.weight[k] * _logistic(argument, tables)
+            below += work.weight[k] * logistic(argument, tables.logistic)
         work.at[e] = below
     for e in range(FITTED):
-        work.at[SHAPED + e] = _logistic((t - work.predicted[e]) * work.slopes[e], tables)
+        work.at[SHAPED + e] = logistic((t - work.predicted[e]) * work.slopes[e], tables.logistic)
     for e in range(RECENT):
         known = work.recent[e]
         below = 0.5 * work.at[1]
         for k in range(known):
             value = contexts.values[e, work.recent_slots[e], k]
-            below += _logistic((t - value) * work.width[e], tables)
+            below += logistic((t - value) * work.width[e], tables.logistic)
         work.at[SHAPED + FITTED + e] = below / (known + 0.5)
     for e in range(DISTRIBUTIONS):
         over = work.above[e] - work.at[e] + LEAST_MASS
         under = work.at[e] - work.below[e] + LEAST_MASS
-        work.inputs[e] = _clip(_log(over / under, tables, work), -CERTAIN, CERTAIN)
+        work.inputs[e] = clip(_log(over / under, tables, work), -CERTAIN, CERTAIN)
 
 
 @kernel
@@ -560,11 +557,11 @@ def _mix(node: int, memory: Memory, tables: Tables, work: Work) -> float:
         output = 0.0
         for e in range(INPUTS):
             output += weights[e] * work.inputs[e]
-        output = _clip(output, -14.0, 14.0)
+        output = clip(output, -14.0, 14.0)
         work.outputs[s] = output
-        work.chances[s] = _logistic(output, tables)
+        work.chances[s] = logistic(output, tables.logistic)
         final += memory.final[node, s] * output
-    return _clip(final, -14.0, 14.0)
+    return clip(final, -14.0, 14.0)
 
 
 @kernel
@@ -668,7 +665,7 @@ def _code_sample(
         work.kinds[2] = _count(absolute, relative, contexts, tables, work)
         work.inputs[INPUTS - 1] = 0.3
         odds = _mix(node, memory, tables, work)
-        mixed = _logistic(odds, tables)
+        mixed = logistic(odds, tables.logistic)
         at = (odds + 15.0) * 2.0
         bucket = int(at)
         at -= bucket
@@ -727,8 +724,8 @@ def _learn_scale(
         slope = work.inverse[k] * shrink
         over = ((sample + 0.5) * place.grain - work.mean[k] - bias) * slope
         under = ((sample - 0.5) * place.grain - work.mean[k] - bias) * slope
-        upper = _logistic(over, tables) if sample < highest else 1.0
-        lower = _logistic(under, tables) if sample > 0 else 0.0
+        upper = logistic(over, tables.logistic) if sample < highest else 1.0
+        lower = logistic(under, tables.logistic) if sample > 0 else 0.0
         chance += work.weight[k] * (upper - lower)
         upper *= 1.0 - upper
         lower *= 1.0 - lower
@@ -811,7 +808,7 @@ def code_rows(
                 limit = 6.0 * scale + 4.0
                 for k in range(FITTED):
                     shift = _dot(fits[k], work.regressors) + base - mean
-                    work.predicted[k] = mean + _clip(shift, -limit, limit)
+                    work.predicted[k] = mean + clip(shift, -limit, limit)
                 work.predicted[2] = mean + bias
                 best, least = _blend(i, j, fit_errors, work)
                 left = errors[y, x - 2]
@@ -894,7 +891,7 @@ def code_rows(
                     fit_errors[k, i + 1, j + 2] = abs(value - work.predicted[k])
                 size_ = abs(value - best)
                 errors[y, x] = size_
-                place.residuals[channel, i, j] = _clip(value - best, -99.0, 99.0)
+                place.residuals[channel, i, j] = clip(value - best, -99.0, 99.0)
                 surprise = _log(size_ + 0.3 * scale + 0.1, tables, work)
                 surprise -= _log(1.1 * scale + 0.1, tables, work)
                 place.surprises[channel, i + 1, j + 2] = surprise * 1.4427

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._binary import UInt32s, UInt64s, code_learned
+from ._binary import Int32s, UInt32s, UInt64s, code_learned
 from .compiled import compiled
 
 Int64s = NDArray[np.int64]
-Int32s = NDArray[np.int32]
 UInt8s = NDArray[Any]
 
 LUMA, RED, GREEN_FIRST, GREEN_SECOND, BLUE = 0, 1, 2, 3, 4

@@ -142,6 +142,17 @@ class Contents:
         """The payloads of the sections of one kind, in file order."""
         return [section.payload for section in self.sections if section.kind == kind]
 
+    def only_payload(self) -> bytes:
+        """The payload of the data section, for codecs that have one.
+
+        Raises:
+            CorruptError: there is none, or several.
+        """
+        payloads = self.payloads(SectionKind.DATA)
+        if len(payloads) != 1:
+            raise CorruptError(f"{len(payloads)} data sections where this codec has one")
+        return payloads[0]
+
     def ends(self) -> list[int]:
         """File offsets of the ends of the header and of each section, in this order."""
         lengths = (length + CRC_BYTES for _, length in self.table)

@@ -47,8 +47,7 @@ class FileInfo:
 
     Attributes:
         codec: which coder won: `ardm`, `vdm`, `screen`, `webp`, `png` or `jpegxl`; or `diffc` or
-            `hfd`;
-            `jpegfile` if `original_file` gives back a JPEG file.
+            `hfd`; `jpegfile` if `original_file` gives back a JPEG file.
         mode: sample layout, such as `RGB8`.
         width: in pixels.
         height: in pixels.

@@ -132,11 +132,11 @@ class Codec(Protocol):
         ...
 
 
-class NetworkCodec:
-    """Base of codecs with networks: `coding.py` of the codec's folder does the work.
+class DeferredCodec:
+    """Base of codecs whose work `coding.py` of their folder does.
 
-    That module loads torch, and so is imported when it is first needed. It has the functions
-    `encode` and `decode` of `Codec`.
+    That module loads torch or numba, and so is imported when it is first needed. It has the
+    functions `encode` and `decode` of `Codec`.
     """
 
     PARAMETERS: ClassVar[type[Parameters]]

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data, metrics
@@ -34,6 +36,15 @@ def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> Pixels
     shade = 100 + 60 * np.sin(row / 9 + seed + np.arange(channels)) + 30 * np.cos(column / 5)
     image: Pixels = (shade + rng.normal(0, 4, shade.shape)).clip(0, 255).astype(np.uint8)
     return image
+
+
+def small_arrays() -> st.SearchStrategy[NDArray[Any]]:
+    """Arrays of up to 9 by 9 zeros and ones, of any type that images have."""
+    return arrays(
+        st.sampled_from([np.uint8, np.uint16, np.bool_]),
+        array_shapes(min_dims=2, max_dims=2, max_side=9),
+        elements=st.integers(0, 1),
+    )
 
 
 def smooth(height: int, width: int, channels: int = 3, seed: int = 0, noise: float = 1.5) -> Pixels:

@@ -15,7 +15,7 @@ from ...models.card import Card
 from ..image.raster import Mode
 from ..options import Doc, Options
 from ..parameters import Parameters, choice, model_fields
-from ..protocol import NetworkCodec
+from ..protocol import DeferredCodec
 from .conversions import NAMES, RGB
 
 Order = Literal["lattice", "random"]
@@ -127,7 +127,7 @@ def modes(order: Order, effort: int) -> tuple[Mode, ...]:
     return Mode.L8, Mode.LA8, Mode.RGB8, Mode.RGBA8, *(deep if effort else ())
 
 
-class ArdmCodec(NetworkCodec):
+class ArdmCodec(DeferredCodec):
     """The codec behind the common protocol (codec/protocol.py)."""
 
     ID: ClassVar[int] = 1

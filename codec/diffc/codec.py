@@ -15,7 +15,7 @@ from ...models.card import Card
 from ..lossy import LossyOptions
 from ..options import Doc, Options
 from ..parameters import Parameters, choice, model_fields
-from ..protocol import NetworkCodec
+from ..protocol import DeferredCodec
 
 Reverse = Literal["trellis", "pfr"]
 
@@ -75,7 +75,7 @@ class DiffcParameters(Parameters):
         return cls(registry.find(options.model), options.reverse, options.effort, options.seed)
 
 
-class DiffcCodec(NetworkCodec):
+class DiffcCodec(DeferredCodec):
     """The codec behind the common protocol (codec/protocol.py)."""
 
     ID: ClassVar[int] = 4

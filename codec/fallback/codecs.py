@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from ...bitstream.container import Contents, SectionKind
+from ...bitstream.container import Contents
 from ...bitstream.errors import CorruptError
 from ..image.metadata import unpack_metadata
 from ..image.raster import Mode, Raster, Samples
@@ -78,12 +78,10 @@ class _FileCodec:
         header = contents.header
         if header.parameters:
             raise CorruptError("this codec has no header fields of its own")
-        payloads = contents.payloads(SectionKind.DATA)
-        if len(payloads) != 1:
-            raise CorruptError(f"{len(payloads)} data sections where this codec has one")
+        payload = contents.only_payload()
         mode = Mode(header.mode)
         palette = unpack_metadata(contents)["palette"] if mode is Mode.PALETTE8 else b""
-        samples = self.samples(payloads[0], mode, header.width, header.height, palette)
+        samples = self.samples(payload, mode, header.width, header.height, palette)
         report(samples.size)
         yield samples
 

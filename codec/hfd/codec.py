@@ -16,7 +16,7 @@ from ...models.card import Card
 from ..lossy import LossyOptions
 from ..options import Doc, Options
 from ..parameters import Parameters, model_fields
-from ..protocol import NetworkCodec
+from ..protocol import DeferredCodec
 
 FIELDS = (
     *model_fields("model", "model number"),
@@ -68,7 +68,7 @@ class HfdParameters(Parameters):
         return cls(*models, rate=0, seed=options.seed)
 
 
-class HfdCodec(NetworkCodec):
+class HfdCodec(DeferredCodec):
     """The codec behind the common protocol (codec/protocol.py)."""
 
     ID: ClassVar[int] = 6

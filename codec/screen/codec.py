@@ -15,7 +15,7 @@ from ...bitstream.header import VARINT, Field
 from ..image.raster import Raster
 from ..options import Options
 from ..parameters import Parameters, choice
-from ..protocol import NetworkCodec
+from ..protocol import DeferredCodec
 
 KINDS = ("pixels", "page")
 _COLOUR = Field("zero", VARINT, 0, 2**32 - 1, "pixel that 0 stands for", only_if=("kind", 1))
@@ -49,7 +49,7 @@ class ScreenParameters(Parameters):
     one: int = 0
 
 
-class ScreenCodec(NetworkCodec):
+class ScreenCodec(DeferredCodec):
     """The codec behind the common protocol (codec/protocol.py)."""
 
     ID: ClassVar[int] = 8

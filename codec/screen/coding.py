@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...bitstream.binary import BinaryDecoder, BinaryEncoder
-from ...bitstream.container import Contents, SectionKind
+from ...bitstream.container import Contents
 from ...bitstream.contexts import Page, Pixels, Rows
 from ...bitstream.errors import CorruptError
 from ..image.raster import Mode, Raster, Samples
@@ -52,10 +52,7 @@ def decode(
     parameters = ScreenParameters.parse(header.parameters)
     if max(parameters.zero, parameters.one) >= 256**mode.channels:
         raise CorruptError(f"a colour has more than the {mode.channels} samples of {mode.name}")
-    payloads = contents.payloads(SectionKind.DATA)
-    if len(payloads) != 1:
-        raise CorruptError(f"{len(payloads)} data sections where this codec has one")
-    decoder = BinaryDecoder(payloads[0])
+    decoder = BinaryDecoder(contents.only_payload())
     parts = []
     for rows in _rows(parameters, mode, header.height, header.width):
         parts.append(decoder.code(None, rows))

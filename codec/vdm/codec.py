@@ -17,7 +17,7 @@ from ...models.card import Card
 from ..image.raster import Mode, Raster, Samples
 from ..options import Doc, Options
 from ..parameters import Parameters, model_fields
-from ..protocol import Decoding, Encoded, NetworkCodec, Report
+from ..protocol import Decoding, DeferredCodec, Encoded, Report
 
 MODES = (Mode.RGB8, Mode.RGBA8)
 STEPS = (1, 384)
@@ -71,7 +71,7 @@ class VdmParameters(Parameters):
         return cls(registry.find(options.model), registry.find(options.coarse), options.steps)
 
 
-class VdmCodec(NetworkCodec):
+class VdmCodec(DeferredCodec):
     """The codec behind the common protocol, also for groups of images (codec/protocol.py)."""
 
     ID: ClassVar[int] = 5

@@ -177,7 +177,7 @@ def test_imports_of_modules_have_no_cycle() -> None:
 
 
 def test_imports_in_functions_have_no_cycle_either() -> None:
-    """A codec's coding.py is not imported by a statement but by name, in `NetworkCodec.coding`."""
+    """A codec's coding.py is not imported by a statement but by name, in `DeferredCodec.coding`."""
     assert not cycle(dependencies(product(), functions=True))
 
 

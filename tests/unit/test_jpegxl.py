@@ -8,10 +8,8 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from common import crop, noise, one_line
+from common import crop, noise, one_line, small_arrays
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
 
 from noisepress.bitstream.errors import CorruptError
 from noisepress.codec.fallback import jpegxl as payloads
@@ -37,13 +35,7 @@ def test_every_mode(mode: Mode, effort: int) -> None:
     assert_carried(raster(mode), effort)
 
 
-@given(
-    arrays(
-        st.sampled_from([np.uint8, np.uint16, np.bool_]),
-        array_shapes(min_dims=2, max_dims=2, max_side=9),
-        elements=st.integers(0, 1),
-    )
-)
+@given(small_arrays())
 @settings(max_examples=20, deadline=None)
 def test_small_arrays(array: np.ndarray[Any, Any]) -> None:
     assert_carried(from_array(array))
