@@ -119,7 +119,7 @@ class Reduction:
             last = len(self.values) - 1
         else:
             last = self.maximum or most // self.factor
-        known = np.minimum(samples, last)
+        known = np.minimum(samples, min(last, np.iinfo(samples.dtype).max))
         valued: Samples
         if self.maximum:
             valued = to_whole_range(known, self.maximum, dtype)
