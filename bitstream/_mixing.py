@@ -28,17 +28,17 @@ SHAPED = 3
 """Experts with the shape of the network's mixture: as it is; moved and scaled; moved to `best`."""
 FITTED = 2
 """Experts that are logistic distributions around least-squares predictions."""
-RECENT = 3
+RECENT = 2
 """Experts that are kernel densities of the last values in a context."""
 DISTRIBUTIONS = SHAPED + FITTED + RECENT
-COUNTED = 7
+COUNTED = 5
 """Experts that count decisions in a context."""
 INPUTS = DISTRIBUTIONS + COUNTED + 1
 """Inputs of the mixer; the last is constant."""
 
 LEVEL_NODES, NODES = 39, 47
 """Kinds of decisions about levels, and of all."""
-SETS, KINDS = 5, 16
+SETS, KINDS = 4, 16
 """Sets of weights, and how many contexts select the weights in a set."""
 MAPS, BUCKETS = 2, 62
 """Adaptive probability maps, and the points at which each is adapted."""
@@ -486,7 +486,6 @@ def _blend(i: int, j: int, fit_errors: Floats, work: Work) -> tuple[float, float
 @kernel
 def _remember(which: int, key: np.uint64, best: float, contexts: Contexts, work: Work) -> None:
     """Look up the last values in a context, and how wide their density shall be."""
-    key = _hash(key, which)
     slot = np.int64(key >> np.uint64(64 - RECENT_BITS))
     check = np.int64((key >> np.uint64(20)) & np.uint64(0x7FFFFF))
     if contexts.filled[which, slot] >> 8 != check:
@@ -531,7 +530,7 @@ def _count(
     """What counts say of a decision; how sure the first two are, 0 to 15."""
     sure = 0
     for q in range(COUNTED):
-        decision = absolute if q < 2 or q == 4 else relative
+        decision = absolute if q < 2 else relative
         key = (work.contexts[q] ^ decision) * _SECOND_MULTIPLIER
         slot = np.int64(key >> np.uint64(64 - COUNT_BITS))
         check = np.uint32((key >> np.uint64(30)) & np.uint64(0x3FF))
@@ -662,7 +661,7 @@ def _code_sample(
         absolute = _hash(_hash(node, threshold), low)
         relative = _hash(_hash(node, threshold - start), half_units)
         relative = _hash(relative, low - start if halvings >= 0 else 0)
-        work.kinds[2] = _count(absolute, relative, contexts, tables, work)
+        work.kinds[1] = _count(absolute, relative, contexts, tables, work)
         work.inputs[INPUTS - 1] = 0.3
         odds = _mix(node, memory, tables, work)
         mixed = logistic(odds, tables.logistic)
@@ -811,8 +810,7 @@ def code_rows(
                     work.predicted[k] = mean + clip(shift, -limit, limit)
                 work.predicted[2] = mean + bias
                 best, least = _blend(i, j, fit_errors, work)
-                left = errors[y, x - 2]
-                around = 2.0 * (left + errors[y - 2, x])
+                around = 2.0 * (errors[y, x - 2] + errors[y - 2, x])
                 around += errors[y - 2, x - 2] + errors[y - 2, x + 2] + errors[y, x - 4]
                 beside = 0.0
                 for k in range(place.nearest):
@@ -839,32 +837,26 @@ def code_rows(
                 n2 = int(known[y + own[2, 0], x + own[2, 1]])
                 n3 = int(known[y + own[3, 0], x + own[3, 1]])
                 work.kinds[0] = _magnitude(unit)
-                work.kinds[1] = _magnitude(0.6 * left)
-                work.kinds[4] = _magnitude(0.7 * abs(error) if channel > 0 else typical_beside)
+                work.kinds[3] = _magnitude(0.7 * abs(error) if channel > 0 else typical_beside)
                 tag = channel + 1
                 pair = _hash(_hash(tag, before), between)
                 near = _hash(_hash(tag, n0), n1)
                 found = work.contexts
-                found[0] = _hash(pair, 1)
-                found[1] = _hash(_hash(near, before), 2)
-                found[2] = _hash(
-                    _hash(_hash(_hash(tag, fraction), work.kinds[0]), work.kinds[1]), 3
-                )
+                found[0] = pair
+                found[1] = _hash(near, before)
                 wide = _floor((work.predicted[1] - start) * 4.0)
                 centred = _floor((mean - start) * 4.0)
-                found[3] = _hash(_hash(_hash(_hash(tag, wide), centred), work.kinds[0]), 4)
-                found[4] = _hash(_hash(_hash(tag, _floor(best * 4.0)), before), 5)
+                found[2] = _hash(_hash(_hash(tag, wide), centred), work.kinds[0])
                 pattern = _hash(
                     _hash(_hash(_hash(tag, n0 - start), n1 - start), n2 - start), n3 - start
                 )
-                found[5] = _hash(_hash(pattern, miss), 6)
+                found[3] = _hash(pattern, miss)
                 local = _floor((work.predicted[0] - start) * 4.0)
-                found[6] = _hash(_hash(_hash(_hash(tag, miss), fraction), local), 7)
+                found[4] = _hash(_hash(_hash(tag, miss), fraction), local)
                 _remember(0, pair if channel > 0 else near, best, contexts, work)
-                _remember(1, _hash(_hash(tag, before), _floor(best * 2.0)), best, contexts, work)
                 last = _hash(near, before) if channel < 2 else _hash(pair, _floor(best))
-                _remember(2, last, best, contexts, work)
-                work.kinds[3] = work.recent[0] // 3 * 4 + work.recent[1] // 3
+                _remember(1, last, best, contexts, work)
+                work.kinds[2] = work.recent[0] // 3 * 4 + work.recent[1] // 3
                 sample, bits = _code_sample(
                     mode,
                     samples[i - first, j],

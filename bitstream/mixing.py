@@ -29,7 +29,7 @@ Offsets = tuple[tuple[int, int], ...]
 """Rows and columns from a sample to its neighbours."""
 
 _CRC = 0x0ABEC54A
-_FIRST_WEIGHTS = (0.1, 0.25, 0.3, 0.1, 0.1, 0.03, 0.03, 0.03)
+_FIRST_WEIGHTS = (0.1, 0.25, 0.3, 0.1, 0.1, 0.03, 0.03)
 """The mixer's weights of distributions before it learns; those of counts are 0."""
 _FIRST_ERROR = 8.0
 """Error around the samples of the coarsest level."""

@@ -33,7 +33,7 @@ WEIGHTS = rounded(2 ** (-np.arange(513) / 32), 34)
 INVERSE = rounded(2 ** (-(np.arange(177) - 48) / 16), 30)
 POWER = rounded(2 ** (4 - np.arange(418) / 64), 30)
 RATES = [int(rate) for rate in rounded(2**16 / (np.arange(64) + 1.6), 0)]
-FIRST_WEIGHTS = [0.1, 0.25, 0.3, 0.1, 0.1, 0.03, 0.03, 0.03]
+FIRST_WEIGHTS = [0.1, 0.25, 0.3, 0.1, 0.1, 0.03, 0.03]
 
 
 def clip(x: float, low: float, high: float) -> float:
@@ -105,9 +105,9 @@ class Memory:
         self.gain, self.gain_power = [0.0] * (7 + 2 * c), [0.001] * (7 + 2 * c)
         self.products, self.targets = [[0.0] * size for _ in range(size)], [0.0] * size
         rows = 47 * 16
-        self.weights = [[FIRST_WEIGHTS + [0.0] * 8 for _ in range(rows)] for _ in range(5)]
-        self.updates = [[0] * rows for _ in range(5)]
-        self.final = [[1 / 5] * 5 for _ in range(47)]
+        self.weights = [[FIRST_WEIGHTS + [0.0] * 6 for _ in range(rows)] for _ in range(4)]
+        self.updates = [[0] * rows for _ in range(4)]
+        self.final = [[1 / 4] * 4 for _ in range(47)]
         row = [LOGISTIC[int(64 * (min(b / 2 - 15, 15) + 16))] for b in range(62)]
         self.maps = [[list(row) for _ in range(rows)] for _ in range(2)]
 
@@ -124,8 +124,8 @@ class TwinMixer:
             ]
             for phase in phases
         ]
-        self.recent = [[dict[int, list[Any]]() for _ in range(3)] for _ in range(channels)]
-        self.counts = [[dict[int, list[int]]() for _ in range(7)] for _ in range(channels)]
+        self.recent = [[dict[int, list[Any]]() for _ in range(2)] for _ in range(channels)]
+        self.counts = [[dict[int, list[int]]() for _ in range(5)] for _ in range(channels)]
         self.magnitudes: NDArray[np.float32] | None = None
         self.coarser: NDArray[np.float32] | None = None
 
@@ -385,29 +385,25 @@ class TwinPlane:
         error = self.residuals[c - 1][i, j] if c > 0 else 0.0
         miss = math.floor(error + 0.5)
         near_by = [int(samples[c][y + f, x + h]) for f, h in own[:4]]
-        kinds = [magnitude_class(unit), magnitude_class(0.6 * big_m[y, x - 2]), 0, 0, 0]
-        kinds[4] = magnitude_class(0.7 * abs(error) if c > 0 else t_beside)
+        kinds = [magnitude_class(unit), 0, 0, 0]
+        kinds[3] = magnitude_class(0.7 * abs(error) if c > 0 else t_beside)
         pair = hashed(c + 1, before, middle)
         near = hashed(c + 1, near_by[0], near_by[1])
         contexts = [
-            hashed(pair, 1),
-            hashed(near, before, 2),
-            hashed(c + 1, fraction, kinds[0], kinds[1], 3),
+            pair,
+            hashed(near, before),
             hashed(
                 c + 1,
                 math.floor((big_p[1] - start) * 4),
                 math.floor((mean - start) * 4),
                 kinds[0],
-                4,
             ),
-            hashed(c + 1, math.floor(best * 4), before, 5),
-            hashed(c + 1, *(one - start for one in near_by), miss, 6),
-            hashed(c + 1, miss, fraction, math.floor((big_p[0] - start) * 4), 7),
+            hashed(c + 1, *(one - start for one in near_by), miss),
+            hashed(c + 1, miss, fraction, math.floor((big_p[0] - start) * 4)),
         ]
         keys = [
-            hashed(pair, 0) if c > 0 else hashed(near, 0),
-            hashed(c + 1, before, math.floor(best * 2), 1),
-            hashed(near, before, 2) if c < 2 else hashed(pair, math.floor(best), 2),
+            pair if c > 0 else near,
+            hashed(near, before) if c < 2 else hashed(pair, math.floor(best)),
         ]
         slots: list[list[Any]] = []
         recent: list[Table] = []
@@ -422,9 +418,9 @@ class TwinPlane:
             slots.append(slot)
             recent.append(last)
             widths.append(known / (0.3 * known + 0.35 * apart) if known else 1.0)
-        kinds[3] = 4 * (len(recent[0]) // 3) + len(recent[1]) // 3
+        kinds[2] = 4 * (len(recent[0]) // 3) + len(recent[1]) // 3
         # Decisions
-        low, high, below, above = 0, top, [0.0] * 8, [1.0] * 8
+        low, high, below, above = 0, top, [0.0] * 7, [1.0] * 7
         lower_bits = shift
         steps, side, tries, form = 0, 0, 0, 0
         threshold = start
@@ -460,13 +456,13 @@ class TwinPlane:
                 d.append(mass / (len(last) + 0.5))
             inputs = [
                 clip(ln((above[k] - d[k] + 1e-7) / (d[k] - below[k] + 1e-7)), -12, 12)
-                for k in range(8)
+                for k in range(7)
             ]
             absolute = hashed(node, threshold, low)
             relative = hashed(node, threshold - start, halves, low - start if form == 2 else 0)
             counts: list[list[int]] = []
-            for q in range(7):
-                decision = absolute if q in (0, 1, 4) else relative
+            for q in range(5):
+                decision = absolute if q < 2 else relative
                 key = (contexts[q] ^ decision) * 0xD6E8FEB86659FD93 % 2**64
                 count = self.block.mixer.counts[c][q].setdefault(key >> 47, [0, 0, 0])
                 if count[0] != (key >> 30) % 2**10:
@@ -474,7 +470,7 @@ class TwinPlane:
                 counts.append(count)
                 inputs.append(STRETCH[count[2] // 16] if count[1] else 0.0)
             sure = [sum(counts[q][1] >= least_count for least_count in (1, 4, 12)) for q in (0, 1)]
-            kinds[2] = 4 * sure[0] + sure[1]
+            kinds[1] = 4 * sure[0] + sure[1]
             inputs.append(0.3)
             rows = [node * 16 + kind for kind in kinds]
             weights = [memory.weights[k][row] for k, row in enumerate(rows)]
@@ -496,7 +492,7 @@ class TwinPlane:
             for row in maps:
                 row[at] += (bit - row[at]) * (0.015 * (1 - share))
                 row[at + 1] += (bit - row[at + 1]) * (0.015 * share)
-            for k in range(5):
+            for k in range(4):
                 final[k] += (bit - mixed) * 0.0005 * outputs[k]
                 updates = memory.updates[k]
                 rate = (bit - chances[k]) * max(0.004, 0.05 / (1 + 0.02 * updates[rows[k]]))

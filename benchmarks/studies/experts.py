@@ -60,24 +60,20 @@ EXPERTS = (
     "D_3, least squares of samples nearby",
     "D_4, least squares of the image so far",
     "D_5, last samples by channels before",
-    "D_6, last samples by prediction and channel before",
-    "D_7, last samples by two neighbours and channel before",
+    "D_6, last samples by two neighbours and channel before",
     "X_0, counts by channels before",
     "X_1, counts by two neighbours and channel before",
-    "X_2, counts by place between levels and expected errors",
-    "X_3, counts by D_4, the network's mean and expected error",
-    "X_4, counts by prediction and channel before",
-    "X_5, counts by four neighbours and error of channel before",
-    "X_6, counts by D_3, place between levels and error of channel before",
+    "X_2, counts by D_4, the network's mean and expected error",
+    "X_3, counts by four neighbours and error of channel before",
+    "X_4, counts by D_3, place between levels and error of channel before",
 )
 """Inputs of the mixer, with their names in docs/format.md ("Online mixing")."""
 
 CONTEXTS = (
     "kind_0, weights by expected error",
-    "kind_1, weights by error to the left",
-    "kind_2, weights by how often X_0 and X_1 occurred",
-    "kind_3, weights by how many samples D_5 and D_6 know",
-    "kind_4, weights by error of channel before",
+    "kind_1, weights by how often X_0 and X_1 occurred",
+    "kind_2, weights by how many samples D_5 and D_6 know",
+    "kind_3, weights by error of channel before",
 )
 """What selects the weights of each set. The first also selects the row of a map."""
 
@@ -86,9 +82,9 @@ LEFT_OUT: dict[str, Sequence[int]] = {
     NOTHING: (),
     "D_0 to D_2, the network": range(_mixing.SHAPED),
     "D_3 and D_4, least squares": range(_mixing.SHAPED, _mixing.SHAPED + _mixing.FITTED),
-    "D_5 to D_7, last samples": range(_mixing.SHAPED + _mixing.FITTED, _mixing.DISTRIBUTIONS),
-    "X_0 to X_6, counts": range(_mixing.DISTRIBUTIONS, _SELECT),
-    "kind_0 to kind_4, contexts of weights": range(_SELECT, _MAPS),
+    "D_5 and D_6, last samples": range(_mixing.SHAPED + _mixing.FITTED, _mixing.DISTRIBUTIONS),
+    "X_0 to X_4, counts": range(_mixing.DISTRIBUTIONS, _SELECT),
+    "kind_0 to kind_3, contexts of weights": range(_SELECT, _MAPS),
     "both adaptive maps": (_MAPS,),
     **{name: (place,) for place, name in enumerate((*EXPERTS, *CONTEXTS))},
 }

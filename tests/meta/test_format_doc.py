@@ -227,10 +227,10 @@ def test_constants_of_online_mixing() -> None:
         _mixing.COUNTED,
         _mixing.MAPS,
     )
-    assert words == (3, 2, 3, 7, 2)
+    assert words == (3, 2, 2, 5, 2)
     text = " ".join(chapter(ardm.ArdmCodec.ID, ardm.ArdmCodec.NAME).split())
-    assert "maps two maps" in text and "recent three tables" in text
-    assert "counts seven tables" in text
+    assert "maps two maps" in text and "recent two tables" in text
+    assert "counts five tables" in text
     assert f"LANES_FROM = {LANES_FROM}" in text
     assert f"0x{mixing._CRC:08X}" in text
     assert f"* 0x{int(_mixing._MULTIPLIER):X} mod 2^64, H(a, b, .., z)" in text
