@@ -19,7 +19,7 @@ from ..bitstream.errors import (
     UnsupportedImageError,
 )
 from .ardm.codec import Ardm, ArdmCodec, modes
-from .fallback.attempts import attempted
+from .fallback.attempts import FIRST, attempted, is_clear
 from .image.metadata import unpack_metadata
 from .image.raster import Mode, Raster, Samples, checksum, to_array
 from .image.reduction import Reduction, Simpler, reduce, reduction_of
@@ -178,16 +178,15 @@ def _coded(
     Raises:
         UnsupportedImageError: there is none, because the codec does not take the layout.
     """
+    if asked.LOSSLESS and fallback:
+        return _smallest(raster, asked, settings, report)
     simpler = reduce(raster) if asked.LOSSLESS else None
-    own = _file(raster, asked, settings, report, simpler)
-    if own is None and not (fallback and asked.LOSSLESS):
+    file = _file(raster, asked, settings, report, simpler)
+    if file is None:
         raise UnsupportedImageError(
             f"{asked.NAME} does not code {raster.mode.name} images with these options"
         )
-    if fallback and asked.LOSSLESS:
-        return _smallest(raster, own, settings, simpler)
-    assert own is not None
-    return _checked(raster, own, settings) if asked.LOSSLESS else own
+    return _checked(raster, file, settings) if asked.LOSSLESS else file
 
 
 def _file(
@@ -220,23 +219,31 @@ def _file_of(
     return None if encoded is None else whole(encoded)
 
 
-def _smallest(raster: Raster, own: bytes | None, tried: Options, simpler: Simpler | None) -> bytes:
-    """The smallest of a file and the fallbacks, checked.
+def _smallest(raster: Raster, asked: Codec, settings: Options, report: Report) -> bytes:
+    """The smallest file of a codec and the fallbacks, checked.
 
-    The fallbacks are made while the file is checked, for both take about as long.
+    The fallbacks are made while the codec's file is checked, for both take about as long.
     """
+    simpler, repeats = reduce(raster), may_win(raster)
+    samples = raster.samples.size
 
     def made(options: Options) -> bytes | None:
-        if isinstance(options, Screen) and not may_win(raster):
+        if isinstance(options, Screen) and not repeats:
             return None
         return _file(raster, by_options(options), options, lambda _: None, simpler)
 
+    first = {options: made(options) for options in FIRST if repeats and options != settings}
+    files = {options: file for options, file in first.items() if file}
+    own = None
+    if not is_clear(samples, files):
+        own = _file(raster, asked, settings, report, simpler)
     with ThreadPoolExecutor(1) as pool:
-        size = len(own) if own else None
-        others = pool.submit(attempted, raster.samples.size, tried, size, made)
-        files = [] if own is None else [_checked(raster, own, tried)]
-        best = min([*files, *others.result().values()], key=len)
-    return best if best is own else _checked(raster, best, tried)
+        known = files if own is None else {**files, settings: own}
+        others = pool.submit(attempted, samples, known, made)
+        if own is not None:
+            _checked(raster, own, settings)
+        best, file = min(others.result().items(), key=lambda each: len(each[1]))
+    return file if file is own else _checked(raster, file, best)
 
 
 def _checked(raster: Raster, file: bytes, options: Options) -> bytes:
