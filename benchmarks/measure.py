@@ -35,7 +35,7 @@ _RESET_PEAK = "5"
 
 
 def load(path: Path) -> Pixels:
-    """A picture that a run wrote, as uint8 (h, w, 3) of RGB."""
+    """A file that Pillow reads, as uint8 (h, w, 3) of RGB: the rest is dropped."""
     with Image.open(path) as opened:
         return np.asarray(opened.convert("RGB"))
 
