@@ -39,7 +39,7 @@ _KEPT_JPEG, _BOXES = b"jbrd", 1024
 """The box of a JPEG XL file that keeps what is not in a JPEG file's picture, and where it is."""
 
 Encode = Callable[[Any, Any], bytes]
-Decode = Callable[[bytes], NDArray[Any] | bytes]
+Decode = Callable[[bytes], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +146,7 @@ def _our_version() -> str:
     return f"noisepress {noisepress.__version__}, {digest.hexdigest()[:16]}"
 
 
-def encode_pillow(pixels: Pixels, options: Options, *, kind: str, **fixed: Any) -> bytes:
+def encode_pillow(pixels: NDArray[np.uint8], options: Options, *, kind: str, **fixed: Any) -> bytes:
     """The file of a picture in a format of Pillow, with Pillow's options."""
     out = BytesIO()
     Image.fromarray(pixels).save(out, kind, **fixed, **vars(options))
@@ -166,15 +166,15 @@ def _encode_jpeg2000(pixels: Pixels, options: Jpeg2000) -> bytes:
 
 def _encode_jpeg2000_lossless(raster: Raster, options: Options) -> bytes:
     pixels = eight_bits(raster)
-    fixed = {"irreversible": False, "mct": int(pixels.ndim == 3 and pixels.shape[2] > 2)}
-    return encode_pillow(pixels, options, kind="JPEG2000", **fixed)
+    mct = int(pixels.ndim == 3 and pixels.shape[2] > 2)
+    return encode_pillow(pixels, options, kind="JPEG2000", irreversible=False, mct=mct)
 
 
 def _encode_webp_lossless(raster: Raster, options: Options) -> bytes:
     pixels = np.atleast_3d(eight_bits(raster))
     grey = {1: [0, 0, 0], 2: [0, 0, 0, 1]}.get(pixels.shape[2])
-    exactly = {"lossless": True, "quality": 100, "exact": True}
-    return _WEBP(pixels[:, :, grey] if grey else pixels, options, **exactly)
+    pixels = pixels[:, :, grey] if grey else pixels
+    return _WEBP(pixels, options, lossless=True, quality=100, exact=True)
 
 
 def _encode_png(raster: Raster, options: Options) -> bytes:

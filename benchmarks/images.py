@@ -115,7 +115,7 @@ def eight_bits(raster: Raster) -> NDArray[np.uint8]:
     pixels = to_array(raster)
     if pixels.dtype == np.uint16:
         raise noisepress.UnsupportedImageError(f"the format does not hold {raster.mode.name}")
-    return pixels.astype(np.uint8) * 255 if pixels.dtype == np.bool_ else pixels
+    return pixels.astype(np.uint8) * np.uint8(255 if pixels.dtype == np.bool_ else 1)
 
 
 def as_rgb(pixels: NDArray[Any]) -> Pixels:
@@ -132,4 +132,5 @@ def rgba(pixels: NDArray[Any]) -> NDArray[np.uint16]:
     wide = np.atleast_3d(pixels).astype(np.uint16) * np.uint16(factor)
     opaque = np.full((*wide.shape[:2], 1), 65535, np.uint16)
     order = {1: [0, 0, 0, -1], 2: [0, 0, 0, 1], 3: [0, 1, 2, -1], 4: [0, 1, 2, 3]}
-    return np.concatenate([wide, opaque], 2)[:, :, order[wide.shape[2]]]
+    whole: NDArray[np.uint16] = np.concatenate([wide, opaque], 2)[:, :, order[wide.shape[2]]]
+    return whole

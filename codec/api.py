@@ -30,6 +30,7 @@ from .jpegfile.codec import (
     keep_unread,
     kept_file,
     kept_metadata,
+    kept_raster,
     kept_unread,
 )
 from .options import Options, given
@@ -157,9 +158,7 @@ def encode(
         return keep_unread(opened)
     raster = opened
     total = raster.samples.size
-    kept = None
-    if keeps and (kept := _file(raster, JpegFileCodec(), JpegFile(), lambda _: None)):
-        kept = _checked(raster, kept, settings)
+    kept = _file(raster, JpegFileCodec(), JpegFile(), lambda _: None) if keeps else None
     if kept is None or pixels:
         file = _coded(raster, asked, settings, fallback, reporter(progress, total))
         file = min(kept or file, file, key=len)
@@ -232,18 +231,21 @@ def _smallest(raster: Raster, asked: Codec, settings: Options, report: Report) -
             return None
         return _file(raster, by_options(options), options, lambda _: None, simpler)
 
-    first = {options: made(options) for options in FIRST if repeats and options != settings}
-    files = {options: file for options, file in first.items() if file}
+    files: dict[Options, bytes] = {}
+    for options in FIRST if repeats else ():
+        if options != settings and (file := made(options)):
+            files[options] = file
     own = None
     if not is_clear(samples, files):
         own = _file(raster, asked, settings, report, simpler)
+    if own is not None:
+        files[settings] = own
     with ThreadPoolExecutor(1) as pool:
-        known = files if own is None else {**files, settings: own}
-        others = pool.submit(attempted, samples, known, made)
+        others = pool.submit(lambda: attempted(samples, files, made))
         if own is not None:
             _checked(raster, own, settings)
-        best, file = min(others.result().items(), key=lambda each: len(each[1]))
-    return file if file is own else _checked(raster, file, best)
+        best, smallest = min(others.result().items(), key=lambda each: len(each[1]))
+    return smallest if smallest is own else _checked(raster, smallest, best)
 
 
 def _checked(raster: Raster, file: bytes, options: Options) -> bytes:
@@ -332,8 +334,7 @@ def to_raster(contents: Contents, samples: Samples) -> Raster:
         CorruptError: they do not fit together.
         TruncatedError: the palette is missing.
     """
-    kept = contents.header.codec == JpegFileCodec.ID
-    metadata = kept_metadata(contents) if kept else unpack_metadata(contents)
+    metadata = unpack_metadata(contents)
     try:
         return Raster(samples=samples, mode=Mode(contents.header.mode), **metadata)
     except UnsupportedImageError as error:
@@ -353,8 +354,11 @@ def decode_raster(
     contents = read(as_data(data), limits)
     header = contents.header
     total = header.width * header.height * known_mode(contents).channels
-    pictures = _pictures(contents, how, reporter(progress, total), previews=False)
-    raster = to_raster(contents, deque(pictures, maxlen=1)[0])
+    if header.codec == JpegFileCodec.ID:
+        raster = kept_raster(contents)
+    else:
+        pictures = _pictures(contents, how, reporter(progress, total), previews=False)
+        raster = to_raster(contents, deque(pictures, maxlen=1)[0])
     if progress and not contents.truncated:
         progress(total, total)
     return raster

@@ -157,9 +157,9 @@ def measure(what: str, images: Sequence[tuple[str, Samples]], codec: str, steps:
     if codec == "jpegxl-lossless":
         (setting,) = parse("jpegxl-lossless:effort=7")
         peer = codec_of(setting)
-        options = peer.complete(setting.options)
+        effort = peer.complete(setting.options)
         rasters = (Raster(image, Mode.RGB8) for image in arrays)
-        bits = 8 * sum(len(peer.encode(image, options)) for image in rasters)
+        bits = 8 * sum(len(peer.encode(image, effort)) for image in rasters)
         return Point(what, codec, 0, samples, bits, 0.0)
     options: dict[str, Any] = {"steps": steps} if codec == "vdm" else {}
     if len(images) == 1:
