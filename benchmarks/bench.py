@@ -52,7 +52,7 @@ def run(images: Sequence[Path], settings: Sequence[Setting], out: Path, jobs: in
     version of the codec. Errors are not kept.
 
     Args:
-        images: files whose names differ by more than the suffix.
+        images: files with different names.
         settings: see `codecs.parse`.
         out: folder, made if missing.
         jobs: processes, each with an equal share of the processor's cores for its networks;
@@ -69,10 +69,10 @@ def run(images: Sequence[Path], settings: Sequence[Setting], out: Path, jobs: in
     """
     if not (images and settings):
         raise BenchError("no images or no settings to measure")
-    stems: dict[str, Path] = {}
+    names: dict[str, Path] = {}
     for image in images:
-        if stems.setdefault(image.stem, image) is not image:
-            raise BenchError(f"{stems[image.stem]} and {image}: images need different names")
+        if names.setdefault(image.name, image) is not image:
+            raise BenchError(f"{names[image.name]} and {image}: images need different names")
     pictures = out / PICTURES
     try:
         pictures.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ def _measurements(
                 "options": vars(codec.complete(setting.options)),
                 "version": codec.version,
             }
-            kept[pair] = out / _CACHE / "images" / image.stem / f"{setting.slug}.json", key
+            kept[pair] = out / _CACHE / "images" / image.name / f"{setting.slug}.json", key
             entry = _recall(*kept[pair])
             if entry is not None and _has_pictures(out / PICTURES, image, setting):
                 found[pair] = Measurement.parse(entry)
@@ -209,9 +209,9 @@ def _frechet_distances(
     for setting in lossy:
         coded = [image for image in digests if not found[image, setting.label].error]
         key = {
-            "originals": {image.stem: digests[image] for image in coded},
+            "originals": {image.name: digests[image] for image in coded},
             # Equal files of the same originals decode to equal pictures.
-            "files": {image.stem: found[image, setting.label].digest for image in coded},
+            "files": {image.name: found[image, setting.label].digest for image in coded},
             "version": codec_of(setting).version,
         }
         kept[setting.label] = out / _CACHE / "frechet" / f"{setting.slug}.json", key

@@ -1,7 +1,8 @@
 """The codecs to measure: noisepress through its public functions, and its peers.
 
 Peers use settings for small files and one thread. JPEG, WebP, AVIF, PNG and JPEG 2000 are
-Pillow's, JPEG XL is that of imagecodecs. Their options are described like noisepress's own.
+Pillow's, JPEG XL is that of imagecodecs, and oxipng makes PNG files smaller. Their options are
+described like noisepress's own.
 """
 
 from __future__ import annotations
@@ -22,21 +23,23 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 import noisepress
-from noisepress import Ardm, Diffc, Hfd, Options, Vdm
+from noisepress import Ardm, Diffc, Hfd, Mode, Options, Raster, Vdm
+from noisepress.codec.image.raster import to_array
 from noisepress.codec.options import Doc, Option, described
 
+from .images import Pixels, eight_bits
 from .results import Setting, Value
-
-Pixels = NDArray[np.uint8]
-"""Of RGB, (h, w, 3)."""
 
 
 class SettingError(noisepress.NoisepressError):
     """A setting names an unknown codec or option, or a value that is not supported."""
 
 
-Encode = Callable[[Pixels, Any], bytes]
-Decode = Callable[[bytes], Pixels]
+_KEPT_JPEG, _BOXES = b"jbrd", 1024
+"""The box of a JPEG XL file that keeps what is not in a JPEG file's picture, and where it is."""
+
+Encode = Callable[[Any, Any], bytes]
+Decode = Callable[[bytes], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,13 @@ class Jpeg2000(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Oxipng(Options):
+    """Of oxipng."""
+
+    level: Annotated[int, Doc("preset; higher makes files smaller and takes longer", 0, 6)] = 4
+
+
+@dataclass(frozen=True, kw_only=True)
 class JpegXlLossless(Options):
     """Of lossless JPEG XL."""
 
@@ -76,16 +86,17 @@ class JpegXl(JpegXlLossless):
 
 @dataclass(frozen=True)
 class Codec:
-    """A pair of functions between pixels and the bytes of a file.
+    """A pair of functions between images and the bytes of a file.
 
     Attributes:
         name: as in a `Setting`.
-        lossless: it promises the same pixels.
-        encode: given uint8 (h, w, 3) and options. Other processes receive it, so it must be a
-            function of a module, or a partial of one.
-        decode: the inverse, to uint8 (h, w, 3).
+        lossless: it promises the same picture.
+        encode: given a Raster if lossless, else uint8 (h, w, 3), and options. Other processes
+            receive it, so it must be a function of a module, or a partial of one.
+        decode: the inverse, to pixels: bool, uint8 or uint16, (h, w) or (h, w, c).
         options: their class.
         library: the peer's libraries with their versions; empty for noisepress's own codecs.
+        keeps_jpeg: it is given JPEG files, as bytes, and decodes to their bytes.
     """
 
     name: str
@@ -94,6 +105,7 @@ class Codec:
     decode: Decode
     options: type[Options] = Options
     library: str = ""
+    keeps_jpeg: bool = False
 
     @property
     def ours(self) -> bool:
@@ -134,7 +146,7 @@ def _our_version() -> str:
     return f"noisepress {noisepress.__version__}, {digest.hexdigest()[:16]}"
 
 
-def encode_pillow(pixels: Pixels, options: Options, *, kind: str, **fixed: Any) -> bytes:
+def encode_pillow(pixels: NDArray[np.uint8], options: Options, *, kind: str, **fixed: Any) -> bytes:
     """The file of a picture in a format of Pillow, with Pillow's options."""
     out = BytesIO()
     Image.fromarray(pixels).save(out, kind, **fixed, **vars(options))
@@ -143,7 +155,7 @@ def encode_pillow(pixels: Pixels, options: Options, *, kind: str, **fixed: Any) 
 
 def _decode_pillow(data: bytes) -> Pixels:
     with Image.open(BytesIO(data)) as opened:
-        return np.asarray(opened.convert("RGB"))
+        return np.asarray(opened)
 
 
 def _encode_jpeg2000(pixels: Pixels, options: Jpeg2000) -> bytes:
@@ -152,53 +164,106 @@ def _encode_jpeg2000(pixels: Pixels, options: Jpeg2000) -> bytes:
     return encode_pillow(pixels, Options(), kind="JPEG2000", **lossy)
 
 
+def _encode_jpeg2000_lossless(raster: Raster, options: Options) -> bytes:
+    pixels = eight_bits(raster)
+    mct = int(pixels.ndim == 3 and pixels.shape[2] > 2)
+    return encode_pillow(pixels, options, kind="JPEG2000", irreversible=False, mct=mct)
+
+
+def _encode_webp_lossless(raster: Raster, options: Options) -> bytes:
+    pixels = np.atleast_3d(eight_bits(raster))
+    grey = {1: [0, 0, 0], 2: [0, 0, 0, 1]}.get(pixels.shape[2])
+    pixels = pixels[:, :, grey] if grey else pixels
+    return _WEBP(pixels, options, lossless=True, quality=100, exact=True)
+
+
+def _encode_png(raster: Raster, options: Options) -> bytes:
+    file = noisepress.save_image(raster, ".png")
+    if raster.mode.pillow is None:  # Pillow would drop the lower bits
+        return file
+    out = BytesIO()
+    with Image.open(BytesIO(file)) as opened:
+        opened.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _encode_oxipng(raster: Raster, options: Oxipng) -> bytes:
+    import oxipng  # the other codecs can be measured without it
+
+    file = noisepress.save_image(raster, ".png")
+    return bytes(oxipng.optimize_from_memory(file, level=options.level))
+
+
+def _decode_png(data: bytes) -> NDArray[Any]:
+    return to_array(noisepress.open_image(data))
+
+
 def _encode_jpegxl(pixels: Pixels, options: Options, **fixed: Any) -> bytes:
     return bytes(imagecodecs.jpegxl_encode(pixels, numthreads=1, **fixed, **vars(options)))
 
 
-def _decode_jpegxl(data: bytes) -> Pixels:
-    pixels: Pixels = imagecodecs.jpegxl_decode(data, numthreads=1)
+def _encode_jpegxl_lossless(image: Raster | bytes, options: JpegXlLossless) -> bytes:
+    if isinstance(image, bytes):
+        return bytes(imagecodecs.jpegxl_encode_jpeg(image, numthreads=1))
+    pixels = eight_bits(image) if image.mode is Mode.BILEVEL else to_array(image)
+    return _encode_jpegxl(pixels, options, lossless=True)
+
+
+def _decode_jpegxl(data: bytes) -> NDArray[Any] | bytes:
+    if _KEPT_JPEG in data[:_BOXES]:
+        return bytes(imagecodecs.jpegxl_decode_jpeg(data, numthreads=1))
+    pixels: NDArray[Any] = imagecodecs.jpegxl_decode(data, numthreads=1)
     return pixels
 
 
-def _ours(
-    name: str, lossless: bool, options: type[Options], fallback: bool = False, **rendering: Any
-) -> Codec:
-    encode = partial(noisepress.encode, fallback=fallback)
-    decode = partial(noisepress.decode, **rendering)
-    return Codec(name, lossless, encode, decode, options)
+def _encode_ours(image: Raster | bytes, options: Options) -> bytes:
+    return noisepress.encode(image, **vars(options))
+
+
+def _decode_ours(data: bytes) -> NDArray[Any] | bytes:
+    kept = noisepress.inspect(data).codec == "jpegfile"
+    return noisepress.original_file(data) if kept else noisepress.decode(data)
+
+
+def _ours(name: str, lossless: bool, options: type[Options], **rendering: Any) -> Codec:
+    encode = partial(noisepress.encode, fallback=False)
+    return Codec(name, lossless, encode, partial(noisepress.decode, **rendering), options)
 
 
 def _pillow(
     name: str, lossless: bool, encode: Encode, library: str, options: type[Options] = Options
 ) -> Codec:
-    version = f"Pillow {metadata.version('pillow')}, {library} {features.version(library)}"
-    return Codec(name, lossless, encode, _decode_pillow, options, version)
+    return Codec(name, lossless, encode, _decode_pillow, options, _pillow_version(library))
 
 
-def _jpegxl(name: str, lossless: bool, encode: Encode, options: type[Options]) -> Codec:
-    version = f"imagecodecs {metadata.version('imagecodecs')}, {imagecodecs.jpegxl_version()}"
-    return Codec(name, lossless, encode, _decode_jpegxl, options, version)
+def _pillow_version(library: str) -> str:
+    return f"Pillow {metadata.version('pillow')}, {library} {features.version(library)}"
 
 
-_PNG = partial(encode_pillow, kind="PNG", optimize=True)
-_WEBP = partial(encode_pillow, kind="WEBP", method=6)
-_WEBP_LOSSLESS = partial(_WEBP, lossless=True, quality=100, exact=True)
-_JPEG2000_LOSSLESS = partial(encode_pillow, kind="JPEG2000", irreversible=False, mct=1)
-_JPEGXL_LOSSLESS = partial(_encode_jpegxl, lossless=True)
+def _oxipng_version() -> str:
+    try:
+        return f"oxipng-pybind {metadata.version('oxipng-pybind')}"
+    except metadata.PackageNotFoundError:
+        return "oxipng-pybind is not installed"
+
+
+_LIBJXL = f"imagecodecs {metadata.version('imagecodecs')}, {imagecodecs.jpegxl_version()}"
 _JPEG = partial(encode_pillow, kind="JPEG", subsampling="4:2:0", optimize=True)
+_WEBP = partial(encode_pillow, kind="WEBP", method=6)
 _AVIF = partial(encode_pillow, kind="AVIF", subsampling="4:2:0", max_threads=1)
+_LOSSLESS_JPEGXL = _encode_jpegxl_lossless, _decode_jpegxl, JpegXlLossless, _LIBJXL
 
 CODECS = {
     codec.name: codec
     for codec in (
-        _ours("ardm", True, Ardm, fallback=True),
+        Codec("ardm", True, _encode_ours, _decode_ours, Ardm, keeps_jpeg=True),
         _ours("ardm-alone", True, Ardm),
         _ours("vdm", True, Vdm),
-        _pillow("png", True, _PNG, "zlib"),
-        _pillow("webp-lossless", True, _WEBP_LOSSLESS, "webp"),
-        _pillow("jpeg2000-lossless", True, _JPEG2000_LOSSLESS, "jpg_2000"),
-        _jpegxl("jpegxl-lossless", True, _JPEGXL_LOSSLESS, JpegXlLossless),
+        Codec("png", True, _encode_png, _decode_png, library=_pillow_version("zlib")),
+        Codec("oxipng", True, _encode_oxipng, _decode_png, Oxipng, _oxipng_version()),
+        _pillow("webp-lossless", True, _encode_webp_lossless, "webp"),
+        _pillow("jpeg2000-lossless", True, _encode_jpeg2000_lossless, "jpg_2000"),
+        Codec("jpegxl-lossless", True, *_LOSSLESS_JPEGXL, keeps_jpeg=True),
         _ours("diffc", False, Diffc),
         _ours("diffc-flow", False, Diffc, render="flow"),
         _ours("diffc-ancestral", False, Diffc, render="ancestral"),
@@ -209,7 +274,7 @@ CODECS = {
         _pillow("webp", False, _WEBP, "webp", Quality),
         _pillow("avif", False, _AVIF, "avif", Avif),
         _pillow("jpeg2000", False, _encode_jpeg2000, "jpg_2000", Jpeg2000),
-        _jpegxl("jpegxl", False, _encode_jpegxl, JpegXl),
+        Codec("jpegxl", False, _encode_jpegxl, _decode_jpegxl, JpegXl, _LIBJXL),
     )
 }
 """All codecs by name."""
@@ -278,6 +343,7 @@ LOSSLESS = (
     "ardm",
     "ardm-alone",
     "png",
+    "oxipng",
     "webp-lossless",
     "jpeg2000-lossless",
     "jpegxl-lossless",

@@ -3,10 +3,10 @@
     python -m noisepress.benchmarks.document
 
 It reads `benchmarks/measured`, which is not installed. `kodak_lossless.json`, `clean.json`,
-`kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`; `experts.json`,
-`chains.json`, `chains_whole.json`, `decoders.json`, `bits_back.json` and `loans.json` are the
-outputs of the studies of those names, and `published.json` holds means over Kodak that CompressAI's
-repository publishes.
+`kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`; `jpegfiles.json`,
+`experts.json`, `chains.json`, `chains_whole.json`, `decoders.json`, `bits_back.json` and
+`loans.json` are the outputs of the studies of those names, and `published.json` holds means over
+Kodak that CompressAI's repository publishes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from .report.tables import (
     metric_names,
 )
 from .results import PSNR, Results, Setting
-from .studies import bits_back, chains, decoders, experts, loans, points
+from .studies import bits_back, chains, decoders, experts, jpegfiles, loans, points
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = Path(__file__).resolve().parent / "measured"
@@ -285,6 +285,12 @@ def document() -> str:
         "were reduced to a third with a Lanczos filter, "
         f"`OMP_NUM_THREADS=1 {command('clean/', clean.settings())}`.\n",
         lossless_table(clean),
+        "## JPEG files\n",
+        "Photographs as they were found, and files of other kinds that are made of the first, "
+        "`python -m noisepress.benchmarks.studies.jpegfiles PHOTO.jpg... -o OUT.json`. Every file "
+        "comes back with every byte. libjxl refuses some kinds, and those are kept as they are or "
+        "deflated. Times are seconds of the processor.\n",
+        jpegfiles.table(points.read(measured("jpegfiles"), jpegfiles.Kept)),
         f"## Kodak, lossy\n\n`{command('kodak24/', kodak.settings())}`.\n",
         lossy_table(kodak),
         "Bjøntegaard delta rates against JPEG, by quality metric; negative is smaller:\n",

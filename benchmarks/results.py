@@ -14,6 +14,11 @@ from noisepress.bitstream.atomic import write_atomically
 Value = int | float | str | bool
 """Of an option."""
 
+COLOUR = "8-bit colour"
+JPEG = "JPEG files"
+KINDS = (COLOUR, "8-bit grey", "opacity", "palette", "two-level", "16 bits", JPEG)
+"""What images are told apart by, in the order of tables."""
+
 PICTURES = "pictures"
 """Folder of a run that holds the pictures of its images."""
 
@@ -50,8 +55,11 @@ class Measurement:
 
     Attributes:
         image: file name.
+        kind: of the image, one of `KINDS`.
         width, height: in pixels.
+        channels: samples of a pixel that the codec was given: three of RGB.
         size: bytes of the coded file; 0 after an error.
+        coder: the codec in a .nzp file; empty for others.
         digest: SHA-256 of the coded file, hexadecimal.
         encode_s, decode_s: wall time in seconds.
         encode_cpu_s, decode_cpu_s: processor time of all threads in seconds.
@@ -64,9 +72,12 @@ class Measurement:
 
     image: str
     setting: Setting
+    kind: str = COLOUR
     width: int = 0
     height: int = 0
+    channels: int = 3
     size: int = 0
+    coder: str = ""
     digest: str = ""
     encode_s: float = 0.0
     decode_s: float = 0.0
@@ -84,8 +95,8 @@ class Measurement:
 
     @property
     def bits_per_subpixel(self) -> float:
-        """Of the whole file; a pixel has three sub-pixels, as every codec is given RGB."""
-        return self.bits_per_pixel / 3
+        """Of the whole file; a pixel has a sub-pixel for each channel."""
+        return self.bits_per_pixel / self.channels
 
     @classmethod
     def parse(cls, entry: Mapping[str, Any]) -> Measurement:
@@ -95,17 +106,17 @@ class Measurement:
 
 def original_path(pictures: Path, image: Path) -> Path:
     """Where the image goes that was given to the codecs."""
-    return pictures / image.stem / "original.png"
+    return pictures / image.name / "original.png"
 
 
 def decoded_path(pictures: Path, image: Path, setting: Setting) -> Path:
     """Where the decoded picture of a lossy setting goes."""
-    return pictures / image.stem / f"{setting.slug}.png"
+    return pictures / image.name / f"{setting.slug}.png"
 
 
 def coded_path(pictures: Path, image: Path, setting: Setting) -> Path:
     """Where the file of one of our codecs goes."""
-    return pictures / image.stem / f"{setting.slug}.nzp"
+    return pictures / image.name / f"{setting.slug}.nzp"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ..bitstream.errors import (
     UnsupportedImageError,
 )
 from .ardm.codec import Ardm, ArdmCodec, modes
-from .fallback.attempts import attempted
+from .fallback.attempts import FIRST, attempted, is_clear
 from .image.metadata import unpack_metadata
 from .image.raster import Mode, Raster, Samples, checksum, to_array
 from .image.reduction import Reduction, Simpler, reduce, reduction_of
@@ -30,6 +30,7 @@ from .jpegfile.codec import (
     keep_unread,
     kept_file,
     kept_metadata,
+    kept_raster,
     kept_unread,
 )
 from .options import Options, given
@@ -157,9 +158,7 @@ def encode(
         return keep_unread(opened)
     raster = opened
     total = raster.samples.size
-    kept = None
-    if keeps and (kept := _file(raster, JpegFileCodec(), JpegFile(), lambda _: None)):
-        kept = _checked(raster, kept, settings)
+    kept = _file(raster, JpegFileCodec(), JpegFile(), lambda _: None) if keeps else None
     if kept is None or pixels:
         file = _coded(raster, asked, settings, fallback, reporter(progress, total))
         file = min(kept or file, file, key=len)
@@ -178,16 +177,15 @@ def _coded(
     Raises:
         UnsupportedImageError: there is none, because the codec does not take the layout.
     """
+    if asked.LOSSLESS and fallback:
+        return _smallest(raster, asked, settings, report)
     simpler = reduce(raster) if asked.LOSSLESS else None
-    own = _file(raster, asked, settings, report, simpler)
-    if own is None and not (fallback and asked.LOSSLESS):
+    file = _file(raster, asked, settings, report, simpler)
+    if file is None:
         raise UnsupportedImageError(
             f"{asked.NAME} does not code {raster.mode.name} images with these options"
         )
-    if fallback and asked.LOSSLESS:
-        return _smallest(raster, own, settings, simpler)
-    assert own is not None
-    return _checked(raster, own, settings) if asked.LOSSLESS else own
+    return _checked(raster, file, settings) if asked.LOSSLESS else file
 
 
 def _file(
@@ -220,23 +218,34 @@ def _file_of(
     return None if encoded is None else whole(encoded)
 
 
-def _smallest(raster: Raster, own: bytes | None, tried: Options, simpler: Simpler | None) -> bytes:
-    """The smallest of a file and the fallbacks, checked.
+def _smallest(raster: Raster, asked: Codec, settings: Options, report: Report) -> bytes:
+    """The smallest file of a codec and the fallbacks, checked.
 
-    The fallbacks are made while the file is checked, for both take about as long.
+    The fallbacks are made while the codec's file is checked, for both take about as long.
     """
+    simpler, repeats = reduce(raster), may_win(raster)
+    samples = raster.samples.size
 
     def made(options: Options) -> bytes | None:
-        if isinstance(options, Screen) and not may_win(raster):
+        if isinstance(options, Screen) and not repeats:
             return None
         return _file(raster, by_options(options), options, lambda _: None, simpler)
 
+    files: dict[Options, bytes] = {}
+    for options in FIRST if repeats else ():
+        if options != settings and (file := made(options)):
+            files[options] = file
+    own = None
+    if not is_clear(samples, files):
+        own = _file(raster, asked, settings, report, simpler)
+    if own is not None:
+        files[settings] = own
     with ThreadPoolExecutor(1) as pool:
-        size = len(own) if own else None
-        others = pool.submit(attempted, raster.samples.size, tried, size, made)
-        files = [] if own is None else [_checked(raster, own, tried)]
-        best = min([*files, *others.result().values()], key=len)
-    return best if best is own else _checked(raster, best, tried)
+        others = pool.submit(lambda: attempted(samples, files, made))
+        if own is not None:
+            _checked(raster, own, settings)
+        best, smallest = min(others.result().items(), key=lambda each: len(each[1]))
+    return smallest if smallest is own else _checked(raster, smallest, best)
 
 
 def _checked(raster: Raster, file: bytes, options: Options) -> bytes:
@@ -325,8 +334,7 @@ def to_raster(contents: Contents, samples: Samples) -> Raster:
         CorruptError: they do not fit together.
         TruncatedError: the palette is missing.
     """
-    kept = contents.header.codec == JpegFileCodec.ID
-    metadata = kept_metadata(contents) if kept else unpack_metadata(contents)
+    metadata = unpack_metadata(contents)
     try:
         return Raster(samples=samples, mode=Mode(contents.header.mode), **metadata)
     except UnsupportedImageError as error:
@@ -346,8 +354,11 @@ def decode_raster(
     contents = read(as_data(data), limits)
     header = contents.header
     total = header.width * header.height * known_mode(contents).channels
-    pictures = _pictures(contents, how, reporter(progress, total), previews=False)
-    raster = to_raster(contents, deque(pictures, maxlen=1)[0])
+    if header.codec == JpegFileCodec.ID:
+        raster = kept_raster(contents)
+    else:
+        pictures = _pictures(contents, how, reporter(progress, total), previews=False)
+        raster = to_raster(contents, deque(pictures, maxlen=1)[0])
     if progress and not contents.truncated:
         progress(total, total)
     return raster

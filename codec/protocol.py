@@ -89,10 +89,14 @@ Size = Callable[[Encoded], int]
 class Codec(Protocol):
     """A coder of images, with a literal id that is never used for another."""
 
-    ID: ClassVar[int]
-    NAME: ClassVar[str]
-    LOSSLESS: ClassVar[bool]
-    OPTIONS: ClassVar[type[Options]]
+    @property
+    def ID(self) -> int: ...
+    @property
+    def NAME(self) -> str: ...
+    @property
+    def LOSSLESS(self) -> bool: ...
+    @property
+    def OPTIONS(self) -> type[Options]: ...
 
     def encode(self, raster: Raster, options: Any, report: Report, size: Size) -> Encoded | None:
         """Code an image; None if the codec does not take its layout with these options.

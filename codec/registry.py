@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..bitstream.errors import OptionError, UnknownIdError
 from .ardm.codec import ArdmCodec
 from .diffc.codec import DiffcCodec
-from .fallback.codecs import JpegXLCodec, PngCodec, WebPCodec
+from .fallback.codecs import FILE_CODECS
 from .hfd.codec import HfdCodec
 from .jpegfile.codec import JpegFileCodec
 from .options import Options
@@ -18,14 +18,12 @@ ARCHIVE = 16
 
 CODECS: tuple[Codec, ...] = (
     ArdmCodec(),
-    WebPCodec(),
-    PngCodec(),
+    *FILE_CODECS,
     DiffcCodec(),
     VdmCodec(),
     HfdCodec(),
     JpegFileCodec(),
     ScreenCodec(),
-    JpegXLCodec(),
 )
 
 

@@ -10,7 +10,7 @@ from ..results import MS_SSIM, PSNR, Results, Setting
 from .tables import Mean, means, metric_names
 
 _COLUMNS = (
-    *("width", "height", "size", "bits_per_pixel", "bits_per_subpixel"),
+    *("kind", "width", "height", "size", "bits_per_pixel", "bits_per_subpixel", "coder"),
     *("encode_s", "decode_s", "encode_cpu_s", "decode_cpu_s", "peak_mib", "lossless", "digest"),
 )
 """Attributes of a `Measurement` that become columns."""

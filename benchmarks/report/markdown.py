@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from ..results import Results
-from .tables import Row, lossless_rows, lossy_rows, metric, metric_names
+from .tables import Row, lossless_by_kind, lossy_rows, metric, metric_names
 
 Item = TypeVar("Item")
 
@@ -67,15 +67,20 @@ def quality_columns(results: Results) -> Columns:
 
 
 def summary(results: Results) -> str:
-    """Means over the images of every setting: a table of the lossless and one of the lossy.
+    """Means over the images of every setting.
 
-    Times are in seconds and, where a setting of the peer was measured, as ratios to its times.
+    There is a table of the lossless settings for each kind of image, and one of the lossy. Times
+    are in seconds and, where a setting of the peer was measured, as ratios to its times.
     """
     exact: Columns = {"bits per sub-pixel": bits_per_subpixel}
     lossy: Columns = {"bits per pixel": bits_per_pixel, **quality_columns(results)}
     tables = []
+    kinds = lossless_by_kind(results)
     for kind, rows, rates in (
-        ("lossless", lossless_rows(results), exact),
+        *(
+            (f"lossless, {kind}" if len(kinds) > 1 else "lossless", of, exact)
+            for kind, of in kinds.items()
+        ),
         ("lossy", lossy_rows(results), lossy),
     ):
         columns: Columns = {

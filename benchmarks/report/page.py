@@ -15,6 +15,7 @@ from PIL import Image
 
 import noisepress
 
+from ..images import as_rgb
 from ..results import (
     MS_SSIM,
     PICTURES,
@@ -33,7 +34,7 @@ from .tables import (
     bd_rates,
     curves,
     finite,
-    lossless_rows,
+    lossless_by_kind,
     means,
     metric,
     metric_names,
@@ -247,7 +248,7 @@ def progressive(data: bytes) -> Iterator[tuple[Image.Image, int]]:
     ends = accumulate(size for _, size, _ in sections)
     sizes = [end for (kind, *_), end in zip(sections, ends, strict=True) if kind == "data"]
     for pixels, size in zip(noisepress.decode_progressive(data), sizes, strict=True):
-        yield Image.fromarray(pixels), size
+        yield Image.fromarray(as_rgb(pixels)), size
 
 
 def strips(results: Results, folder: Path) -> list[Strip]:
@@ -336,7 +337,7 @@ def write_page(results: Results, plots: Plots, out: Path) -> Path:
         means=means(results),
         peer=PEER,
         names=names,
-        lossless=lossless_rows(results),
+        lossless=lossless_by_kind(results),
         anchor=anchor,
         deltas=_deltas(results, names, anchor) if anchor else {},
         strips=strips(results, out / PICTURES),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from bjontegaard import bd_rate
 
-from ..results import MS_SSIM, PSNR, SSIMULACRA2, Measurement, Results, Setting
+from ..results import KINDS, MS_SSIM, PSNR, SSIMULACRA2, Measurement, Results, Setting
 
 PEER = "webp-lossless"
 """The codec that lossless ones are compared with."""
@@ -112,7 +112,7 @@ class Delta:
 
 @dataclass(frozen=True)
 class Row:
-    """A setting beside its peer: `PEER` if lossless, else `ANCHOR`.
+    """A setting beside its peer.
 
     Attributes:
         mean: of the setting.
@@ -131,6 +131,15 @@ class Row:
     def difference(self) -> float | None:
         """Of the sizes, in percent of the peer's."""
         return None if self.size_ratio is None else 100 * (self.size_ratio - 1)
+
+
+def by_kind(results: Results) -> dict[str, Results]:
+    """Kind of the images to the measurements of those that have one, in the order of `KINDS`."""
+    kinds: dict[str, list[Measurement]] = {kind: [] for kind in KINDS}
+    for one in results.measurements:
+        if not one.error:
+            kinds[one.kind].append(one)
+    return {kind: replace(results, measurements=tuple(of)) for kind, of in kinds.items() if of}
 
 
 Groups = Mapping[str, Sequence[Measurement]]
@@ -200,26 +209,34 @@ def _mean(group: Sequence[Measurement], failures: int, frechet: float | None) ->
     )
 
 
-def lossless_rows(results: Results) -> list[Row]:
+def lossless_rows(results: Results, peer: str = PEER) -> list[Row]:
     """The settings whose every result is lossless, the smallest against the peer first.
 
     Those that cannot be compared come last, by mean bits per sub-pixel.
+
+    Args:
+        peer: a codec.
     """
-    rows = _rows(results, True)
+    rows = _rows(results, True, peer)
     return sorted(
         rows, key=lambda row: (row.size_ratio is None, row.size_ratio or 0.0, row.mean.bits)
     )
 
 
+def lossless_by_kind(results: Results) -> dict[str, list[Row]]:
+    """Kind of the images to the `lossless_rows` of those."""
+    rows = {kind: lossless_rows(of) for kind, of in by_kind(results).items()}
+    return {kind: of for kind, of in rows.items() if of}
+
+
 def lossy_rows(results: Results) -> list[Row]:
     """The other settings, in the order of the run."""
-    return _rows(results, False)
+    return _rows(results, False, ANCHOR)
 
 
-def _rows(results: Results, lossless: bool) -> list[Row]:
+def _rows(results: Results, lossless: bool, codec: str) -> list[Row]:
     groups = grouped(results)
     chosen = [mean for mean in means(results) if mean.lossless == lossless]
-    codec = PEER if lossless else ANCHOR
     peer = next((mean.setting.label for mean in chosen if mean.setting.codec == codec), "")
     base = {one.image: one for one in groups.get(peer, ())}
     rows = []

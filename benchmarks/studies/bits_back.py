@@ -25,7 +25,7 @@ from ...bitstream.coders import Tally
 from ...bitstream.container import outline, read, section
 from ...bitstream.header import unpack
 from ...codec.archive import files_of
-from ...codec.image.raster import Samples
+from ...codec.image.raster import Mode, Raster, Samples
 from ...codec.vdm.bits_back import MEAN_FRAC, BitsBack
 from ...codec.vdm.codec import DETAILS, Vdm, VdmParameters
 from ...codec.vdm.coding import lattice
@@ -157,7 +157,9 @@ def measure(what: str, images: Sequence[tuple[str, Samples]], codec: str, steps:
     if codec == "jpegxl-lossless":
         (setting,) = parse("jpegxl-lossless:effort=7")
         peer = codec_of(setting)
-        bits = 8 * sum(len(peer.encode(image, peer.complete(setting.options))) for image in arrays)
+        effort = peer.complete(setting.options)
+        rasters = (Raster(image, Mode.RGB8) for image in arrays)
+        bits = 8 * sum(len(peer.encode(image, effort)) for image in rasters)
         return Point(what, codec, 0, samples, bits, 0.0)
     options: dict[str, Any] = {"steps": steps} if codec == "vdm" else {}
     if len(images) == 1:

@@ -18,7 +18,7 @@ from typing import Any
 import noisepress
 
 from ...models.registry import find
-from ..codecs import Pixels
+from ..images import Pixels
 from ..measure import load
 from ..quality import crop_features, frechet_distance, psnr
 from .points import arguments, measure_missing

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import noisepress
-from noisepress import Ardm, JpegXL, Options, Png, UnsupportedImageError, WebP
+from noisepress import JpegXL, Options, Png, UnsupportedImageError, WebP
 
 from ...codec.fallback.attempts import attempted
 from ...codec.image.raster import Raster
@@ -76,7 +76,7 @@ def table(trials: Sequence[Trial]) -> Iterator[str]:
         of_image = {CODERS[trial.coder]: trial for trial in trials if trial.image == image}
         first = of_image[Png()]
         sizes = {options: range(trial.bytes) for options, trial in of_image.items() if trial.bytes}
-        tried = attempted(first.samples, Ardm(), None, sizes.get)
+        tried = attempted(first.samples, {}, sizes.get)
         best = min(tried, key=lambda options: len(tried[options]))
         figures = (
             len(sizes[best]),

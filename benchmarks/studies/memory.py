@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..codecs import Pixels
+from ..images import Pixels
 from ..measure import load, peak_in
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ...bitstream.errors import CorruptError
-from ...codec.image.raster import Samples
+from ...codec.image.raster import Mode, Raster, Samples
 from ..codecs import codec_of, parse
 from ..measure import load
 from ..report.markdown import table as markdown
@@ -128,7 +128,7 @@ def measure(image: Samples, name: str, case: str, setting: str) -> Size:
     made = CASES[case](middle(image, SIDE, SIDE))
     [chosen] = parse(setting)
     codec = codec_of(chosen)
-    data = codec.encode(made, codec.complete(chosen.options))
+    data = codec.encode(Raster(made, Mode.RGB8), codec.complete(chosen.options))
     if not np.array_equal(codec.decode(data), made):
         raise CorruptError(f"{setting} changes the pixels of {name}, {case}")
     return Size(name, case, setting, len(data))

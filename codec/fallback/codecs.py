@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 
 from ...bitstream.container import Contents
 from ...bitstream.errors import CorruptError
@@ -12,7 +12,8 @@ from ..image.metadata import unpack_metadata
 from ..image.raster import Mode, Raster, Samples
 from ..options import Doc, Options
 from ..protocol import Decoding, Encoded, Report, Size
-from . import jpegxl, webp_png
+from .jpegxl import decode_jpegxl, encode_jpegxl
+from .webp_png import decode_png, decode_webp, encode_png, encode_webp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,25 +47,38 @@ class JpegXL(Options):
     ] = 7
 
 
-class _FileCodec:
-    """Base of codecs whose only section is a file of another format."""
+class Decode(Protocol):
+    """What a file holds."""
 
-    def payload(self, raster: Raster, options: Any) -> bytes | None:
-        """The file, or None for an image that the format does not hold."""
-        raise NotImplementedError
-
-    def samples(
+    def __call__(
         self, payload: bytes, mode: Mode, width: int, height: int, palette: bytes
     ) -> Samples:
-        """What the file holds: (height, width, c).
+        """Samples (height, width, c).
 
         Args:
             palette: `Raster.palette`.
 
         Raises:
-            CorruptError: it is damaged, of another size, or holds what the mode cannot.
+            CorruptError: the file is damaged, of another size, or holds what the mode cannot.
         """
-        raise NotImplementedError
+        ...
+
+
+@dataclass(frozen=True)
+class FileCodec:
+    """A codec whose only section is a file of another format (codec/protocol.py).
+
+    Attributes:
+        payload: the file, or None for an image that the format does not hold.
+        samples: the inverse.
+    """
+
+    ID: int
+    NAME: str
+    OPTIONS: type[Options]
+    payload: Callable[[Raster, Any], bytes | None]
+    samples: Decode
+    LOSSLESS: ClassVar[bool] = True
 
     def encode(self, raster: Raster, options: Any, report: Report, size: Size) -> Encoded | None:
         """See `Codec.encode`."""
@@ -90,52 +104,16 @@ class _FileCodec:
         return {}
 
 
-class WebPCodec(_FileCodec):
-    """The codec behind the common protocol (codec/protocol.py)."""
-
-    ID: ClassVar[int] = 2
-    NAME: ClassVar[str] = "webp"
-    LOSSLESS: ClassVar[bool] = True
-    OPTIONS: ClassVar[type[Options]] = WebP
-
-    def payload(self, raster: Raster, options: WebP) -> bytes | None:
-        return webp_png.encode_webp(raster, options.effort)
-
-    def samples(
-        self, payload: bytes, mode: Mode, width: int, height: int, palette: bytes
-    ) -> Samples:
-        return webp_png.decode_webp(payload, mode, width, height, palette)
-
-
-class PngCodec(_FileCodec):
-    """The codec behind the common protocol (codec/protocol.py)."""
-
-    ID: ClassVar[int] = 3
-    NAME: ClassVar[str] = "png"
-    LOSSLESS: ClassVar[bool] = True
-    OPTIONS: ClassVar[type[Options]] = Png
-
-    def payload(self, raster: Raster, options: Png) -> bytes:
-        return webp_png.encode_png(raster)
-
-    def samples(
-        self, payload: bytes, mode: Mode, width: int, height: int, palette: bytes
-    ) -> Samples:
-        return webp_png.decode_png(payload, mode, width, height)
-
-
-class JpegXLCodec(_FileCodec):
-    """The codec behind the common protocol (codec/protocol.py)."""
-
-    ID: ClassVar[int] = 9
-    NAME: ClassVar[str] = "jpegxl"
-    LOSSLESS: ClassVar[bool] = True
-    OPTIONS: ClassVar[type[Options]] = JpegXL
-
-    def payload(self, raster: Raster, options: JpegXL) -> bytes | None:
-        return jpegxl.encode_jpegxl(raster, options.effort)
-
-    def samples(
-        self, payload: bytes, mode: Mode, width: int, height: int, palette: bytes
-    ) -> Samples:
-        return jpegxl.decode_jpegxl(payload, mode, width, height, palette)
+FILE_CODECS = (
+    FileCodec(
+        2, "webp", WebP, lambda raster, options: encode_webp(raster, options.effort), decode_webp
+    ),
+    FileCodec(3, "png", Png, lambda raster, _: encode_png(raster), decode_png),
+    FileCodec(
+        9,
+        "jpegxl",
+        JpegXL,
+        lambda raster, options: encode_jpegxl(raster, options.effort),
+        decode_jpegxl,
+    ),
+)

@@ -106,8 +106,13 @@ def encode_png(raster: Raster) -> bytes:
     return _png(raster.samples)
 
 
-def decode_png(payload: bytes, mode: Mode, width: int, height: int) -> Samples:
+def decode_png(
+    payload: bytes, mode: Mode, width: int, height: int, palette: bytes = b""
+) -> Samples:
     """Samples of an `encode_png` payload, shape (height, width, c), dtype as the mode says.
+
+    Args:
+        palette: not needed.
 
     Raises:
         CorruptError: the payload is damaged, of another size, or holds what the mode cannot.

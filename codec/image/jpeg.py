@@ -17,12 +17,15 @@ def frame_size(data: bytes) -> tuple[int, int] | None:
     if not data.startswith(_START):
         return None
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF and data[at + 1] not in (_SCAN, _END):
-        if data[at + 1] in _FRAMES:
+    while at + 9 <= len(data):
+        mark, marker = data[at : at + 2]
+        if mark != 0xFF or marker in (0x00, 0xFF):  # fill bytes, and what readers skip
+            at += 1
+        elif marker in _FRAMES:
             height, width = struct.unpack_from(">HH", data, at + 5)
             return (width, height) if width and height else None
-        if data[at + 1] == 0xFF:  # a fill byte
-            at += 1
+        elif marker in (_SCAN, _END):
+            break
         else:
             at += 2 + int.from_bytes(data[at + 2 : at + 4])
     return None

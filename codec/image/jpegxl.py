@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 
 from ...bitstream.errors import UnsupportedImageError
-from .raster import Raster, check_size, mode_of, to_whole_range
+from .raster import Raster, check_page, check_size, mode_of, plain_copy, to_whole_range
 
 SIGNATURE = b"\xff\x0a"
 """First bytes of a codestream."""
@@ -22,6 +22,9 @@ _SIDE = ((1, 9), (1, 13), (1, 18), (1, 30))
 _BITS = ((8, 0), (10, 0), (12, 0), (1, 6))
 _FLOAT_BITS = ((32, 0), (16, 0), (24, 0), (1, 6))
 _CHANNELS = ((0, 0), (1, 0), (2, 4), (1, 12))
+_TICKS = ((100, 0), (1000, 0), (1, 10), (1, 30))
+_TICK_PARTS = ((1, 0), (1001, 0), (1, 8), (1, 10))
+_LOOPS = ((0, 0), (0, 3), (0, 16), (0, 32))
 _ENUM = ((0, 0), (1, 0), (2, 4), (18, 6))
 _SHIFT = ((0, 0), (3, 0), (4, 0), (1, 3))
 _NAME = ((0, 0), (0, 4), (16, 5), (48, 10))
@@ -37,6 +40,7 @@ class Codestream:
     Attributes:
         width, height: in pixels, as stored.
         orientation: as in EXIF, 1 for upright.
+        preview: it has a preview; what follows is not read then.
         animated: it has frames.
         bits: of a sample.
         is_float: samples are floating-point numbers.
@@ -49,6 +53,7 @@ class Codestream:
     width: int
     height: int
     orientation: int = 1
+    preview: bool = False
     animated: bool = False
     bits: int = 8
     is_float: bool = False
@@ -91,36 +96,43 @@ def parse(data: bytes) -> Codestream | None:
         if bits.take(1):
             _size(bits)
         preview, animated = bool(bits.take(1)), bool(bits.take(1))
-        if preview or animated:  # as good as a frame; what follows does not matter
-            return Codestream(width, height, orientation, animated=True)
+        if preview:
+            return Codestream(width, height, orientation, preview=True)
+        if animated:
+            for kinds in (_TICKS, _TICK_PARTS, _LOOPS):
+                bits.number(kinds)
+            bits.take(1)
     is_float, depth = _depth(bits)
     bits.take(1)
     extra = bits.number(_CHANNELS)
-    kinds = [_extra_channel(bits) for _ in range(extra)]
+    depths = [_extra_channel(bits) for _ in range(extra)]
     bits.take(1)
     grey, profile = _colours(bits)
     return Codestream(
         width,
         height,
         orientation,
+        False,
         animated,
         depth,
         is_float,
         colours=1 if grey else 3,
-        alpha=kinds == [(is_float, depth)],
+        alpha=depths == [(is_float, depth)],
         extra=extra,
         profile=profile,
     )
 
 
-def read(data: bytes, stream: bytes) -> Raster:
-    """The image of a file, upright.
+def read(data: bytes, stream: bytes, page: int | None) -> Raster:
+    """The image of a file, or one of its frames, upright.
 
     Args:
         stream: its codestream.
+        page: which frame, from 1; None for a file of one.
 
     Raises:
-        UnsupportedImageError: it is of a kind that would not be kept exactly.
+        UnsupportedImageError: it is of a kind that would not be kept exactly, or there is no such
+            frame.
     """
     found = parse(stream)
     assert found
@@ -128,10 +140,15 @@ def read(data: bytes, stream: bytes) -> Raster:
     if reason:
         raise UnsupportedImageError(f"JPEG XL {reason}")
     check_size(found.width, found.height)
-    pixels = np.asarray(imagecodecs.jpegxl_decode(data, index=0, numthreads=1))
-    samples = pixels.reshape(*pixels.shape[:2], -1)
+    pixels = np.asarray(imagecodecs.jpegxl_decode(data, index=None, numthreads=1))
+    channels = found.colours + found.extra
+    side = -2 if channels == 1 else -3  # orientation may have changed the sides
+    frames = pixels.reshape(-1, *pixels.shape[side:][:2], channels)
+    check_page(page, len(frames), "JPEG XL")
+    samples = frames[(page or 1) - 1]
     if found.bits not in (8, 16):
         samples = to_whole_range(samples, (1 << found.bits) - 1)
+    samples = plain_copy(samples, samples.dtype)
     found_boxes = dict(boxes(data)) if data.startswith(_BOXES) else {}
     exif = found_boxes.get(b"Exif", b"")
     start = 4 + int.from_bytes(exif[:4])
@@ -140,8 +157,8 @@ def read(data: bytes, stream: bytes) -> Raster:
 
 def _refusal(found: Codestream) -> str:
     """Why an image is not read; empty if it is."""
-    if found.animated:
-        return "with frames or a preview, single images are supported"
+    if found.preview:
+        return "with a preview, images without one are supported"
     if found.is_float or found.bits > 16:
         return f"of {found.bits} bits or floats, integers of up to 16 bits are supported"
     if found.extra and not found.alpha:

@@ -240,6 +240,26 @@ def check_size(width: int, height: int) -> None:
         )
 
 
+def check_page(page: int | None, frames: int, kind: str) -> None:
+    """Check that a file has a page, or one alone.
+
+    Args:
+        page: the one that is asked for, from 1; None: there must be one alone.
+        frames: of the file.
+        kind: its format.
+
+    Raises:
+        UnsupportedImageError: it does not.
+    """
+    if page is None and frames > 1:
+        raise UnsupportedImageError(
+            f"{kind} with {frames} frames or pages, single images are supported: "
+            "choose one (--page, or page= of open_image)"
+        )
+    if page is not None and not 1 <= page <= frames:
+        raise UnsupportedImageError(f"no page {page}, the file has {frames}")
+
+
 def from_array(image: object) -> Raster:
     """The raster of an array, or of anything that numpy takes for one, channels last.
 

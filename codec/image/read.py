@@ -39,6 +39,7 @@ from .raster import (
     Palette,
     Raster,
     Samples,
+    check_page,
     check_size,
     mode_of,
     plain_copy,
@@ -47,6 +48,9 @@ from .raster import (
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "JPEG2000", "AVIF", "QOI")
 """Formats whose 8-bit samples are what the file holds, or that are inspected below."""
+
+_HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+"""Brands of HEIF files with HEVC pictures (ISO/IEC 23008-12, annex B); AVIF has others."""
 
 _PILLOW_MODES = "1, L, LA, RGB, RGBA, P and 16-bit I;16"
 _INSTEAD = {
@@ -85,15 +89,18 @@ def open_image(source: FileSource, page: int | None = None) -> Raster:
             f"{type(source).__name__} is not an image file: give a path, bytes or a binary file"
         )
     with library_errors("read"), LibraryLimits():
-        whole = _read_whole(data)
+        if stream := jpegxl.codestream(data):
+            return jpegxl.read(data, stream, page)
+        whole = pnm.read(data) or tiff.read(data)
         if whole is not None:
-            _check_page(page, 1)
+            check_page(page, 1, "image")
             return whole
+        _refuse_heic(data)
         image = Image.open(BytesIO(data), formats=_FORMATS)
         check_size(*image.size)
         is_jpeg = image.format in ("JPEG", "MPO")
         if is_jpeg:
-            _check_page(page, 1)
+            check_page(page, 1, "JPEG")
         else:
             _choose_page(image, page)
         deep = _deep_samples(image, data)
@@ -105,11 +112,12 @@ def open_image(source: FileSource, page: int | None = None) -> Raster:
         return Raster(samples, mode_of(samples), **_metadata(image.info))
 
 
-def _read_whole(data: bytes) -> Raster | None:
-    """The image of a file that Pillow does not read, or not exactly; None for other files."""
-    if stream := jpegxl.codestream(data):
-        return jpegxl.read(data, stream)
-    return pnm.read(data)
+def _refuse_heic(data: bytes) -> None:
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC:
+        raise UnsupportedImageError(
+            "HEIC is not supported: convert it to PNG, or open it with pillow-heif and give the "
+            "Pillow image"
+        )
 
 
 def _choose_page(image: Image.Image, page: int | None) -> None:
@@ -127,18 +135,10 @@ def _choose_page(image: Image.Image, page: int | None) -> None:
                 f"TIFF with {frames} pages: page {page} is read, the others are thumbnails",
                 stacklevel=3,
             )
-    if page is None:
-        _refuse_frames(image)
-        return
-    _check_page(page, frames)
-    if frames > 1:
+    check_page(page, frames, str(image.format))
+    if page is not None and frames > 1:
         image.seek(page - 1)
         check_size(*image.size)
-
-
-def _check_page(page: int | None, frames: int) -> None:
-    if page is not None and not 1 <= page <= frames:
-        raise UnsupportedImageError(f"no page {page}, the file has {frames}")
 
 
 def jpeg_metadata(data: bytes) -> dict[str, bytes]:
@@ -163,7 +163,7 @@ def from_pillow(image: Image.Image) -> Raster:
             `open_image` is the safe way to read a file.
     """
     with library_errors("read"):
-        _refuse_frames(image)
+        check_page(None, getattr(image, "n_frames", 1), str(image.format))
         if isinstance(image, ImageFile.ImageFile):
             _refuse_reduced(image)
         image.load()
@@ -225,15 +225,6 @@ class LibraryLimits:
     def _set(pixels: int | None, chunk: int, chunks: int) -> None:
         Image.MAX_IMAGE_PIXELS = pixels
         PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = chunk, chunks
-
-
-def _refuse_frames(image: Image.Image) -> None:
-    frames = getattr(image, "n_frames", 1)  # only plugins of multi-frame formats have it
-    if frames > 1:
-        raise UnsupportedImageError(
-            f"{image.format} with {frames} frames or pages, single images are supported: "
-            "choose one (--page, or page= of open_image)"
-        )
 
 
 def _deep_samples(image: ImageFile.ImageFile, data: bytes) -> Samples | None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from typing import ClassVar, Literal
-
-from PIL import Image
 
 from ...bitstream.container import Contents, Header, Section, SectionKind, write
 from ...bitstream.errors import (
@@ -16,11 +13,11 @@ from ...bitstream.errors import (
     OptionError,
     TruncatedError,
     UnsupportedImageError,
-    one_line,
 )
 from ...bitstream.header import UINT32, Field
-from ..image.raster import Raster, Samples
-from ..image.read import LibraryLimits, jpeg_metadata, open_image
+from ..image.jpeg import frame_size
+from ..image.raster import Raster, Samples, checksum
+from ..image.read import jpeg_metadata, open_image
 from ..inputs import UnreadJpeg
 from ..options import Options
 from ..parameters import Parameters, choice
@@ -107,17 +104,42 @@ def _has_picture(contents: Contents) -> bool:
     return JpegFileParameters.parse(contents.header.parameters).picture == "yes"
 
 
+def kept_raster(contents: Contents) -> Raster:
+    """The picture of the JPEG file in a .nzp file, with its metadata and the file itself.
+
+    Raises:
+        OptionError: the file has no picture.
+        CorruptError, TruncatedError: see `kept_file`; also for another picture than the header's.
+    """
+    header = contents.header
+    file = kept_file(contents)
+    if not _has_picture(contents):
+        raise OptionError(_NO_PICTURE)
+    size = frame_size(file)  # before pixels are decoded
+    if size != (header.width, header.height):
+        raise CorruptError(
+            f"the kept JPEG file has another size than {header.width}x{header.height}"
+        )
+    try:
+        raster = open_image(file)
+    except UnsupportedImageError as error:
+        raise CorruptError(f"the kept JPEG file is damaged: {error}") from error
+    if raster.mode != header.mode or checksum(raster.samples) != header.check:
+        raise CorruptError(f"the kept JPEG file has another {raster.mode.name} picture")
+    return raster
+
+
 def kept_metadata(contents: Contents) -> dict[str, bytes]:
-    """Keyword arguments of `Raster` that the JPEG file in a .nzp file gives: itself, ICC and so on.
+    """ICC and so on of the JPEG file in a .nzp file, by the attributes of `Raster`.
 
     Raises:
         CorruptError, TruncatedError: see `kept_file`.
     """
     file = kept_file(contents)
     if not _has_picture(contents):
-        return {"jpeg": file}
+        return {}
     try:
-        return {"jpeg": file, **jpeg_metadata(file)}
+        return jpeg_metadata(file)
     except UnsupportedImageError as error:
         raise CorruptError(f"the kept JPEG file is damaged: {error}") from error
 
@@ -133,8 +155,18 @@ class JpegFileCodec:
     def encode(
         self, raster: Raster, options: JpegFile, report: Report, size: Size
     ) -> Encoded | None:
-        """See `Codec.encode`; None for an image that does not come from a JPEG file."""
-        return _encoded(raster.jpeg, "yes") if raster.jpeg else None
+        """See `Codec.encode`; None for an image that does not come from a JPEG file.
+
+        That the file comes back, and that it has the samples, is checked here.
+
+        Raises:
+            CorruptError: the file has other samples than the image.
+        """
+        if frame_size(raster.jpeg) != (raster.width, raster.height):
+            return None
+        if not open_image(raster.jpeg).shows(raster):
+            raise CorruptError("the image has other samples than its JPEG file")
+        return _encoded(raster.jpeg, "yes")
 
     def decode(
         self, contents: Contents, decoding: Decoding, report: Report, *, previews: bool
@@ -144,20 +176,7 @@ class JpegFileCodec:
         Raises:
             OptionError: the file has no picture.
         """
-        header = contents.header
-        file = kept_file(contents)
-        if not _has_picture(contents):
-            raise OptionError(_NO_PICTURE)
-        try:
-            with LibraryLimits():  # the size is checked before pixels are decoded
-                size = Image.open(BytesIO(file), formats=("JPEG",)).size
-            if size != (header.width, header.height):
-                raise ValueError(f"{size[0]}x{size[1]}, {header.width}x{header.height} expected")
-            raster = open_image(file)
-        except Exception as error:
-            raise CorruptError(f"the kept JPEG file is damaged: {one_line(error)}") from error
-        if raster.mode != header.mode:
-            raise CorruptError(f"the kept JPEG file is {raster.mode.name}")
+        raster = kept_raster(contents)
         report(raster.samples.size)
         yield raster.samples
 

@@ -20,23 +20,25 @@ PACKINGS: tuple[Packing, ...] = get_args(Packing)
 
 def pack_file(file: bytes) -> tuple[Packing, bytes]:
     """The smallest payload from which the file comes back, and how it is packed."""
-    deflated = zlib.compress(file, 9) if len(file) <= INFLATE_LIMIT else file
-    payloads = [file, deflated, _transcoded(file) or file]
-    payload = min(payloads, key=len)
-    return PACKINGS[payloads.index(payload)], payload
+    packed = dict(zip(PACKINGS, (file, _deflated(file), _transcoded(file)), strict=True))
+    by_size = sorted((len(payload), packing) for packing, payload in packed.items() if payload)
+    for _, packing in by_size:
+        if unpack_file(packing, packed[packing]) == file:
+            break
+    return packing, packed[packing]
 
 
-def _transcoded(file: bytes) -> bytes | None:
-    """The file as JPEG XL; None where libjxl refuses it or does not give it back."""
+def _deflated(file: bytes) -> bytes:
+    """The file deflated; empty for one that is too large."""
+    return zlib.compress(file, 9) if len(file) <= INFLATE_LIMIT else b""
+
+
+def _transcoded(file: bytes) -> bytes:
+    """The file as JPEG XL; empty where libjxl refuses it."""
     try:
-        payload = bytes(imagecodecs.jpegxl_encode_jpeg(file, numthreads=1))
-        return payload if _restored(payload) == file else None
+        return bytes(imagecodecs.jpegxl_encode_jpeg(file, numthreads=1))
     except imagecodecs.JpegxlError:  # arithmetic coding, 12 bits, CMYK, damage
-        return None
-
-
-def _restored(payload: bytes) -> bytes:
-    return bytes(imagecodecs.jpegxl_decode_jpeg(payload, numthreads=1))
+        return b""
 
 
 def unpack_file(packing: Packing, payload: bytes) -> bytes:
@@ -51,6 +53,6 @@ def unpack_file(packing: Packing, payload: bytes) -> bytes:
         case "kept deflated":
             return inflate(payload, "JPEG")
     try:
-        return _restored(payload)
+        return bytes(imagecodecs.jpegxl_decode_jpeg(payload, numthreads=1))
     except Exception as error:  # of the library, which also raises others than its own
         raise CorruptError(f"the kept JPEG file does not unpack: {one_line(error)}") from error

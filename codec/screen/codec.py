@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from ...bitstream.header import VARINT, Field
-from ..image.raster import Raster
+from ..image.raster import Raster, Samples
 from ..options import Options
 from ..parameters import Parameters, choice
 from ..protocol import DeferredCodec
@@ -27,6 +27,10 @@ FIELDS = (
 
 LEAST_REPEATED = 0.25
 """Share of pixels like their left or upper neighbour from which an image may be for this codec."""
+_RUN = 8
+"""Pixels of the runs of which some must occur again where neighbours differ, as in tiles."""
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+"""Of a hash: 2^64 over the golden ratio (Knuth, section 6.4)."""
 MOST_DIFFERENT = 2**20
 """Pixels unlike both neighbours, each of which takes up to 30 microseconds."""
 
@@ -60,7 +64,7 @@ class ScreenCodec(DeferredCodec):
 
 
 def may_win(raster: Raster) -> bool:
-    """Whether an image repeats enough pixels to try this codec beside others."""
+    """Whether an image repeats enough pixels, or runs of them, to try this codec beside others."""
     samples = raster.samples
     if samples.dtype != np.uint8:
         return False
@@ -68,4 +72,21 @@ def may_win(raster: Raster) -> bool:
     different[:, 1:] = np.any(samples[:, 1:] != samples[:, :-1], axis=2)
     different[1:] &= np.any(samples[1:] != samples[:-1], axis=2)
     count = int(different.sum())
-    return count <= min((1 - LEAST_REPEATED) * different.size, MOST_DIFFERENT)
+    if count > MOST_DIFFERENT:
+        return False
+    return count <= (1 - LEAST_REPEATED) * different.size or _repeated(samples) >= LEAST_REPEATED
+
+
+def _repeated(samples: Samples) -> float:
+    """Share of the runs of 8 pixels of a row, in an image (h, w, c), that occur again."""
+    values = samples.reshape(len(samples), -1).astype(np.uint64)
+    channels = samples.shape[2]
+    length = values.shape[1] - _RUN * channels
+    if length <= 0:
+        return 0.0
+    hashes = np.zeros((len(values), length), np.uint64)
+    for place in range(_RUN * channels):
+        hashes = hashes * _FACTOR + values[:, place : place + length]
+    runs = hashes[:, ::channels] * _FACTOR
+    looked_at = runs[runs >> np.uint64(60) == 0]
+    return 1 - len(np.unique(looked_at)) / max(len(looked_at), 1)

@@ -48,7 +48,7 @@ def test_bench(folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     errors = done.stderr.decode().splitlines()
     assert len(errors) == 3
-    assert errors[0].startswith("noisepress: 3.png, jpeg quality=20: UnidentifiedImageError")
+    assert errors[0].startswith("noisepress: 3.png, jpeg quality=20: UnsupportedImageError")
     assert Results.read(out / "results.json").measurements[0] == results.measurements[0]
 
 

@@ -97,7 +97,16 @@ def page(tmp_path: Path) -> Path:
                 values["ssimulacra2"] = float(quality)
             original.quantize(quality).convert("RGB").save(folder / f"{setting.slug}.png")
             measured.append(
-                Measurement("a.png", setting, 192, 144, size, "00", 0.1, 0.1, quality=values)
+                Measurement(
+                    image="a.png",
+                    setting=setting,
+                    width=192,
+                    height=144,
+                    size=size,
+                    encode_s=0.1,
+                    decode_s=0.1,
+                    quality=values,
+                )
             )
     return write_report(Results({"processor": "abacus"}, tuple(measured)), tmp_path)
 

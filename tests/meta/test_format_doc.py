@@ -92,15 +92,15 @@ def test_fields(heading: str, fields: Sequence[Field]) -> None:
 @pytest.mark.parametrize(
     ("codec", "fields"),
     [
-        (ardm.ArdmCodec, ardm.FIELDS),
-        (diffc.DiffcCodec, diffc.FIELDS),
-        (vdm.VdmCodec, vdm.FIELDS),
-        (hfd.HfdCodec, hfd.FIELDS),
-        (jpegfile.JpegFileCodec, jpegfile.FIELDS),
-        (screen.ScreenCodec, screen.FIELDS),
+        (ardm.ArdmCodec(), ardm.FIELDS),
+        (diffc.DiffcCodec(), diffc.FIELDS),
+        (vdm.VdmCodec(), vdm.FIELDS),
+        (hfd.HfdCodec(), hfd.FIELDS),
+        (jpegfile.JpegFileCodec(), jpegfile.FIELDS),
+        (screen.ScreenCodec(), screen.FIELDS),
     ],
 )
-def test_parameters(codec: type[Codec], fields: Sequence[Field]) -> None:
+def test_parameters(codec: Codec, fields: Sequence[Field]) -> None:
     table = chapter(codec.ID, codec.NAME).split("\n### Parameters\n", 1)[1].split("\n### ", 1)[0]
     assert cells(table) == described(fields)
 

@@ -32,8 +32,8 @@ FORBIDDEN = {
 STUDIES = ROOT / "benchmarks" / "studies"
 """The only benchmarks that may import from below the public names."""
 
-OPEN = (f"{PACKAGE}.codec.options.", f"{PACKAGE}.bitstream.atomic.")
-"""Modules that all benchmarks may use: descriptions of options, and files written whole."""
+OPEN = tuple(f"{PACKAGE}.{name}." for name in ("codec.options", "codec.image", "bitstream.atomic"))
+"""Modules that all benchmarks may use: descriptions of options, images, and files written whole."""
 
 
 def modules(folder: str) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import noisepress
-from noisepress.benchmarks.codecs import Pixels
+from noisepress.benchmarks.images import Pixels
 from noisepress.benchmarks.studies.memory import mirrored
 
 pytestmark = pytest.mark.slow

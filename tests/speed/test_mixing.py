@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from noisepress.benchmarks.codecs import Pixels
+from noisepress.benchmarks.images import Pixels
 from noisepress.bitstream.binary import BinaryModel, BinaryTally
 from noisepress.bitstream.entropy import Ints
 from noisepress.codec.ardm.lattice import Lattice

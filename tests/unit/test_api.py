@@ -29,7 +29,7 @@ from noisepress.bitstream.header import write_varint
 from noisepress.codec import api
 from noisepress.codec.ardm import lattice as lattice_codec
 from noisepress.codec.fallback import jpegxl, webp_png
-from noisepress.codec.fallback.attempts import attempted
+from noisepress.codec.fallback.attempts import attempted, is_clear
 from noisepress.codec.image.raster import Mode, Raster
 from noisepress.codec.image.read import from_pillow
 from noisepress.codec.options import Options
@@ -144,30 +144,56 @@ def test_estimate_refuses_the_same_options() -> None:
 @pytest.mark.parametrize(
     ("own", "webp", "jpegxl", "extra"),
     [
-        (1000, 99_000, 99_000, []),
-        (3700, 6300, 99_000, [WebP(effort=3)]),
-        (3700, 6400, 99_000, []),
-        (4000, 99_000, 6600, [JpegXL(effort=9)]),
-        (4000, 99_000, 6700, []),
-        (12_000, 13_000, 12_400, [JpegXL(effort=9), WebP(effort=1)]),
-        (12_000, 12_100, 12_600, [WebP(effort=1), WebP(effort=3)]),
-        (40_000, 30_000, 30_000, [WebP(effort=1), WebP(effort=3)]),
-        (None, 30_000, 30_000, [WebP(effort=1), WebP(effort=3)]),
+        (10_000, 99_000, 99_000, []),
+        (37_000, 63_000, 99_000, [WebP(effort=3)]),
+        (37_000, 64_000, 99_000, []),
+        (40_000, 99_000, 66_000, [JpegXL(effort=9)]),
+        (40_000, 99_000, 67_000, []),
+        (95_000, 98_000, 97_000, [JpegXL(effort=9), WebP(effort=1)]),
+        (95_000, 96_000, 99_900, [WebP(effort=1), WebP(effort=3)]),
+        (400_000, 300_000, 300_000, [WebP(effort=1), WebP(effort=3)]),
+        (None, 300_000, 300_000, [WebP(effort=1), WebP(effort=3)]),
     ],
 )
 def test_long_searches_are_made_where_they_may_win(
     own: int | None, webp: int, jpegxl: int, extra: list[Options]
 ) -> None:
-    """An image of 20,000 samples: 4,500 bytes are 1.8 bits a sample, 15,000 are 6."""
-    sizes = {WebP: webp, JpegXL: jpegxl, Png: 99_000, Screen: 99_000}
-    files = attempted(20_000, Ardm(), own, lambda options: range(sizes[type(options)]))
-    assert list(files) == [Png(), WebP(), JpegXL(), Screen(), *extra]
+    """An image of 200,000 samples: 45,000 bytes are 1.8 bits a sample, 150,000 are 6."""
+    sizes = {WebP: range(webp), JpegXL: range(jpegxl), Png: range(990_000)}
+    known: dict[Options, range] = {} if own is None else {Ardm(): range(own)}
+    files = attempted(200_000, known, lambda options: sizes.get(type(options)))
+    assert list(files) == [*known, Png(), WebP(), JpegXL(), *extra]
+
+
+def test_every_attempt_is_made_for_a_tiny_file() -> None:
+    files = attempted(200_000, {Ardm(): b"tiny"}, lambda options: bytes(90_000))
+    assert {JpegXL(effort=9), WebP(effort=1), WebP(effort=3), Screen()} < set(files)
+
+
+def test_searches_beyond_screen_are_few() -> None:
+    sizes = {WebP: range(20_000), JpegXL: range(20_000), Png: range(90_000), Screen: range(15_000)}
+    files = attempted(200_000, {}, lambda options: sizes[type(options)])
+    assert list(files) == [Png(), WebP(), JpegXL(), Screen()]
+
+
+@pytest.mark.parametrize(
+    ("screen", "jpegxl", "clear"),
+    [(7_000, 10_000, True), (8_000, 10_000, False), (30_000, 90_000, False), (None, 9_000, False)],
+)
+def test_no_network_is_tried_where_screen_is_clearly_smaller(
+    screen: int | None, jpegxl: int, clear: bool
+) -> None:
+    files: dict[Options, range] = {JpegXL(): range(jpegxl)}
+    if screen is not None:
+        files[Screen()] = range(screen)
+    assert is_clear(200_000, files) is clear
 
 
 def test_formats_that_do_not_take_an_image() -> None:
-    files = attempted(10, Png(), 30, lambda options: b"?" if isinstance(options, WebP) else None)
-    assert files == {WebP(): b"?", WebP(effort=3): b"?", WebP(effort=1): b"?"}
-    assert attempted(10, WebP(), None, lambda options: None) == {}
+    known: dict[Options, bytes] = {Png(): bytes(30)}
+    files = attempted(10, known, lambda options: b"?" if isinstance(options, WebP) else None)
+    assert files == {**known, WebP(): b"?", WebP(effort=3): b"?", WebP(effort=1): b"?"}
+    assert attempted(10, {}, lambda options: None) == {}
 
 
 @pytest.mark.parametrize("codec", ["webp", "png", "jpegxl"])
@@ -275,15 +301,15 @@ def test_metadata_comes_back_byte_for_byte(options: dict[str, Any]) -> None:
 def test_smallest_of_all_codecs_wins(lattice_model: str) -> None:
     tiles = np.tile(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8), (8, 8, 1))
     flat = np.zeros((64, 64, 3), np.uint8)
-    for image, winners in ((tiles, ("webp", "png")), (flat, ("screen",))):
+    for image in (tiles, flat):
         sizes = {
             codec: len(noisepress.encode(image, codec, fallback=False))
-            for codec in {"webp", "png", *winners}
+            for codec in ("webp", "png", "screen")
         }
         sizes["ardm"] = len(noisepress.encode(image, model=lattice_model, fallback=False))
         best = noisepress.encode(image, model=lattice_model)
         assert len(best) <= min(sizes.values())
-        assert noisepress.inspect(best).codec in winners
+        assert noisepress.inspect(best).codec == "screen"
 
 
 def test_info_describes_the_file(lattice_model: str) -> None:

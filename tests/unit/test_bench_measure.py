@@ -11,21 +11,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import noisepress
+from noisepress import Raster
 from noisepress.benchmarks import measure as module
-from noisepress.benchmarks.codecs import CODECS, Codec, Pixels
+from noisepress.benchmarks.codecs import CODECS, Codec
+from noisepress.benchmarks.images import Pixels
 from noisepress.benchmarks.measure import measure, peak_in
 from noisepress.benchmarks.results import Setting, Value
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    path = tmp_path / "scene.png"
+    path = tmp_path / "images" / "scene.png"
+    path.parent.mkdir()
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 60, (20, 24, 3), np.uint8)).save(path)
     return path
 
 
-def encode_raw(pixels: Pixels, options: Mapping[str, Value]) -> bytes:
+def encode_raw(raster: Raster, options: Mapping[str, Value]) -> bytes:
+    return encode_pixels(raster.samples, options)
+
+
+def encode_pixels(pixels: Pixels, options: Mapping[str, Value]) -> bytes:
     return bytes(pixels.shape[:2]) + pixels.tobytes()
 
 
@@ -41,7 +49,7 @@ def decode_turned(data: bytes) -> Pixels:
     return decode_raw(data).transpose(1, 0, 2)
 
 
-def encode_not(pixels: Pixels, options: Mapping[str, Value]) -> bytes:
+def encode_not(raster: Raster, options: Mapping[str, Value]) -> bytes:
     raise KeyError("two\nlines")
 
 
@@ -51,7 +59,7 @@ def add(monkeypatch: pytest.MonkeyPatch, codec: Codec) -> Setting:
 
 
 def test_lossless(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    setting = add(monkeypatch, Codec("raw", True, encode_raw, decode_raw))
+    setting = add(monkeypatch, Codec("raw", True, encode_raw, decode_raw, library="1"))
     pictures = tmp_path / "pictures"
     found = measure(image, setting, pictures)
     assert found.error == ""
@@ -64,9 +72,17 @@ def test_lossless(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert found.lossless
     assert found.quality == {}
     assert min(found.encode_s, found.decode_s) > 0
-    names = sorted(path.name for path in (pictures / "scene").iterdir())
-    assert names == ["original.png", "raw.nzp"]
-    assert (pictures / "scene" / "raw.nzp").read_bytes() == data
+    assert (found.kind, found.channels, found.coder) == ("8-bit colour", 3, "")
+    names = [path.name for path in (pictures / "scene.png").iterdir()]
+    assert names == ["original.png"]
+
+
+def test_ours_are_kept(image: Path, tmp_path: Path) -> None:
+    found = measure(image, Setting("ardm"), tmp_path)
+    assert found.error == ""
+    file = (tmp_path / "scene.png" / "ardm.nzp").read_bytes()
+    assert found.size == len(file)
+    assert found.coder == noisepress.inspect(file).codec != ""
 
 
 def test_lossy(image: Path, tmp_path: Path) -> None:
@@ -74,7 +90,7 @@ def test_lossy(image: Path, tmp_path: Path) -> None:
     found = measure(image, setting, tmp_path)
     assert not found.lossless
     assert set(found.quality) == {"psnr", "ssimulacra2"}
-    folder = tmp_path / "scene"
+    folder = tmp_path / "scene.png"
     assert sorted(path.name for path in folder.iterdir()) == ["jpeg-quality=30.png", "original.png"]
     original, decoded = (np.asarray(Image.open(p)) for p in sorted(folder.iterdir(), reverse=True))
     assert np.array_equal(original, np.asarray(Image.open(image)))
@@ -87,15 +103,67 @@ def test_a_changed_original_is_written_again(image: Path, tmp_path: Path) -> Non
     changed = np.full((5, 6, 3), 9, np.uint8)
     Image.fromarray(changed).save(image)
     measure(image, Setting("png"), tmp_path)
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "scene" / "original.png")), changed)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "scene.png" / "original.png")), changed)
 
 
 def test_other_modes_become_rgb(tmp_path: Path) -> None:
     path = tmp_path / "grey.tif"
     Image.new("LA", (9, 8), (50, 0)).save(path)
-    found = measure(path, Setting("png"), tmp_path)
+    found = measure(path, Setting("png"), tmp_path / "out")
     assert found.error == ""
-    assert np.asarray(Image.open(tmp_path / "grey" / "original.png")).shape == (8, 9, 3)
+    assert np.asarray(Image.open(tmp_path / "out" / "grey.tif" / "original.png")).shape == (8, 9, 3)
+
+
+def kinds() -> dict[str, Image.Image]:
+    """A picture of every kind but JPEG files."""
+    steps = np.arange(40 * 30).reshape(30, 40)
+    grey = Image.fromarray((steps // 5).astype(np.uint8))
+    return {
+        "8-bit colour": grey.convert("RGB"),
+        "8-bit grey": grey,
+        "opacity": grey.convert("LA"),
+        "palette": grey.quantize(20),
+        "two-level": grey.convert("1"),
+        "16 bits": Image.fromarray((steps * 40).astype(np.uint16)),
+    }
+
+
+@pytest.mark.parametrize("setting", ["png", "jpegxl-lossless", "webp-lossless", "ardm"])
+@pytest.mark.parametrize("kind", kinds())
+def test_every_kind_of_image(kind: str, setting: str, tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    kinds()[kind].save(path)
+    found = measure(path, Setting(setting), tmp_path / "out")
+    if (setting, kind) == ("webp-lossless", "16 bits"):
+        assert found.error == "UnsupportedImageError: the format does not hold L16"
+        return
+    assert found.error == ""
+    assert (found.kind, found.lossless) == (kind, True)
+    assert (found.width, found.height) == (40, 30)
+    with Image.open(tmp_path / "out" / "image.png" / "original.png") as original:
+        assert original.mode == "RGB"
+
+
+def test_jpeg_files_are_kept_by_those_who_can(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.effect_noise((64, 48), 30).convert("RGB").save(path, quality=80)
+    size = path.stat().st_size
+    ours, peer, pixels = (
+        measure(path, Setting(name), tmp_path / "out")
+        for name in ("ardm", "jpegxl-lossless", "png")
+    )
+    assert {one.kind for one in (ours, peer, pixels)} == {"JPEG files"}
+    assert ours.coder == "jpegfile"
+    assert max(ours.size, peer.size) < size < pixels.size
+
+
+def test_a_jpeg_file_whose_picture_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "cmyk.jpg"
+    Image.new("CMYK", (20, 10)).save(path)
+    found = measure(path, Setting("ardm"), tmp_path / "out")
+    assert (found.error, found.coder) == ("", "jpegfile")
+    assert (found.width, found.height) == (20, 10)
+    assert "is not read" in measure(path, Setting("png"), tmp_path / "out").error
 
 
 @pytest.mark.parametrize(
@@ -103,10 +171,10 @@ def test_other_modes_become_rgb(tmp_path: Path) -> None:
     [
         (
             Codec("a", True, encode_raw, decode_wrongly),
-            "ValueError: the decoded pixels differ",
+            "ValueError: the decoded image differs",
         ),
-        (Codec("b", True, encode_raw, decode_turned), "(24, 20, 3), not uint8 (20, 24, 3)"),
-        (Codec("c", False, encode_not, decode_raw), r"KeyError: 'two\nlines'"),
+        (Codec("b", False, encode_pixels, decode_turned), "(24, 20, 3), not uint8 (20, 24, 3)"),
+        (Codec("c", True, encode_not, decode_raw), r"KeyError: 'two\nlines'"),
     ],
 )
 def test_failures_are_results(
@@ -122,7 +190,7 @@ def test_failing_inputs_are_results(tmp_path: Path) -> None:
     assert "FileNotFoundError" in measure(tmp_path / "none.png", Setting("png"), tmp_path).error
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    assert "UnidentifiedImageError" in measure(broken, Setting("png"), tmp_path).error
+    assert "UnsupportedImageError" in measure(broken, Setting("png"), tmp_path).error
     assert "unknown codec 'gif'" in measure(broken, Setting("gif"), tmp_path).error
 
 
@@ -130,11 +198,11 @@ def test_failing_inputs_are_results(tmp_path: Path) -> None:
 def test_peak_memory_is_of_this_coding(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def encode_large(pixels: Pixels, options: Mapping[str, Value]) -> bytes:
-        return encode_raw(pixels, options) if np.ones(2**23).all() else b""  # 64 MiB and more
+    def encode_large(raster: Raster, options: Mapping[str, Value]) -> bytes:
+        return encode_raw(raster, options) if np.ones(2**23).all() else b""  # 64 MiB and more
 
-    small = add(monkeypatch, Codec("small", True, encode_raw, decode_raw))
-    large = add(monkeypatch, Codec("large", True, encode_large, decode_raw))
+    small = add(monkeypatch, Codec("small", True, encode_raw, decode_raw, library="1"))
+    large = add(monkeypatch, Codec("large", True, encode_large, decode_raw, library="1"))
     peaks = [measure(image, setting, tmp_path).peak_mib for setting in (small, large, small)]
     if None in peaks:
         pytest.skip("the system does not let processes reset their peak")

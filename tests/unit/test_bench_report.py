@@ -232,6 +232,22 @@ def test_lossless_rows_without_the_peer() -> None:
     assert [(row.mean.setting.codec, row.difference) for row in rows] == [("y", None), ("x", None)]
 
 
+def test_summary_by_kind() -> None:
+    deep = replace(coded("deep.png", "ardm", 400), kind="16 bits", channels=1)
+    results = of(deep, coded("a.png", "ardm", 75), coded("a.png", "webp-lossless", 150))
+    lines = [" | ".join(line.split(" | ")[:4]) for line in summary(results).splitlines()]
+    assert lines == [
+        "| lossless, 8-bit colour | images | bytes | bits per sub-pixel",
+        "| --- | ---: | ---: | ---:",
+        "| ardm | 1 | 75 | 0.250",
+        "| webp-lossless | 1 | 150 | 0.500",
+        "",
+        "| lossless, 16 bits | images | bytes | bits per sub-pixel",
+        "| --- | ---: | ---: | ---:",
+        "| ardm | 1 | 400 | 4.000",
+    ]
+
+
 def test_summary() -> None:
     results = of(
         replace(coded("a.png", "ardm", 75), encode_s=3.0),
@@ -278,6 +294,8 @@ def test_csv_reads_back(tmp_path: Path) -> None:
         "image": 'a, "b"\nc.png',
         "codec": "x",
         "options": "q=5 fast=True",
+        "kind": "8-bit colour",
+        "coder": "",
         "width": "40",
         "height": "20",
         "size": "100",
@@ -416,7 +434,7 @@ def test_report_of_hostile_names(tmp_path: Path) -> None:
     name = f"{HOSTILE.replace('/', '_')}.png"
     lossy = [replace(measurement, image=name) for measurement in line("jpeg", [1, 2, 4])]
     other = [replace(measurement, image=name) for measurement in line(HOSTILE, [1, 2, 4])]
-    folder = tmp_path / "pictures" / Path(name).stem
+    folder = tmp_path / "pictures" / name
     save(folder, "original.png", 0)
     for i, measurement in enumerate([*lossy, *other]):
         save(folder, f"{measurement.setting.slug}.png", i)
@@ -485,7 +503,7 @@ def test_report_tells_missing_metrics_and_failures(tmp_path: Path) -> None:
 
 def test_viewer_shows_crops(tmp_path: Path) -> None:
     size = (CROP + 60, CROP // 4)
-    folder = tmp_path / "a"
+    folder = tmp_path / "a.png"
     save(folder, "original.png", 0, size)
     measured = line("jpeg", [0.5, 1.0]) + line("webp", [0.6])
     for i, point in enumerate(measured):
@@ -504,11 +522,11 @@ def test_viewer_shows_crops(tmp_path: Path) -> None:
 
 def test_viewer_needs_an_original_and_two_pictures(tmp_path: Path) -> None:
     measured = line("jpeg", [0.5, 1.0])
-    save(tmp_path / "a", f"{measured[0].setting.slug}.png", 0)
-    save(tmp_path / "a", "original.png", 0)
+    save(tmp_path / "a.png", f"{measured[0].setting.slug}.png", 0)
+    save(tmp_path / "a.png", "original.png", 0)
     assert list(pictures(of(*measured), tmp_path)) == []
-    save(tmp_path / "a", f"{measured[1].setting.slug}.png", 0)
-    (tmp_path / "a" / "original.png").unlink()
+    save(tmp_path / "a.png", f"{measured[1].setting.slug}.png", 0)
+    (tmp_path / "a.png" / "original.png").unlink()
     assert list(pictures(of(*measured), tmp_path)) == []
 
 
@@ -517,10 +535,10 @@ def test_strips(tmp_path: Path) -> None:
     pixels = np.stack([4 * x, 4 * y, x + y], 2)
     data = noisepress.encode(pixels, fallback=False)
     results = of(coded("a.png", "ardm", len(data)), coded("b.png", "ardm", 9))
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "ardm.nzp").write_bytes(data)
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "ardm.nzp").write_bytes(b"no such file")
+    (tmp_path / "a.png").mkdir()
+    (tmp_path / "a.png" / "ardm.nzp").write_bytes(data)
+    (tmp_path / "b.png").mkdir()
+    (tmp_path / "b.png" / "ardm.nzp").write_bytes(b"no such file")
     good, bad = strips(results, tmp_path)
     assert (good.image, good.label, good.error) == ("a.png", "ardm", "")
     kinds = [kind for kind, *_ in noisepress.inspect(data).sections]
@@ -537,18 +555,18 @@ def test_strips(tmp_path: Path) -> None:
 
 def test_files_of_one_step_make_no_strip(tmp_path: Path) -> None:
     data = noisepress.encode(np.zeros((8, 8, 3), np.uint8), codec="png", fallback=False)
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "ardm.nzp").write_bytes(data)
+    (tmp_path / "a.png").mkdir()
+    (tmp_path / "a.png" / "ardm.nzp").write_bytes(data)
     assert list(strips(of(coded("a.png", "ardm", len(data))), tmp_path)) == []
 
 
 def test_data_urls_hold_the_crop(tmp_path: Path) -> None:
-    save(tmp_path / "a", "original.png", 3)
+    save(tmp_path / "a.png", "original.png", 3)
     measured = line("jpeg", [0.5, 1.0])
     for measurement in measured:
-        save(tmp_path / "a", f"{measurement.setting.slug}.png", 4)
+        save(tmp_path / "a.png", f"{measurement.setting.slug}.png", 4)
     (picture,) = pictures(of(*measured), tmp_path)
     with Image.open(BytesIO(b64decode(picture.original.split(",")[1]))) as held:
         shown = np.asarray(held)
-    with Image.open(tmp_path / "a" / "original.png") as original:
+    with Image.open(tmp_path / "a.png" / "original.png") as original:
         assert np.array_equal(shown, np.asarray(original))

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+import noisepress
 from noisepress.benchmarks.studies import (
     bits_back,
     chains,
     decoders,
     fallbacks,
+    jpegfiles,
     loans,
     synthetic,
 )
@@ -232,6 +235,30 @@ def test_sizes_of_synthetic_images_make_a_table() -> None:
     assert synthetic.table(sizes).splitlines()[2:] == [
         "| a.png | 6 bits | " + " | ".join(f"{size.bytes:,}" for size in sizes) + " |"
     ]
+
+
+def test_jpeg_files_of_every_kind_come_back() -> None:
+    steps = np.arange(90 * 120, dtype=np.uint32).reshape(90, 120)
+    pixels = np.stack([steps * factor // 300 % 251 for factor in (3, 5, 7)], 2).astype(np.uint8)
+    picture = Image.fromarray(pixels)
+    found = []
+    for name, (encoder, make) in jpegfiles.MADE.items():
+        found.append(jpegfiles.measure(name, encoder, make(picture)))
+        assert found[-1].kept <= found[-1].bytes + 40
+    photograph = jpegfiles.measure("a.jpg", jpegfiles.PHOTOGRAPH, make(picture))
+    table = jpegfiles.table([photograph, *found])
+    assert table.count("\n") == len(found) + 4
+    assert f"| all photographs | photograph | {photograph.bytes:,} | {photograph.kept:,} |" in table
+
+
+def test_a_scan_a_channel_shows_the_picture() -> None:
+    pixels = (
+        np.random.default_rng(0).integers(0, 255, (5, 6, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    )
+    data = jpegfiles.MADE["one scan a channel"][1](Image.fromarray(pixels))
+    assert data.count(b"\xff\xda") == 3
+    found = noisepress.open_image(data).samples.astype(int)
+    assert abs(found - pixels).mean() < 5
 
 
 def test_fallbacks() -> None:

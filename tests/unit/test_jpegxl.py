@@ -11,11 +11,12 @@ import pytest
 from common import crop, noise, one_line, small_arrays
 from hypothesis import given, settings
 
-from noisepress.bitstream.errors import CorruptError
+from noisepress.bitstream.errors import CorruptError, UnsupportedImageError
 from noisepress.codec.fallback import jpegxl as payloads
 from noisepress.codec.fallback.jpegxl import decode_jpegxl, encode_jpegxl
 from noisepress.codec.image.jpegxl import Codestream, boxes, codestream, parse
 from noisepress.codec.image.raster import Mode, Palette, Raster, from_array
+from noisepress.codec.image.read import open_image
 
 raster = partial(noise, height=9, width=13, colours=200)
 
@@ -142,7 +143,7 @@ def test_other_headers() -> None:
     floats = imagecodecs.jpegxl_encode(photo.astype(np.float32) / 255)
     assert parse(codestream(bytes(floats))) == Codestream(*side, bits=32, is_float=True)
     frames = parse(bytes(imagecodecs.jpegxl_encode(np.stack([photo, photo]))))
-    assert frames is not None and frames.animated
+    assert frames == Codestream(*side, animated=True)
     for data in (b"", b"\xff", bytes(99), bytes(floats)):
         assert parse(data) is None
     for size in range(2, 20):
@@ -165,3 +166,18 @@ def test_boxes() -> None:
     assert codestream(long) == codestream(split) == codestream(to_the_end) == stream
     assert codestream(head) == codestream(b"") == codestream(b"GIF89a") == b""
     assert codestream(head + b"\0\0\0\1jxlc" + bytes(8)) == b""
+
+
+def test_frames_are_chosen() -> None:
+    for mode in (Mode.L8, Mode.RGB8, Mode.RGBA8, Mode.RGB16):
+        first = noise(mode, 20, 30).samples
+        frames = np.stack([first, first[::-1], first[:, ::-1]])
+        data = bytes(imagecodecs.jpegxl_encode(np.squeeze(frames), lossless=True))
+        for page in (1, 3):
+            assert np.array_equal(open_image(data, page).samples, frames[page - 1])
+        with pytest.raises(UnsupportedImageError, match="JPEG XL with 3 frames or pages") as error:
+            open_image(data)
+        one_line(error)
+        for page in (0, 4):
+            with pytest.raises(UnsupportedImageError, match=f"no page {page}, the file has 3"):
+                open_image(data, page)

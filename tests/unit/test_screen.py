@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
@@ -13,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import screen_twin
 from common import noise, one_line, picture, raster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
+from screen_twin import PixelDecoder, decode_page
 
 import noisepress
 from noisepress.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryTally
@@ -172,6 +175,40 @@ def test_it_is_not_tried_on_photographs(monkeypatch: pytest.MonkeyPatch) -> None
     assert tried == [image]
     assert noisepress.inspect(file).codec in ("webp", "png", "jpegxl")
     assert Screen() == noisepress.Screen()
+
+
+# The decoder that is written from docs/format.md ---------------------------------------------
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "codec"
+ORDERS = {1: (0,), 2: (1, 0), 3: (1, 0, 2), 4: (3, 1, 0, 2)}
+
+
+@pytest.mark.parametrize(
+    "name", ["screen_palette", "screen_rgb", pytest.param("screen_rgba", marks=pytest.mark.slow)]
+)
+def test_pixels_decode_as_the_format_says(name: str) -> None:
+    data = (GOLDEN / f"{name}.nzp").read_bytes()
+    contents, samples = read(data), noisepress.decode_raster(data).samples
+    height, width, channels = samples.shape
+    pixels = PixelDecoder(contents.only_payload(), height, width, channels).decode()
+    for place, channel in enumerate(ORDERS[channels]):
+        np.testing.assert_array_equal(np.array(pixels) >> 8 * place & 255, samples[..., channel])
+
+
+def test_a_page_decodes_as_the_format_says() -> None:
+    data = (GOLDEN / "screen_page.nzp").read_bytes()
+    contents, samples = read(data), noisepress.decode_raster(data).samples
+    _, zero, one = contents.header.parameters
+    bits = decode_page(contents.only_payload(), *samples.shape[:2])
+    np.testing.assert_array_equal(np.where(bits, one, zero), samples[..., 0])
+
+
+def test_tables_of_histories_are_as_the_format_says() -> None:
+    numbers = [*screen_twin.NEXT, *[(0, 0)] * (256 - len(screen_twin.NEXT))]
+    chances = [*screen_twin.FIRST, *[0.5] * (256 - len(screen_twin.FIRST))]
+    whole = [int(chance * 65536) for chance in chances]
+    table = [*screen_twin.RATES, *(number for pair in numbers for number in pair), *whole]
+    assert zlib.crc32(np.array(table, "<i8").tobytes()) == 0xDD5B4F0B
 
 
 # Forged and damaged files --------------------------------------------------------------------

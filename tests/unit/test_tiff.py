@@ -39,6 +39,41 @@ def test_16_bit_opacity_is_kept() -> None:
     assert np.array_equal(image.samples, samples)
 
 
+def test_grey_with_16_bit_opacity_is_kept() -> None:
+    samples = crop(2, np.uint16)
+    grey: dict[str, Any] = {"photometric": "minisblack", "extrasamples": ["unassalpha"]}
+    for compression in (None, "zlib"):
+        planes = tiff(np.moveaxis(samples, -1, 0), planarconfig="separate", **grey)
+        together = tiff(samples, planarconfig="contig", compression=compression, **grey)
+        for data in (planes, together):
+            image = open_image(data)
+            assert image.mode is Mode.LA16
+            assert np.array_equal(image.samples, samples)
+    upside_down = tiff(
+        samples, planarconfig="contig", extratags=[(ORIENTATION, "H", 1, 4, True)], **grey
+    )
+    assert np.array_equal(open_image(upside_down).samples, samples[::-1])
+    open_image(upside_down, 1)
+    with pytest.raises(UnsupportedImageError, match="no page 2"):
+        open_image(upside_down, 2)
+
+
+BANDS: dict[str, tuple[int, dict[str, Any]]] = {
+    "four of grey": (4, {"photometric": "minisblack", "extrasamples": ["unspecified"] * 3}),
+    "two of RGB": (5, {"extrasamples": ["unassalpha", "unspecified"]}),
+    "premultiplied grey": (2, {"photometric": "minisblack", "extrasamples": ["assocalpha"]}),
+}
+
+
+@pytest.mark.parametrize("name", BANDS)
+def test_further_bands_are_refused(name: str) -> None:
+    channels, options = BANDS[name]
+    samples = np.zeros((9, 11, channels), np.uint16)
+    with pytest.raises(UnsupportedImageError, match=r"bands? beside .* save the bands") as error:
+        open_image(tiff(samples, planarconfig="contig", **options))
+    assert "\n" not in str(error.value)
+
+
 def test_rows_come_out_upright() -> None:
     assert np.array_equal(open_image(turned(6)).samples, np.rot90(RGB16, -1))
     for orientation in range(1, 9):
