@@ -67,7 +67,8 @@ def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
     code += [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     data = [ROOT / "py.typed", ROOT / "codec" / "demo.png", ROOT / "benchmarks/report/page.html"]
     data += [*(ROOT / "models/weights").iterdir(), *(ROOT / "models/cards").iterdir()]
-    expected = {
+    plugins = {f"noisepress/{path.name}" for path in (ROOT / "plugins").glob("*.py")}
+    expected = plugins | {
         f"noisepress/{path.relative_to(ROOT).as_posix()}"
         for path in (*code, *data)
         if LEFT_OUT not in path.relative_to(ROOT).parts
