@@ -176,11 +176,13 @@ def product() -> dict[Path, str]:
     return {path: path.read_text() for path in paths}
 
 
-def test_nothing_but_the_command_line_imports_a_plugin() -> None:
+def test_only_the_command_line_and_studies_import_plugins() -> None:
     plugins = {module_name(path) for path in modules(PLUGINS)}
     graph = dependencies(product(), functions=True)
-    users = {module for module, needed in graph.items() if needed & plugins}
-    assert plugins and users <= plugins | {f"{PACKAGE}.cli"}
+    users = {module for module, needed in graph.items() if needed & plugins} - plugins
+    studies = module_name(STUDIES / "__init__.py")
+    assert plugins
+    assert all(user == f"{PACKAGE}.cli" or user.startswith(f"{studies}.") for user in users)
 
 
 def test_every_plugin_is_linked_beside_the_root() -> None:
