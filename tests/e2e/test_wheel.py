@@ -90,7 +90,7 @@ def test_the_core_needs_only_what_encodes_and_decodes(metadata: Message) -> None
     names = {re.split(r"[<>=]", line)[0] for line in required}
     coding = {"constriction", "imagecodecs", "numba", "numpy", "pillow", "safetensors", "torch"}
     assert names <= coding | {"lazy-loader", "threadpoolctl", "tqdm"} and names >= coding
-    extras = {"all", "bench", "compressai", "docs", "imageio", "test", "train", "zarr"}
+    extras = {"all", "bench", "compressai", "dask", "docs", "imageio", "test", "train", "zarr"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
 
 
