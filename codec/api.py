@@ -476,12 +476,21 @@ def decode_progressive(
         yield to_array(to_raster(contents, picture))
 
 
+def check_level(level: int) -> None:
+    """Check the level of a preview.
+
+    Raises:
+        OptionError: there is none like it.
+    """
+    if not (isinstance(level, int) and 0 <= level <= MOST_LEVELS):
+        raise OptionError(f"level is {level!r}, supported are whole numbers to {MOST_LEVELS}")
+
+
 def preview_raster(
     data: Data, level: int, decoding: Decoding | None = None, *, limits: Limits = DEFAULT_LIMITS
 ) -> Raster:
     """Like `decode_preview`, with the sample layout, palette and metadata."""
-    if not (isinstance(level, int) and 0 <= level <= MOST_LEVELS):
-        raise OptionError(f"level is {level!r}, supported are whole numbers to {MOST_LEVELS}")
+    check_level(level)
     if level == 0:
         return decode_raster(data, decoding, limits=limits)
     contents = read(as_data(data), limits)

@@ -56,7 +56,7 @@ class NoisepressPlugin(PluginV3):  # type: ignore[misc]
         Args:
             index: of a member of an archive; `...`: all, stacked. None: the image of a file, all
                 members of an archive.
-            level: see `noisepress.decode_preview`; of files only.
+            level: see `noisepress.decode_preview`.
             options: see `noisepress.decode`.
 
         Returns:
@@ -71,7 +71,8 @@ class NoisepressPlugin(PluginV3):  # type: ignore[misc]
         if self._archive is None:
             self._check(index)
             return decode_preview(self._data[:], level, **options)
-        return self._archive.read(self._archive.members[self._check(index)].name, **options)
+        name = self._archive.members[self._check(index)].name
+        return self._archive.read(name, level=level, **options)
 
     def iter(self, **options: Any) -> Iterator[NDArray[Any]]:
         """All images of the file, one after the other, see `read`."""
