@@ -14,6 +14,7 @@ from .bitstream.errors import UnsupportedImageError as UnsupportedImageError
 from .bitstream.errors import VersionError as VersionError
 from .codec.api import FileInfo as FileInfo
 from .codec.api import decode as decode
+from .codec.api import decode_preview as decode_preview
 from .codec.api import decode_progressive as decode_progressive
 from .codec.api import decode_raster as decode_raster
 from .codec.api import encode as encode

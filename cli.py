@@ -16,6 +16,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,9 +179,14 @@ def _each(jobs: Sequence[_Job], force: bool, work: Callable[[_Job], None]) -> in
             raise
         except (NoisepressError, MemoryError, OSError, RuntimeError) as error:
             status = 1
-            text = _reason(error)
-            _complain(text if text.startswith(job.source) else f"{job.source}: {text}")
+            _blame(job, error)
     return status
+
+
+def _blame(job: _Job, error: Exception) -> None:
+    """Report the failure of a job."""
+    text = _reason(error)
+    _complain(text if text.startswith(job.source) else f"{job.source}: {text}")
 
 
 def _reason(error: Exception) -> str:
@@ -196,6 +202,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RuntimeError):
         raise error
     return str(error)
+
+
+def _show_warnings_as_lines() -> None:
+    warnings.showwarning = lambda message, *_args, **_kwargs: _complain(str(message))
 
 
 def _complain(text: str) -> None:
@@ -234,25 +244,80 @@ def _decoding_options(args: argparse.Namespace) -> Decoding:
 
 
 def _encode(args: argparse.Namespace) -> int:
-    from .codec.api import encode, inspect
-    from .codec.image.read import open_image
-
-    arguments = _encoding_arguments(args)
+    arguments = {**_encoding_arguments(args), "fallback": not args.no_fallback}
+    coding = partial(_encoded, arguments, args.page)
+    jobs = _jobs(args, IMAGES, NZP)
+    if args.jobs:
+        return _encode_together(jobs, coding, args)
 
     def work(job: _Job) -> None:
-        file = _read(job.source)
-        image = file if args.page is None else open_image(file, args.page)
         with _bar(job.source) as progress:
-            data = encode(image, fallback=not args.no_fallback, progress=progress, **arguments)
+            data = coding(job, progress=progress)
         _write(job.target, data, args.force)
         if job.target != STDIO and not args.quiet:
-            info = inspect(data)
-            detail = f"{info.bits_per_sample:.3f} bits per sample"
-            if info.parameters.get("picture") == "no":
-                detail = "the JPEG file alone: its picture cannot be decoded"
-            print(f"{job.target}: {len(data)} bytes, {detail}")
+            print(_written(job, data))
 
-    return _each(_jobs(args, IMAGES, NZP), args.force, work)
+    return _each(jobs, args.force, work)
+
+
+def _encoded(
+    arguments: Mapping[str, Any],
+    page: int | None,
+    job: _Job,
+    progress: Callable[[int, int], None] | None = None,
+) -> bytes:
+    """The .nzp file of a job's image; also in a process of its own."""
+    _show_warnings_as_lines()
+    from .codec.api import encode
+    from .codec.image.read import open_image
+
+    file = _read(job.source)
+    image = file if page is None else open_image(file, page)
+    return encode(image, progress=progress, **arguments)
+
+
+def _written(job: _Job, data: bytes) -> str:
+    """What is printed of a .nzp file."""
+    from .codec.api import inspect
+
+    info = inspect(data)
+    detail = f"{info.bits_per_sample:.3f} bits per sample"
+    if info.parameters.get("picture") == "no":
+        detail = "the JPEG file alone: its picture cannot be decoded"
+    return f"{job.target}: {len(data)} bytes, {detail}"
+
+
+def _encode_together(
+    jobs: Sequence[_Job], coding: Callable[[_Job], bytes], args: argparse.Namespace
+) -> int:
+    """Encode files in several processes; those that are there already are skipped."""
+    from tqdm import tqdm
+
+    from .codec.processes import results
+
+    if any(STDIO in (job.source, job.target) for job in jobs):
+        raise UsageError(f"--jobs takes files; {STDIO} is stdin or stdout")
+    missing = [job for job in jobs if args.force or not os.path.lexists(job.target)]
+    status = 0
+    with tqdm(total=len(missing), unit="file", leave=False, disable=None) as bar:
+        for job, outcome in results(coding, missing, args.jobs):
+            bar.update()
+            try:
+                if isinstance(outcome, Exception):
+                    raise outcome
+                _write(job.target, outcome, args.force)
+            except BrokenPipeError:
+                raise
+            except (NoisepressError, MemoryError, OSError, RuntimeError) as error:
+                status = 1
+                with tqdm.external_write_mode(sys.stderr):
+                    _blame(job, error)
+                continue
+            if not args.quiet:
+                tqdm.write(_written(job, outcome))
+    if len(missing) < len(jobs) and not args.quiet:
+        print(f"skipped, there already: {len(jobs) - len(missing)} of {len(jobs)} files")
+    return status
 
 
 def _decode(args: argparse.Namespace) -> int:
@@ -437,14 +502,15 @@ def _truncate(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _extra(extra: str) -> Iterator[None]:
-    """Imports of packages that only `pip install "noisepress[EXTRA]"` brings."""
+def _extra(name: str) -> Iterator[None]:
+    """Imports of packages that only `pip install "noisepress[NAME]"` brings."""
+    from .codec.extras import extra
+
     try:
-        yield
+        with extra(name):
+            yield
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f'{error.name} is missing; pip install "noisepress[{extra}]" brings it'
-        ) from error
+        raise UsageError(str(error)) from error
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -484,7 +550,11 @@ def _bench(args: argparse.Namespace) -> int:
     asked = (LOSSLESS if args.lossless else ()) + (LOSSY if args.lossy else ())
     out = Path(args.output)
     images = [Path(path) for path in _expand(args.paths, IMAGES)]
-    results = run(images, parse_all([*args.codec, *asked] or LOSSLESS + LOSSY), out, args.jobs)
+    if args.dask is not None:
+        with _extra("dask"):
+            import distributed  # noqa: F401  (a run imports it late)
+    settings = parse_all([*args.codec, *asked] or LOSSLESS + LOSSY)
+    results = run(images, settings, out, args.jobs, args.dask)
     print(summary(results))
     print(write_report(results, out))
     for failure in results.failed():
@@ -601,6 +671,12 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         "--page", type=_positive, help="page or frame of files that have several, from 1"
     )
     encode.add_argument(
+        "--jobs",
+        type=_positive,
+        help="processes; with them, files whose .nzp file is there are skipped, so that an "
+        "interrupted run is continued by the same command",
+    )
+    encode.add_argument(
         "--no-fallback",
         action="store_true",
         help="do not try WebP, PNG, JPEG XL and screen",
@@ -674,8 +750,15 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     kind = bench.add_mutually_exclusive_group()
     kind.add_argument("--lossless", action="store_true", help="all lossless codecs")
     kind.add_argument("--lossy", action="store_true", help="all lossy codecs over many qualities")
-    bench.add_argument(
+    where = bench.add_mutually_exclusive_group()
+    where.add_argument(
         "--jobs", type=_positive, default=1, help="processes (default 1); more disturb the times"
+    )
+    where.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="scheduler of a Dask cluster that works in place of processes, such as "
+        "tcp://host:8786; its workers find images and OUT at the same paths",
     )
     return parser
 
@@ -684,7 +767,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     words = sys.argv[1:] if argv is None else argv
     args = _parser(words).parse_args(words)
-    warnings.showwarning = lambda message, *_args, **_kwargs: _complain(str(message))
+    _show_warnings_as_lines()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -7,14 +7,14 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cpuinfo
 from pebble import ProcessExpired, ProcessPool
@@ -44,7 +44,28 @@ Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 
-def run(images: Sequence[Path], settings: Sequence[Setting], out: Path, jobs: int) -> Results:
+class Workers(Protocol):
+    """What runs tasks, several at a time."""
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        ...
+
+    def results(
+        self, work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]]
+    ) -> Iterator[tuple[Key, Result | None]]:
+        """Key and result of every task, in any order; None for tasks whose process died."""
+        ...
+
+
+def run(
+    images: Sequence[Path],
+    settings: Sequence[Setting],
+    out: Path,
+    jobs: int = 1,
+    dask: str | None = None,
+) -> Results:
     """Measure all images with all settings, and write `results.json`.
 
     What a folder already holds is not measured again, so an interrupted run continues where it
@@ -57,16 +78,20 @@ def run(images: Sequence[Path], settings: Sequence[Setting], out: Path, jobs: in
         out: folder, made if missing.
         jobs: processes, each with an equal share of the processor's cores for its networks;
             with more than one, times are those of a busy machine.
+        dask: address of the scheduler of a Dask cluster that works in place of processes. Its
+            workers find the images and the folder at the same paths.
 
     Returns:
         A measurement for every pair, in the order of the settings; those that failed, even by the
         death of their process, have an `error`.
 
     Raises:
-        BenchError: two images would share their pictures, there is nothing to measure, or the
-            folder cannot be made.
+        BenchError: two images would share their pictures, there is nothing to measure, the folder
+            cannot be made, or no cluster answers at the address.
         SettingError: a setting has an unknown codec.
     """
+    if dask is not None:  # workers may be in other folders
+        images, out = [image.absolute() for image in images], out.absolute()
     if not (images and settings):
         raise BenchError("no images or no settings to measure")
     names: dict[str, Path] = {}
@@ -79,11 +104,12 @@ def run(images: Sequence[Path], settings: Sequence[Setting], out: Path, jobs: in
     except OSError as error:
         raise BenchError(f"{out}: {error.strerror}") from error
     digests = {image: _digest(image) for image in images}
-    with _workers(jobs) as pool:
-        found = _measurements(digests, settings, out, pool)
-        frechet = _frechet_distances(digests, settings, found, out, pool)
+    with _processes(jobs) if dask is None else _cluster(dask) as workers:
+        found = _measurements(digests, settings, out, workers)
+        frechet = _frechet_distances(digests, settings, found, out, workers)
+        machine = _machine(workers.count)
     measurements = tuple(found[image, s.label] for s in settings for image in images)
-    results = Results(_machine(jobs), measurements, frechet)
+    results = Results(machine, measurements, frechet)
     results.write(out / RESULTS)
     return results
 
@@ -101,32 +127,83 @@ def _start(threads: int, codecs: dict[str, Codec]) -> None:
     CODECS.update(codecs)
 
 
+@dataclass(frozen=True)
+class _Processes:
+    """Processes of this machine."""
+
+    count: int
+    pool: ProcessPool
+
+    def results(
+        self, work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]]
+    ) -> Iterator[tuple[Key, Result | None]]:
+        futures: dict[Future[Result], Key] = {
+            self.pool.schedule(work, args=task): key for key, task in tasks.items()
+        }
+        for future in as_completed(futures):
+            died = isinstance(future.exception(), ProcessExpired)
+            yield futures[future], None if died else future.result()
+
+
 @contextmanager
-def _workers(jobs: int) -> Iterator[ProcessPool]:
+def _processes(jobs: int) -> Iterator[Workers]:
     """Processes for tasks; on an error or an interrupt, tasks that have not run are dropped."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPool(
         jobs, initializer=_start, initargs=(threads, dict(CODECS)), context=get_context("spawn")
     )
     try:
-        yield pool
+        yield _Processes(jobs, pool)
     finally:
         pool.stop()
         pool.join()
 
 
+@dataclass(frozen=True)
+class _Cluster:
+    """Workers of a Dask cluster."""
+
+    count: int
+    client: Any
+
+    def results(
+        self, work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]]
+    ) -> Iterator[tuple[Key, Result | None]]:
+        from distributed import KilledWorker
+        from distributed import as_completed as completed
+
+        futures = {self.client.submit(work, *task, pure=False): key for key, task in tasks.items()}
+        for future in completed(futures):
+            died = isinstance(future.exception(), KilledWorker)
+            yield futures[future], None if died else future.result()
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Workers]:
+    """A Dask cluster for tasks; it goes on without them when this process ends.
+
+    Raises:
+        BenchError: none answers.
+    """
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise BenchError(f"no Dask scheduler answers at {address}: {error}") from error
+    with client:
+        yield _Cluster(len(client.scheduler_info(n_workers=-1)["workers"]), client)
+
+
 def _results(
-    pool: ProcessPool,
+    workers: Workers,
     work: Callable[..., Result],
     tasks: Mapping[Key, tuple[Any, ...]],
     label: str,
 ) -> Iterator[tuple[Key, Result | None]]:
-    """Key and result of every task, in any order; None for tasks whose process died."""
-    futures = {pool.schedule(work, args=task): key for key, task in tasks.items()}
-    done = as_completed(futures)
-    for future in tqdm(done, desc=label, total=len(tasks), leave=False, disable=None):
-        died = isinstance(future.exception(), ProcessExpired)
-        yield futures[future], None if died else future.result()
+    """See `Workers.results`; with a progress bar."""
+    done = workers.results(work, tasks)
+    yield from tqdm(done, desc=label, total=len(tasks), leave=False, disable=None)
 
 
 def _recall(place: Path, key: Mapping[str, Any]) -> Any:
@@ -145,7 +222,7 @@ def _remember(place: Path, key: Mapping[str, Any], value: object) -> None:
 
 
 def _measurements(
-    digests: Mapping[Path, str], settings: Sequence[Setting], out: Path, pool: ProcessPool
+    digests: Mapping[Path, str], settings: Sequence[Setting], out: Path, workers: Workers
 ) -> dict[tuple[Path, str], Measurement]:
     """By image and label, from the cache where it has them.
 
@@ -171,7 +248,7 @@ def _measurements(
                 found[pair] = Measurement.parse(entry)
             else:
                 tasks[pair] = image, setting, out / PICTURES
-    for pair, result in _results(pool, measure, tasks, "measuring"):
+    for pair, result in _results(workers, measure, tasks, "measuring"):
         image, setting, _ = tasks[pair]
         found[pair] = result or Measurement(image.name, setting, error="the process died")
         if not found[pair].error:
@@ -194,7 +271,7 @@ def _frechet_distances(
     settings: Sequence[Setting],
     found: Mapping[tuple[Path, str], Measurement],
     out: Path,
-    pool: ProcessPool,
+    workers: Workers,
 ) -> dict[str, float]:
     """By label, for the lossy settings; each over the images that it has a result for.
 
@@ -220,7 +297,7 @@ def _frechet_distances(
             tasks[setting.label] = setting, coded, out / PICTURES
         else:
             distances[setting.label] = entry
-    for label, distance in _results(pool, _frechet, tasks, "Fréchet distances"):
+    for label, distance in _results(workers, _frechet, tasks, "Fréchet distances"):
         if distance is not None:
             distances[label] = distance
             _remember(*kept[label], distance)

@@ -4,8 +4,8 @@
 
 It reads `benchmarks/measured`, which is not installed. `kodak_lossless.json`, `clean.json`,
 `kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`; `jpegfiles.json`,
-`experts.json`, `chains.json`, `chains_whole.json`, `decoders.json`, `bits_back.json` and
-`loans.json` are the outputs of the studies of those names, and `published.json` holds means over
+`experts.json`, `chains.json`, `chains_whole.json`, `decoders.json`, `bits_back.json`, `loans.json`
+and `arrays.json` are the outputs of the studies of those names, and `published.json` holds means over
 Kodak that CompressAI's repository publishes.
 """
 
@@ -50,7 +50,7 @@ from .report.tables import (
     metric_names,
 )
 from .results import PSNR, Results, Setting
-from .studies import bits_back, chains, decoders, experts, jpegfiles, loans, points
+from .studies import arrays, bits_back, chains, decoders, experts, jpegfiles, loans, points
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = Path(__file__).resolve().parent / "measured"
@@ -265,6 +265,7 @@ def document() -> str:
     drawn = points.read(measured("decoders"), decoders.Point)
     files = points.read(measured("bits_back"), bits_back.Point)
     borrowed = points.read(measured("loans"), loans.Loan)
+    chunks = points.read(measured("arrays"), arrays.Chunks)
     parts = [
         "# Results\n",
         "Written by `python -m noisepress.benchmarks.document` from "
@@ -339,6 +340,13 @@ def document() -> str:
         f"`{command('cifar10/', cifar.settings())}`. Every file includes its header; `calls` is "
         "how often the network runs.\n",
         lossless_table(cifar),
+        "## Zarr chunks\n",
+        "Magnetic resonance (mricron's ch2), fluorescence microscopy (CellProfiler's Metamorph) "
+        "and a satellite tile (rasterio's RGB.byte), lossless, in chunks of one image of at most "
+        f"{arrays.CHUNK} x {arrays.CHUNK} pixels, "
+        "`OMP_NUM_THREADS=1 python -m noisepress.benchmarks.studies.arrays FILE... -o OUT.json`. "
+        "The seconds are those of a machine with two cores that had other work, too.\n",
+        arrays.table(chunks),
         f"## Machines\n\nLossless photographs: {_machine(lossless)}.\n",
         f"Lossy: {_machine(kodak)}.\n",
         f"CIFAR-10: {_machine(cifar)}.\n",

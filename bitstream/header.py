@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from mmap import mmap
+from os import SEEK_END
+from typing import IO, overload
 
 from .errors import CorruptError, FieldError, TruncatedError
 
@@ -12,8 +14,34 @@ VARINT = "varint"
 UINT32 = "u32"
 _VARINT_BYTES = 9
 
-Bytes = bytes | mmap
-"""What is read: bytes, or a memory map, whose slices are bytes too."""
+
+class FileBytes:
+    """An open file as bytes of which only those are read that are looked at.
+
+    Args:
+        file: binary and seekable. The bytes are those from its start.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._length = file, file.seek(0, SEEK_END)
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice) -> bytes: ...
+    def __getitem__(self, place: int | slice) -> int | bytes:
+        if isinstance(place, int):
+            return self[place : place + 1][0]
+        start, stop, _ = place.indices(self._length)
+        self._file.seek(start)
+        return self._file.read(max(0, stop - start))
+
+
+Bytes = bytes | mmap | FileBytes
+"""What is read: bytes, or a memory map or file, whose slices are bytes too."""
 
 
 @dataclass(frozen=True)

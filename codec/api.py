@@ -1,4 +1,4 @@
-"""The public functions: encode, decode, decode_progressive, inspect, truncate, verify, estimate."""
+"""The public functions: encode, decode and its previews, inspect, truncate, verify, estimate."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..bitstream import container
@@ -18,6 +19,7 @@ from ..bitstream.errors import (
     TruncatedError,
     UnsupportedImageError,
 )
+from .alpha import unpack_plane
 from .ardm.codec import Ardm, ArdmCodec, modes
 from .fallback.attempts import FIRST, attempted, is_clear
 from .image.metadata import unpack_metadata
@@ -37,6 +39,9 @@ from .options import Options, given
 from .protocol import Codec, Decoding, Encoded, Report, assemble
 from .registry import by_id, by_name, by_options
 from .screen.codec import Screen, may_win
+
+MOST_LEVELS = 24
+"""Of a picture with the longest side that a file can have, the last one is a pixel."""
 
 Progress = Callable[[int, int], None]
 """Called with the samples coded so far and in all."""
@@ -298,10 +303,12 @@ def known_mode(contents: Contents) -> Mode:
     return Mode(number)
 
 
-def _pictures(
-    contents: Contents, decoding: Decoding, report: Report, *, previews: bool
-) -> Iterator[Samples]:
-    """The picture after each data section; the complete one is checked."""
+def _opened(contents: Contents) -> tuple[Codec, Contents, Callable[[Samples], Samples]]:
+    """The codec of a file, the file as it knows it, and how its pictures become the image's.
+
+    Raises:
+        TruncatedError: there is no data section, or no palette.
+    """
     header = contents.header
     codec = by_id(header.codec)
     mode = known_mode(contents)
@@ -310,21 +317,75 @@ def _pictures(
         raise TruncatedError(f"the file is cut before its first section ends at byte {needed}")
     palette = unpack_metadata(contents)["palette"] if mode is Mode.PALETTE8 else b""
     reduction = reduction_of(contents)
-    if reduction:
-        contents = replace(contents, header=replace(header, mode=reduction.mode))
+    if reduction is None:
+        return codec, contents, lambda picture: picture
+    coded = replace(contents, header=replace(header, mode=reduction.mode))
+    return codec, coded, lambda picture: reduction.expand(picture, mode, palette)
+
+
+def _pictures(
+    contents: Contents, decoding: Decoding, report: Report, *, previews: bool
+) -> Iterator[Samples]:
+    """The picture after each data section; the complete one is checked."""
+    codec, coded, expand = _opened(contents)
     latest: Samples | None = None
-    for picture in codec.decode(contents, decoding, report, previews=previews):
+    for picture in codec.decode(coded, decoding, report, previews=previews):
         if latest is not None:
             yield latest
-        latest = reduction.expand(picture, mode, palette) if reduction else picture
-    if latest is None:
+        latest = expand(picture)
+    yield _whole(contents, codec, latest)
+
+
+def _whole(contents: Contents, codec: Codec, picture: Samples | None) -> Samples:
+    """The last picture of a file, checked unless the file was cut.
+
+    Raises:
+        CorruptError: it is not the one that was encoded, or there is none.
+    """
+    header = contents.header
+    if picture is None:
         raise CorruptError("the file holds no picture")
-    whole = latest.shape[:2] == (header.height, header.width)
+    whole = picture.shape[:2] == (header.height, header.width)
     if codec.LOSSLESS:
-        whole = whole and checksum(latest) == header.check
+        whole = whole and checksum(picture) == header.check
     if not (whole or contents.truncated):
         raise CorruptError("the decoded samples do not match the file's checksum")
-    yield latest
+    return picture
+
+
+def _reduced(contents: Contents, decoding: Decoding, level: int) -> Samples:
+    """The picture of every 2^level-th pixel and row, from no more data than it needs."""
+    codec, coded, expand = _opened(contents)
+    height, width = contents.header.height, contents.header.width
+    least = -(-height >> level), -(-width >> level)
+    latest: Samples | None = None
+    for latest in codec.decode(coded, decoding, lambda _: None, previews=codec.LOSSLESS):
+        rows, columns = latest.shape[:2]
+        if rows >= least[0] and columns >= least[1] and (rows, columns) != (height, width):
+            picture = expand(_with_opacity(latest, coded))
+            break
+    else:
+        picture = _whole(contents, codec, None if latest is None else expand(latest))
+    step = 1 << max(0, level - _level(contents, picture))
+    return np.ascontiguousarray(picture[::step, ::step])
+
+
+def _level(contents: Contents, picture: Samples) -> int:
+    """Which k a picture has that is every 2^k-th pixel and row of a file's image."""
+    height, width = contents.header.height, contents.header.width
+    levels = range(MOST_LEVELS + 1)
+    return next(k for k in levels if picture.shape[:2] == (-(-height >> k), -(-width >> k)))
+
+
+def _with_opacity(picture: Samples, coded: Contents) -> Samples:
+    """A smaller picture with the opacity of its pixels, which is a section of its own."""
+    header = coded.header
+    payloads = coded.payloads(SectionKind.ALPHA)
+    if payloads:
+        step = 1 << _level(coded, picture)
+        plane = unpack_plane(payloads[0], header.height, header.width, picture.dtype)
+        picture[..., -1:] = plane[::step, ::step]
+    return picture
 
 
 def to_raster(contents: Contents, samples: Samples) -> Raster:
@@ -424,6 +485,59 @@ def decode_progressive(
     contents = read(as_data(data), limits)
     for picture in _pictures(contents, how, lambda _: None, previews=True):
         yield to_array(to_raster(contents, picture))
+
+
+def check_level(level: int) -> None:
+    """Check the level of a preview.
+
+    Raises:
+        OptionError: there is none like it.
+    """
+    if not (isinstance(level, int) and 0 <= level <= MOST_LEVELS):
+        raise OptionError(f"level is {level!r}, supported are whole numbers to {MOST_LEVELS}")
+
+
+def preview_raster(
+    data: Data, level: int, decoding: Decoding | None = None, *, limits: Limits = DEFAULT_LIMITS
+) -> Raster:
+    """Like `decode_preview`, with the sample layout, palette and metadata."""
+    check_level(level)
+    if level == 0:
+        return decode_raster(data, decoding, limits=limits)
+    contents = read(as_data(data), limits)
+    reduced = _reduced(contents, decoding or Decoding(), level)
+    return replace(to_raster(contents, reduced), jpeg=b"")
+
+
+def decode_preview(
+    data: Data,
+    level: int,
+    decoding: Decoding | None = None,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    **options: Any,
+) -> NDArray[Any]:
+    """A smaller picture: every 2^level-th pixel of every 2^level-th row.
+
+    Of a resolution pyramid (`ardm` in lattice order, `vdm`) only the beginning is decoded: each
+    level takes about a quarter of the time of the next one. Other files are decoded as a whole.
+
+    Args:
+        data: see `decode`.
+        level: from 0, the whole picture, to 24.
+        decoding: see `decode`.
+        limits: see `decode`.
+        options: see `decode`.
+
+    Returns:
+        (h', w') or (h', w', c) as `decode` returns it, with h' = ceil(h / 2^level) and
+        w' = ceil(w / 2^level), or a smaller level if the file was cut before this one.
+
+    Raises:
+        OptionError: the level or an option is wrong.
+        NoisepressError, OSError: see `decode`.
+    """
+    return to_array(preview_raster(data, level, given(Decoding, decoding, options), limits=limits))
 
 
 def original_file(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> bytes:

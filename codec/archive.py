@@ -17,6 +17,7 @@ from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..bitstream.container import (
@@ -39,7 +40,9 @@ from ..bitstream.header import VARINT, Field, pack, unpack
 from .api import (
     Progress,
     check_decoding,
+    check_level,
     chosen,
+    decode_preview,
     decode_raster,
     encode,
     known_mode,
@@ -352,19 +355,23 @@ class Archive:
                 _check_indexed(image, member)
             return images
 
-    def read(self, name: str, decoding: Decoding | None = None, **options: Any) -> NDArray[Any]:
+    def read(
+        self, name: str, decoding: Decoding | None = None, *, level: int = 0, **options: Any
+    ) -> NDArray[Any]:
         """One image as `noisepress.decode` returns it.
 
         Args:
             name: of the member.
             decoding: see `noisepress.decode`.
+            level: for a smaller picture, see `noisepress.decode_preview`.
             options: fields of `Decoding`, instead of one.
 
         Raises:
-            OptionError: the archive has no image of that name.
+            OptionError: the archive has no image of that name, or the level is wrong.
             NoisepressError: see `read_group`.
         """
         how = given(Decoding, decoding, options)
+        check_level(level)
         member = self._member(name)
         members = self.groups[member.group]
         place = members.index(member)
@@ -374,10 +381,12 @@ class Archive:
             if _group_codec(outline(file, self._limits)):
                 image = _members(payload, len(members), how, self._limits)[place]
                 assert isinstance(image, Raster)
+            elif level:
+                return decode_preview(file, level, how, limits=self._limits)
             else:
                 image = decode_raster(file, how, limits=self._limits)
             _check_indexed(image, member)
-            return to_array(image)
+            return np.ascontiguousarray(to_array(image)[:: 1 << level, :: 1 << level])
 
     def original_file(self, name: str) -> bytes:
         """The JPEG file that is kept as an image, see `noisepress.original_file`.

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..bitstream.errors import NotNoisepressError, UnsupportedImageError
-from ..bitstream.header import Bytes
 from .image.jpeg import frame_size
 from .image.raster import MAX_PIXELS, Mode, Raster, from_array, from_tensor
 from .image.read import from_pillow, open_image
@@ -95,7 +94,7 @@ def _opened(data: bytes) -> Raster | UnreadJpeg:
         return UnreadJpeg(data, *size, str(error))
 
 
-def as_data(source: Data) -> Bytes:
+def as_data(source: Data) -> bytes | mmap:
     """The bytes of a .nzp file, whatever holds or names it.
 
     Args:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 
-from ...bitstream.container import Contents, Section, SectionKind
+from ...bitstream.container import Contents, Section, SectionKind, section
 from ...bitstream.errors import CorruptError, TruncatedError
+from ...bitstream.header import Bytes
 from .raster import Mode, Raster
 
 _NAMES = {
@@ -44,6 +46,25 @@ def unpack_metadata(contents: Contents) -> dict[str, bytes]:
     if contents.header.mode == Mode.PALETTE8 and "palette" not in found:
         raise TruncatedError("the file is cut before its palette")
     return found
+
+
+def read_metadata(data: Bytes, contents: Contents) -> dict[str, bytes]:
+    """The same of a file of which nothing else has to be read.
+
+    Args:
+        data: the file.
+        contents: from `container.outline`.
+
+    Raises:
+        CorruptError, TruncatedError: see `unpack_metadata`.
+    """
+    ends = contents.ends()[1:]
+    found = [
+        section(data, contents, index)
+        for index, (kind, _) in enumerate(contents.table)
+        if kind in _NAMES and ends[index] <= len(data)
+    ]
+    return unpack_metadata(replace(contents, sections=found))
 
 
 def _pack(data: bytes) -> bytes:

@@ -83,8 +83,8 @@ def _upright(raster: Raster) -> Raster:
     return replace(raster, samples=np.ascontiguousarray(turned), exif=b"", jpeg=b"")
 
 
-def _bare(raster: Raster) -> Image.Image:
-    """Pillow image without metadata, of a mode that Pillow has."""
+def bare_image(raster: Raster) -> Image.Image:
+    """Pillow image without metadata, of a raster of a mode that Pillow has."""
     mode, name = raster.mode, raster.mode.pillow
     assert name is not None
     samples = raster.samples
@@ -96,12 +96,20 @@ def _bare(raster: Raster) -> Image.Image:
     if mode is Mode.PALETTE8:
         palette = Palette.unpack(raster.palette)
         image.putpalette(palette.colours.tobytes())
-        if palette.alpha:
-            # Pillow's PNG reader gives a single transparent entry as its index; do the same.
-            last = len(palette.alpha) - 1
-            is_index = palette.alpha == b"\xff" * last + b"\0"
-            image.info["transparency"] = last if is_index else palette.alpha
+        image.info.update(transparency(palette))
     return image
+
+
+def transparency(palette: Palette) -> dict[str, int | bytes]:
+    """The opacity of a palette as Pillow's PNG reader has it in `info`, if it has any.
+
+    A single transparent entry is its index.
+    """
+    if not palette.alpha:
+        return {}
+    last = len(palette.alpha) - 1
+    is_index = palette.alpha == b"\xff" * last + b"\0"
+    return {"transparency": last if is_index else palette.alpha}
 
 
 def _metadata(raster: Raster) -> dict[str, bytes]:
@@ -113,7 +121,7 @@ def _metadata(raster: Raster) -> dict[str, bytes]:
 def _pillow_file(raster: Raster, kind: str, **options: Any) -> bytes:
     """The samples and palette as a file of Pillow's, with the options of its `save`."""
     out = BytesIO()
-    _bare(raster).save(out, kind, **options)
+    bare_image(raster).save(out, kind, **options)
     return out.getvalue()
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -136,6 +139,71 @@ def test_folders(tmp_path: Path) -> None:
     assert names(back) == ["0.png", "1.png", "2.png"]
     for index, shape in enumerate(shapes):
         assert np.array_equal(pixels(back / f"{index}.png"), picture(*shape))
+
+
+def folder_of_images(folder: Path, count: int) -> list[str]:
+    """Images of different size; their names without suffix."""
+    folder.mkdir()
+    for index in range(count):
+        Image.fromarray(picture(8 + index % 20)).save(folder / f"{index:03}.png")
+    return [f"{index:03}" for index in range(count)]
+
+
+def test_jobs_skip_what_is_there_and_report_what_fails(tmp_path: Path) -> None:
+    images, coded = tmp_path / "images", tmp_path / "coded"
+    stems = folder_of_images(images, 5)
+    (images / "bad.png").write_bytes(b"no image")
+    text = failed("encode", images, "-o", coded, "--jobs", "2", *PNG)
+    assert "bad.png" in text
+    assert names(coded) == [f"{stem}.nzp" for stem in stems]
+    (coded / "003.nzp").unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in coded.iterdir()}
+    done = run("encode", images, "-o", coded, "--jobs", "2", *PNG)
+    lines = done.stdout.decode().splitlines()
+    assert done.returncode == 1 and lines[0].startswith(str(coded / "003.nzp"))
+    assert lines[1] == "skipped, there already: 4 of 6 files"
+    for index, stem in enumerate(stems):
+        assert np.array_equal(noisepress.decode(coded / f"{stem}.nzp"), picture(8 + index))
+    after = {path.name: path.stat().st_mtime_ns for path in coded.iterdir()}
+    assert before.items() <= after.items()
+    assert passed("encode", images / "000.png", coded, "--jobs", "1", "-f", "-q", *PNG) == b""
+    assert (coded / "000.nzp").stat().st_mtime_ns > before["000.nzp"]
+
+
+def test_jobs_take_files_only(image: Path) -> None:
+    assert "--jobs takes files" in failed("encode", image, "-", "--jobs", "2", status=2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_jobs_survive_a_killed_process_and_continue_after_an_interruption(tmp_path: Path) -> None:
+    """Of 200 images, each is there once, whole; at no time is there a file that is not."""
+    images, coded = tmp_path / "images", tmp_path / "coded"
+    stems = folder_of_images(images, 200)
+    arguments = ["encode", str(images), "-o", str(coded), "--jobs", "2", *PNG]
+    command = [sys.executable, "-m", "noisepress", *arguments]
+
+    def wait_for(count: int) -> None:
+        deadline = time.monotonic() + 120
+        while not coded.is_dir() or len(list(coded.iterdir())) < count:
+            assert time.monotonic() < deadline and running.poll() is None
+            time.sleep(0.01)
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
+        wait_for(5)
+        children = psutil.Process(running.pid).children()
+        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        workers[0].kill()
+        wait_for(20)
+        running.send_signal(signal.SIGINT)
+    assert running.returncode == 130
+    assert not any(worker.is_running() for worker in workers)
+    finished = names(coded)
+    assert 20 <= len(finished) < 200 and all(name.endswith(".nzp") for name in finished)
+    text = passed(*arguments).decode()
+    assert f"skipped, there already: {len(finished)} of 200 files" in text
+    assert names(coded) == [f"{stem}.nzp" for stem in stems]
+    for index, stem in enumerate(stems):
+        assert np.array_equal(noisepress.decode(coded / f"{stem}.nzp"), picture(8 + index % 20))
 
 
 def test_patterns(tmp_path: Path) -> None:

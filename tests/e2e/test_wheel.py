@@ -67,7 +67,8 @@ def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
     code += [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     data = [ROOT / "py.typed", ROOT / "codec" / "demo.png", ROOT / "benchmarks/report/page.html"]
     data += [*(ROOT / "models/weights").iterdir(), *(ROOT / "models/cards").iterdir()]
-    expected = {
+    plugins = {f"noisepress/{path.name}" for path in (ROOT / "plugins").glob("*.py")}
+    expected = plugins | {
         f"noisepress/{path.relative_to(ROOT).as_posix()}"
         for path in (*code, *data)
         if LEFT_OUT not in path.relative_to(ROOT).parts
@@ -89,7 +90,7 @@ def test_the_core_needs_only_what_encodes_and_decodes(metadata: Message) -> None
     names = {re.split(r"[<>=]", line)[0] for line in required}
     coding = {"constriction", "imagecodecs", "numba", "numpy", "pillow", "safetensors", "torch"}
     assert names <= coding | {"lazy-loader", "threadpoolctl", "tqdm"} and names >= coding
-    extras = {"all", "bench", "compressai", "docs", "test", "train"}
+    extras = {"all", "bench", "compressai", "dask", "docs", "imageio", "test", "train", "zarr"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
 
 
@@ -107,6 +108,36 @@ def test_the_command_works_outside_the_checkout(installed: Path, tmp_path: Path)
     run("encode", "a.ppm", "a.nzp", "--codec", "png")
     run("decode", "a.nzp", "b.ppm")
     assert (tmp_path / "b.ppm").read_bytes().endswith(pixels.tobytes())
+
+
+def test_zarr_and_numcodecs_find_their_codecs_by_entry_points(
+    installed: Path, tmp_path: Path
+) -> None:
+    """A process that writes, and a new one that reads, neither of which imports noisepress."""
+    pytest.importorskip("zarr", reason="the extra zarr is not installed")
+    (tmp_path / "write.py").write_text(
+        "import numpy, zarr, json\n"
+        "from importlib.metadata import entry_points\n"
+        "(entry,) = entry_points(group='zarr.codecs', value='noisepress.zarr:NoisepressCodec')\n"
+        "codec = {'name': entry.name, 'configuration': {'codec': 'png'}}\n"
+        "image = numpy.arange(600, dtype='u2').reshape(20, 30)\n"
+        "common = {'shape': image.shape, 'dtype': image.dtype, 'chunks': (16, 16)}\n"
+        "zarr.create_array('3', serializer=codec, compressors=None, **common)[:] = image\n"
+        "import numcodecs\n"
+        "old = numcodecs.get_codec({'id': 'noisepress', 'codec': 'png'})\n"
+        "zarr.create_array('2', compressors=old, zarr_format=2, **common)[:] = image\n"
+    )
+    (tmp_path / "read.py").write_text(
+        "import sys, numpy, zarr\n"
+        "for name in ('2', '3'):\n"
+        "    image = zarr.open_array(name, mode='r')[:]\n"
+        "    assert (image == numpy.arange(600).reshape(20, 30)).all()\n"
+    )
+    for script in ("write.py", "read.py"):
+        done = subprocess.run(
+            [installed / "python", script], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
 
 
 USER = """

@@ -18,6 +18,8 @@ import noisepress
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OPTIONAL = {"dask", "distributed", "imageio", "numcodecs", "zarr"}
+"""Packages that examples need and that only extras bring."""
 _BLOCK = re.compile(r"^```(?:python|py|pycon)[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 
 
@@ -49,7 +51,12 @@ def test_python_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest.M
     Image.fromarray(photo).resize((48, 32)).save("photo.png")
     namespace: dict[str, object] = {"__name__": "__main__"}
     for line, source in blocks(document.read_text()):
-        execute(source, namespace, document.name, line)
+        try:
+            execute(source, namespace, document.name, line)
+        except ModuleNotFoundError as error:
+            if error.name not in OPTIONAL:
+                raise
+            pytest.skip(f"{error.name} is not installed")
 
 
 def test_doctests_of_the_package() -> None:

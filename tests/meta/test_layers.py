@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "noisepress"
 ROOT_FILES = "the root"
 FOLDERS = ("bitstream", "models", "codec", "training", "benchmarks")
+PLUGINS = "plugins"
+"""The folder whose modules are beside those of the root: plugins/pillow.py is noisepress.pillow."""
 
 ALLOWED = {
     "bitstream": {"bitstream"},
@@ -47,7 +49,9 @@ def imports(path: Path, source: str | None = None) -> Iterator[str]:
 
 def imported(path: Path, nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Absolute dotted names of what some nodes of a file import."""
-    parts = [PACKAGE, *path.relative_to(ROOT).with_suffix("").parts]
+    parts = module_name(path).split(".")
+    if path.name == "__init__.py":
+        parts.append("__init__")
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -107,7 +111,8 @@ def test_imports_within_the_package_are_relative() -> None:
     """
     wrong = []
     layers = [folder for folder in FOLDERS if folder != "benchmarks"]
-    for path in [*ROOT.glob("*.py"), *(path for folder in layers for path in modules(folder))]:
+    folders = [*layers, PLUGINS]
+    for path in [*ROOT.glob("*.py"), *(path for folder in folders for path in modules(folder))]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and not node.level:
                 absolute = [node.module or ""]
@@ -123,6 +128,7 @@ def test_imports_within_the_package_are_relative() -> None:
 def module_name(path: Path) -> str:
     """The dotted name of a module, for example noisepress.codec.api."""
     parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts[1:] if parts[0] == PLUGINS else parts
     return ".".join([PACKAGE, *(part for part in parts if part != "__init__")])
 
 
@@ -165,9 +171,23 @@ def product() -> dict[Path, str]:
     """All modules of the package and their text."""
     paths = [
         *ROOT.glob("*.py"),
-        *(path for name in FOLDERS for path in (ROOT / name).rglob("*.py")),
+        *(path for name in (*FOLDERS, PLUGINS) for path in (ROOT / name).rglob("*.py")),
     ]
     return {path: path.read_text() for path in paths}
+
+
+def test_only_the_command_line_and_studies_import_plugins() -> None:
+    plugins = {module_name(path) for path in modules(PLUGINS)}
+    graph = dependencies(product(), functions=True)
+    users = {module for module, needed in graph.items() if needed & plugins} - plugins
+    studies = module_name(STUDIES / "__init__.py")
+    assert plugins
+    assert all(user == f"{PACKAGE}.cli" or user.startswith(f"{studies}.") for user in users)
+
+
+def test_every_plugin_is_linked_beside_the_root() -> None:
+    links = {path.name for path in (ROOT / ".dev" / PACKAGE).iterdir() if path.is_symlink()}
+    assert {path.name for path in modules(PLUGINS)} <= links
 
 
 def test_imports_of_modules_have_no_cycle() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("bitstream", "models", "codec", "training", "benchmarks", "tests", "docs")
+FOLDERS = ("bitstream", "models", "codec", "plugins", "training", "benchmarks", "tests", "docs")
 SUFFIXES = (".py", ".md", ".toml", ".json", ".typed", ".txt", ".cfg", ".yml", ".yaml")
 MACHINE = re.compile(r"(?<![\w.])/(?:" + "|".join(("work", "opt", "home", "root", "mnt")) + r")/\w")
 

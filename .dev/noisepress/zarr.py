@@ -1,0 +1,1 @@
+../../plugins/zarr.py
