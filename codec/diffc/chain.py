@@ -219,18 +219,17 @@ class Chain:
             gains: (bands,), see `gains`.
             level: that the step leads to, above the present one, in 1/OCTAVE octave.
         """
+        return self._plan(gains, self.level, level)
+
+    def _plan(self, gains: Ints, noisier: int | None, cleaner: int) -> Plan:
+        rise = cleaner if noisier is None else snr_rise(noisier, cleaner)
         return Plan(
-            self._information(gains, self.level, level),
+            information(self._log_variance(gains, noisier), rise),
             self._count,
             self._seed,
             self.steps + 1,
             self._reverse.branch,
         )
-
-    def _information(self, gains: Ints, noisier: int | None, cleaner: int) -> Int64s:
-        """Expected information of a sample of each class in a step, in 1/BIT bit, (CLASSES,)."""
-        rise = cleaner if noisier is None else snr_rise(noisier, cleaner)
-        return information(self._log_variance(gains, noisier), rise)
 
     def forecast_bits(self, gains: Ints, path: Sequence[int]) -> float:
         """About the bits of steps along levels, the first of which is the present one.
@@ -239,8 +238,8 @@ class Chain:
             gains: (bands,), see `gains`; taken to stay as they are.
             path: rising, in 1/OCTAVE octave.
         """
-        steps = [self._information(gains, *step).sum() for step in pairwise(path)]
-        return float(sum(steps)) * self._count / self._reverse.branch
+        bits = sum(self._plan(gains, *step).bits for step in pairwise(path))
+        return bits / self._reverse.branch
 
     def forecast_error(self, gains: Ints, level: int) -> float:
         """About the mean squared error of the estimate at a level.

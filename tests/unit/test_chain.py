@@ -17,6 +17,7 @@ from noisepress.bitstream import reverse_channel
 from noisepress.bitstream.coders import Decoder, Encoder, Tally
 from noisepress.bitstream.errors import CorruptError
 from noisepress.bitstream.information import BIT, OCTAVE
+from noisepress.bitstream.noise import normals
 from noisepress.bitstream.reverse_channel import Pfr, ReverseCoder, Trellis
 from noisepress.codec.diffc import chain as module
 from noisepress.codec.diffc.chain import LONGEST_STEP, Chain, Errors, Estimate
@@ -90,7 +91,7 @@ def send(chain: Chain, image: Tensor, levels: Sequence[int]) -> Sent:
 def skip(chain: Chain, level: int) -> float:
     """Take a step as an ideal coder would, with fresh noise; its expected information in bits."""
     bits = chain.plan(chain.gains(IMAGE), level).bits / BIT
-    noise = torch.randn(IMAGE.shape, generator=torch.Generator().manual_seed(level - LOWEST))
+    noise = torch.from_numpy(normals(2, chain.steps, n=IMAGE.numel())).view_as(IMAGE)
     chain.z, chain.level = noisy(IMAGE, noise, torch.tensor([level * NATS])), level
     chain._estimate = None
     chain.steps += 1
