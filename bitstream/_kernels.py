@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled
+from .compiled import compiled, kernel
 
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
@@ -23,6 +23,9 @@ CDF_FRAC = 28
 """Fractional bits of its values."""
 FREQUENCY_BITS = 20
 """The frequencies of a digit have a sum below 2^20 + 4."""
+
+RUN = 16
+"""Successive states of a trellis that share the choice of parts (reverse_channel.py)."""
 
 
 @compiled(error_model="numpy")
@@ -133,29 +136,52 @@ def philox(key: UInt32s, counter: UInt32s, first: np.uint64, out: UInt32s) -> No
         out[4 * block + 3] = c3
 
 
-@compiled()
+@kernel
 def extend_paths(
-    gains: Float32s, best: Float32s, spare: Float32s, choices: NDArray[np.uint8]
+    products: Float32s,
+    starts: Int64s,
+    curvatures: Float32s,
+    lengths: Int64s,
+    energies: Float32s,
+    best: Float32s,
+    spare: Float32s,
+    choices: NDArray[np.uint8],
 ) -> None:
     """The forward pass of the Viterbi algorithm on a shift register that takes one bit a branch.
 
+    A state adds to a path's sum at a branch the products of its two parts, less the energy of its
+    codeword times the branch's curvature.
+
     Args:
-        gains: (n, s), what each state adds to a path's sum at each branch.
+        products: (n, p), of each branch with each part.
+        starts: (2, max(1, s / 16)), the parts of every 16th state; those between follow.
+        curvatures: (n,), of each branch.
+        lengths: (n,), of each branch: its row of `energies`.
+        energies: (r, s or more), of the codewords.
         best: (s,), largest sum of a path to each state; on exit that after the last branch.
         spare: (s,), working memory.
         choices: (n, s / 2), receives for each pair of states with the same two predecessors 1 where
             the best path comes from the higher one, else 0.
     """
     half = best.size // 2
-    for j in range(gains.shape[0]):
+    run = min(RUN, best.size)
+    for j in range(products.shape[0]):
         for p in range(half):
             low, high = best[p], best[p + half]
             upper = high > low
             larger = high if upper else low
             choices[j, p] = upper
-            spare[2 * p] = larger + gains[j, 2 * p]
-            spare[2 * p + 1] = larger + gains[j, 2 * p + 1]
-        best[:] = spare
+            spare[2 * p] = larger
+            spare[2 * p + 1] = larger
+        curvature = curvatures[j]
+        for k in range(starts.shape[1]):
+            first = products[j, starts[0, k] : starts[0, k] + run]
+            second = products[j, starts[1, k] : starts[1, k] + run]
+            energy = energies[lengths[j], run * k : run * k + run]
+            before = spare[run * k : run * k + run]
+            after = best[run * k : run * k + run]
+            for i in range(run):
+                after[i] = before[i] + first[i] + second[i] - curvature * energy[i]
 
 
 @compiled()
@@ -165,12 +191,12 @@ def trace_path(choices: NDArray[np.uint8], last: int, states: Int64s) -> None:
     Args:
         choices: (n, s / 2), from `extend_paths`.
         last: the final state.
-        states: (n + 1,), receives the path's states, the first one first.
+        states: (n,), receives the path's states, the first one first.
     """
     half = choices.shape[1]
     state = np.int64(last)
-    for j in range(choices.shape[0], 0, -1):
+    for j in range(choices.shape[0] - 1, 0, -1):
         states[j] = state
         pair = state >> np.int64(1)
-        state = pair + np.int64(half) * np.int64(choices[j - 1, pair])
+        state = pair + np.int64(half) * np.int64(choices[j, pair])
     states[0] = state

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _kernels
+from ._kernels import RUN
 from .coders import Coder
 from .entropy import Categorical, Ints, Uniform
 from .errors import CorruptError
@@ -38,6 +39,7 @@ LONGEST = 256
 
 # Second counters of the shared random numbers, by use; the first counter is the number of the step.
 _FLIPS, _SIGNS, _DRAWN, _BOOK = range(4)
+_PAIRS = 6  # codec/diffc/chain.py takes 4 and 5
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,10 @@ def _mix(rows: Float32s) -> Float32s:
     return mixed
 
 
+def _product(a: Float32s, b: Float32s) -> Float32s:
+    return a @ b.T
+
+
 class ReverseCoder(Protocol):
     """Sends samples of q, branch by branch."""
 
@@ -217,37 +223,85 @@ def _longest(plan: Plan) -> int:
     return -(-plan.branch * LONGEST // BIT)
 
 
-def _codewords(numbers: Int64s, plan: Plan, size: int) -> Float32s:
-    """The samples (n,) in coding order, from the number of each branch's codeword (b,)."""
-    book = _book(plan.seed, size, _longest(plan))
-    samples: Float32s = book[numbers[plan.branches], plan.offsets] * plan.signs
-    return samples
+class _Pulls:
+    """How the samples of branches pull towards codewords; for some branches at a time.
 
+    log q/p of a codeword is its product with the pull less its energy times the curvature, up to a
+    constant for each branch. Within a branch the variance is taken as that of its first sample. An
+    encoder may do so: it changes which codeword is chosen, not how a receiver reads the choice.
 
-class _LogRatios:
-    """log q/p of every codeword, up to a constant for each branch; for some branches at a time.
-
-    Within a branch the variance is taken as that of its first sample. An encoder may do so: it
-    changes which codeword is chosen, not how a receiver reads the choice.
+    Attributes:
+        lengths: (b,), samples of each branch.
+        curvatures: (b,) float32, of each branch.
     """
 
-    def __init__(self, target: Target, plan: Plan, size: int, product: Product) -> None:
-        self._plan, self._product = plan, product
-        book = plan.seed, size, _longest(plan)
-        self._book, self._energies = _book(*book), _energies(*book)
+    def __init__(self, target: Target, plan: Plan) -> None:
+        self._plan = plan
         self._pull = target.mean / target.variance * plan.signs
-        self._curvature = (1 / target.variance[plan.starts[:-1]] - 1) / 2
-        self._lengths = np.diff(plan.starts)
+        self.curvatures = (1 / target.variance[plan.starts[:-1]] - 1) / 2
+        self.lengths = np.diff(plan.starts)
 
     def __call__(self, first: int, last: int) -> Float32s:
-        """The ratios of branches first to last - 1, (last - first, size)."""
+        """The pulls of branches first to last - 1, (last - first, samples), 0 past their ends."""
         inside = slice(self._plan.starts[first], self._plan.starts[last])
-        lengths = self._lengths[first:last]
-        rows = np.zeros((last - first, int(lengths.max())), np.float32)
+        rows = np.zeros((last - first, int(self.lengths[first:last].max())), np.float32)
         rows[self._plan.branches[inside] - first, self._plan.offsets[inside]] = self._pull[inside]
-        ratios = self._product(rows, self._book[:, : rows.shape[1]])
-        ratios -= self._curvature[first:last, None] * self._energies[lengths]
-        return ratios
+        return rows
+
+
+class _Sums:
+    """Shared codewords of a shift register: each is the sum of a first and a second part.
+
+    Of each kind there are 8 times as many parts as the square root of the states, or more, so that
+    products with all codewords cost little more than those with the parts. Shared random numbers choose the
+    parts of each run of `RUN` states, no two runs the same ones: if they were bits of the state,
+    successive codewords would have parts in common, and paths would be worse samples.
+
+    Args:
+        seed: of the shared random numbers.
+        state_bits: see `Trellis`.
+        length: samples of a codeword.
+
+    Attributes:
+        parts: (2 p, length) float32, of variance 1/2, the first parts before the second ones.
+        starts: (2, runs) indices of the parts of the first state of each run; those of its other
+            states follow.
+    """
+
+    def __init__(self, seed: int, state_bits: int, length: int) -> None:
+        part_bits = max(9, 3 + -(-state_bits // 2))
+        drawn = normals(seed, 0, _BOOK, n=2 * length << part_bits)
+        self.parts = (drawn * np.float32(0.5**0.5)).reshape(-1, length)
+        groups = (1 << part_bits) // RUN
+        order = np.argsort(words(seed, 0, _PAIRS, n=groups**2), kind="stable")
+        first, second = np.divmod(order[: max(1, (1 << state_bits) // RUN)], groups)
+        self.starts = np.stack([first, groups + second]).astype(np.int64) * RUN
+        self._states = np.arange(1 << state_bits)
+
+    @cached_property
+    def energies(self) -> Float32s:
+        """Sums of squares of the first 0, 1, ... samples of each codeword, (length + 1, states)."""
+        first, second = self._of(self._states)
+        energies = np.zeros((self.parts.shape[1] + 1, len(self._states)), np.float32)
+        for place, column in enumerate(self.parts.T):
+            energies[place + 1] = energies[place] + (column[first] + column[second]) ** 2
+        return energies
+
+    def samples(self, states: Int64s, offsets: Int64s) -> Float32s:
+        """Samples of the codewords of states, at offsets in them: (n,), as both arguments."""
+        first, second = self._of(states)
+        samples: Float32s = self.parts[first, offsets] + self.parts[second, offsets]
+        return samples
+
+    def _of(self, states: Int64s) -> Int64s:
+        """The parts of states (n,): (2, n)."""
+        parts: Int64s = self.starts[:, states // RUN] + states % RUN
+        return parts
+
+
+@lru_cache(maxsize=2)
+def _sums(seed: int, state_bits: int, length: int) -> _Sums:
+    return _Sums(seed, state_bits, length)
 
 
 class Trellis:
@@ -265,12 +319,12 @@ class Trellis:
 
     _SEGMENT = 8192
     """Branches that share a path; bounds the memory of the search."""
-    _SLICE = 1024
-    """Branches whose likelihood ratios are computed at once."""
+    _SLICE = 256
+    """Branches whose products with the parts of codewords are computed at once."""
 
     def __init__(self, state_bits: int, product: Product | None = None) -> None:
         self.state_bits = state_bits
-        self._product = product or (lambda a, b: a @ b.T)
+        self._product = product or _product
 
     @property
     def branch(self) -> int:
@@ -286,13 +340,16 @@ class Trellis:
         return BIT * 5 * self.state_bits**2 // (5 * self.state_bits**2 + 63)
 
     def code(self, target: Target | None, plan: Plan, coder: Coder) -> Float32s:
-        size, branches = 2**self.state_bits, len(plan.starts) - 1
-        ratios = None if target is None else _LogRatios(target, plan, size, self._product)
-        numbers = [np.zeros(0, np.int64)]
+        branches = len(plan.starts) - 1
+        book = _sums(plan.seed, self.state_bits, _longest(plan))
+        pulls = None if target is None else _Pulls(target, plan)
+        states = [np.zeros(0, np.int64)]
         for first in range(0, branches, self._SEGMENT):
             last = min(first + self._SEGMENT, branches)
-            numbers.append(self._segment(ratios, first, last, coder))
-        return _codewords(np.concatenate(numbers), plan, size)
+            states.append(self._segment(book, pulls, first, last, coder))
+        chosen = np.concatenate(states)[plan.branches]
+        samples: Float32s = book.samples(chosen, plan.offsets) * plan.signs
+        return samples
 
     def price(self, plan: Plan) -> int:
         """The exact number of bits that `code` writes for a plan."""
@@ -304,32 +361,39 @@ class Trellis:
         count = min(self.state_bits, branches) + branches - 1
         return count + count % 2
 
-    def _segment(self, ratios: _LogRatios | None, first: int, last: int, coder: Coder) -> Int64s:
+    def _segment(
+        self, book: _Sums, pulls: _Pulls | None, first: int, last: int, coder: Coder
+    ) -> Int64s:
         """Send or receive a path: its states, (last - first,)."""
         width = min(self.state_bits, last - first)
         bits = None
-        if ratios is not None:
-            bits = _path_bits(self._search(ratios, width, first, last), width)
+        if pulls is not None:
+            bits = _path_bits(self._search(book, pulls, width, first, last), width)
         count = width + last - first - 1
         received = _code_bits(bits, count, coder)
         weights = 1 << np.arange(width)[::-1]
         states: Int64s = np.lib.stride_tricks.sliding_window_view(received, width) @ weights
         return states
 
-    def _search(self, ratios: _LogRatios, width: int, first: int, last: int) -> Int64s:
+    def _search(self, book: _Sums, pulls: _Pulls, width: int, first: int, last: int) -> Int64s:
         """The states of the best path, (last - first,)."""
         size = 2**width
-        best = np.empty(size, np.float32)
+        best = np.zeros(size, np.float32)
         spare = np.empty(size, np.float32)
-        choices = np.empty((last - first - 1, size // 2), np.uint8)
+        choices = np.empty((last - first, size // 2), np.uint8)
         for left in range(first, last, self._SLICE):
             right = min(left + self._SLICE, last)
-            gains = np.ascontiguousarray(ratios(left, right)[:, :size])
-            if left == first:
-                best[:] = gains[0]
-                gains = gains[1:]
-            begin = max(left - first - 1, 0)
-            _kernels.extend_paths(gains, best, spare, choices[begin : right - first - 1])
+            rows = pulls(left, right)
+            _kernels.extend_paths(
+                self._product(rows, book.parts[:, : rows.shape[1]]),
+                book.starts[:, : max(1, size // RUN)],
+                pulls.curvatures[left:right],
+                pulls.lengths[left:right],
+                book.energies,
+                best,
+                spare,
+                choices[left - first : right - first],
+            )
         states = np.empty(last - first, np.int64)
         _kernels.trace_path(choices, int(np.argmax(best)), states)
         return states
@@ -372,7 +436,7 @@ class Pfr:
     """Branches whose likelihood ratios are computed at once."""
 
     def __init__(self, product: Product | None = None) -> None:
-        self._product = product or (lambda a, b: a @ b.T)
+        self._product = product or _product
 
     @property
     def branch(self) -> int:
@@ -381,21 +445,26 @@ class Pfr:
 
     def code(self, target: Target | None, plan: Plan, coder: Coder) -> Float32s:
         branches = len(plan.starts) - 1
-        numbers = None if target is None else self._choose(target, plan, branches)
+        book = _book(plan.seed, 2**self.INDEX_BITS, _longest(plan))
+        numbers = None if target is None else self._choose(book, _Pulls(target, plan), plan)
         received = _code_zipf(numbers, branches, self.INDEX_BITS, coder)
-        return _codewords(received, plan, 2**self.INDEX_BITS)
+        samples: Float32s = book[received[plan.branches], plan.offsets] * plan.signs
+        return samples
 
     def price(self, plan: Plan) -> int:
         """Largest number of bits that `code` writes for a plan; the mean is about half of it."""
         return (len(plan.starts) - 1) * (self.INDEX_BITS + _ZIPF_BITS) + self.INDEX_BITS
 
-    def _choose(self, target: Target, plan: Plan, branches: int) -> Int64s:
-        ratios = _LogRatios(target, plan, 2**self.INDEX_BITS, self._product)
+    def _choose(self, book: Float32s, pulls: _Pulls, plan: Plan) -> Int64s:
+        branches = len(pulls.lengths)
+        energies = _energies(plan.seed, *book.shape)
         numbers = [np.zeros(0, np.int64)]
         for left in range(0, branches, self._SLICE):
             right = min(left + self._SLICE, branches)
-            scores = ratios(left, right) - self._log_arrivals(plan, left, right)
-            numbers.append(np.argmax(scores, 1))
+            rows = pulls(left, right)
+            scores = self._product(rows, book[:, : rows.shape[1]])
+            scores -= pulls.curvatures[left:right, None] * energies[pulls.lengths[left:right]]
+            numbers.append(np.argmax(scores - self._log_arrivals(plan, left, right), 1))
         return np.concatenate(numbers)
 
     def _log_arrivals(self, plan: Plan, left: int, right: int) -> Float32s:

@@ -161,7 +161,7 @@ def measure(samples: Samples, name: str, variant: Variant, quality: float) -> Po
         return len(assemble(raster, DiffcCodec(), Encoded.of(parameters.pack(), payloads)))
 
     goal = Goal(quality_level(quality), None, None, variant.steps)
-    payloads = send(samples, lambda: chain, lowest_level(height, width), goal, size, lambda _: None)
+    payloads = send(samples, chain, lowest_level(height, width), goal, size, lambda _: None)
     bits = reverse.divergence if variant.coder == "ideal" else 8.0 * size(payloads)
     with torch.inference_mode():
         reached = psnr(samples, chain.estimate())

@@ -13,8 +13,10 @@ error variances.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -139,9 +141,14 @@ class Errors:
         interpolated: Int64s = low + (high - low) * between // OCTAVE
         return interpolated
 
-    def density(self, level: int) -> float:
-        """Information of a short step from a level per length of the step, up to a constant."""
-        return float(np.exp2((self.at(level) + level) / OCTAVE).sum())
+    @cached_property
+    def densities(self) -> NDArray[np.float64]:
+        """Information of a short step per length of the step, up to a constant.
+
+        From each of the levels `LOWEST` to `HIGHEST`.
+        """
+        levels = range(LOWEST, HIGHEST + 1)
+        return np.array([np.exp2((self.at(level) + level) / OCTAVE).sum() for level in levels])
 
 
 class Chain:
@@ -177,6 +184,7 @@ class Chain:
         self.level: int | None = None
         self.steps = 0
         self._estimate: Tensor | None = None
+        self._count = height * width // BLOCK**2
         self._gains = np.zeros(_BAND_COUNT, np.int32)
 
     def estimate(self) -> Tensor:
@@ -211,14 +219,36 @@ class Chain:
             gains: (bands,), see `gains`.
             level: that the step leads to, above the present one, in 1/OCTAVE octave.
         """
-        rise = level if self.level is None else snr_rise(self.level, level)
+        return self._plan(gains, self.level, level)
+
+    def _plan(self, gains: Ints, noisier: int | None, cleaner: int) -> Plan:
+        rise = cleaner if noisier is None else snr_rise(noisier, cleaner)
         return Plan(
-            information(self._log_variance(gains, self.level), rise),
-            self.z[0, 0].numel() // BLOCK**2,
+            information(self._log_variance(gains, noisier), rise),
+            self._count,
             self._seed,
             self.steps + 1,
             self._reverse.branch,
         )
+
+    def forecast_bits(self, gains: Ints, path: Sequence[int]) -> float:
+        """About the bits of steps along levels, the first of which is the present one.
+
+        Args:
+            gains: (bands,), see `gains`; taken to stay as they are.
+            path: rising, in 1/OCTAVE octave.
+        """
+        bits = sum(self._plan(gains, *step).bits for step in pairwise(path))
+        return bits / self._reverse.branch
+
+    def forecast_error(self, gains: Ints, level: int) -> float:
+        """About the mean squared error of the estimate at a level.
+
+        Args:
+            gains: (bands,), see `gains`; taken to stay as they are.
+            level: in 1/OCTAVE octave.
+        """
+        return float(np.exp2(self._log_variance(gains, level) / OCTAVE).mean())
 
     def price(self, gains: Ints, level: int) -> int:
         """Largest number of bits of a step, except those of the level itself.
@@ -333,22 +363,3 @@ class Chain:
         if render == "flow":
             return samplers.dpm_solver(denoise, self.z, path)
         return samplers.ancestral(denoise, self.z, path, noise)
-
-    def skip(self, image: Tensor, level: int) -> float:
-        """Take a step as an ideal coder would: with a sample of exactly q, which is not sent.
-
-        Args:
-            image: (1, 3, h, w), the clean image.
-            level: see `plan`.
-
-        Returns:
-            Expected information of the step, in bits.
-        """
-        step = self._posterior(level)
-        bits = self.plan(self.gains(image), level).bits / BIT
-        noise = normals(self._seed, self.steps + 1, _CHAIN_NOISE, n=self.z.numel())
-        mean = step.of_z * self.z + step.of_x * image
-        self.z = mean + math.sqrt(step.variance) * torch.from_numpy(noise).view_as(self.z)
-        self.level, self._estimate = level, None
-        self.steps += 1
-        return bits

@@ -48,7 +48,7 @@ class Diffc(LossyOptions):
     ] = 12
     effort: Annotated[
         int, Doc("effort of the search: more makes smaller files and takes longer", 6, 16)
-    ] = 12
+    ] = 14
     reverse: Annotated[Reverse, Doc("reverse channel coder")] = "trellis"
     model: Annotated[str, Doc("bundled model, or path of a model file")] = "diffc-photo"
 

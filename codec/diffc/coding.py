@@ -43,7 +43,7 @@ def encode(raster: Raster, options: Diffc, report: Report, size: Size) -> Encode
     )
     payloads = send(
         colour,
-        lambda: chain(parameters, height, width, options.device),
+        chain(parameters, height, width, options.device),
         lowest_level(height, width),
         goal,
         lambda payloads: size(Encoded.of(parameters.pack(), payloads, alpha)),

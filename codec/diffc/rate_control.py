@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from ...bitstream.coders import Coder, Decoder, Encoder
-from ...bitstream.entropy import Categorical
+from ...bitstream.entropy import Categorical, Ints
 from ...bitstream.errors import CorruptError, OptionError
 from ...bitstream.information import OCTAVE
+from ...models.diffusion import SPAN
 from ..image.raster import Samples
 from ..lossy import out_of_reach
 from ..pixels import image_of, psnr
 from ..protocol import Report
-from .chain import HIGHEST, LONGEST_STEP, Chain, Errors
+from .chain import HIGHEST, LONGEST_STEP, LOWEST, Chain, Errors
 
 PayloadSize = Callable[[Sequence[bytes]], int]
 """Bytes of the file with the given data sections."""
@@ -26,6 +27,8 @@ PayloadSize = Callable[[Sequence[bytes]], int]
 _SECTION_GROWTH = 0.5
 """A section ends when it has this share of the bytes of all sections before it."""
 _LEAST_STEP = OCTAVE // 8
+_FORECAST_STEPS = 32
+"""Steps in a forecast of the bits, at most: more steps save little."""
 _SPARE_BITS = 48
 """Upper bound of a step's level, its flag and the flag before it, with the coder's rounding."""
 
@@ -54,7 +57,7 @@ def levels(errors: Errors, first: int, last: int, steps: int) -> list[int]:
     information times its length.
     """
     at = np.arange(first, last + 1)
-    sent = np.cumsum([errors.density(level) for level in at.tolist()])
+    sent = np.cumsum(errors.densities[first - LOWEST : last - LOWEST + 1])
     found = [first]
     while found[-1] < last:
         so_far = sent[found[-1] - first]
@@ -67,7 +70,7 @@ def levels(errors: Errors, first: int, last: int, steps: int) -> list[int]:
 @torch.inference_mode()
 def send(
     samples: Samples,
-    new_chain: Callable[[], Chain],
+    chain: Chain,
     first: int,
     goal: Goal,
     size: PayloadSize,
@@ -77,20 +80,15 @@ def send(
 
     Args:
         samples: (h, w, 1 or 3).
-        new_chain: makes a chain at its start.
+        chain: at its start.
         first: level that the first step leads to.
 
     Raises:
         OptionError: the file cannot be as small as asked for, or the picture as good.
     """
-    chain = new_chain()
     image = image_of(samples, *chain.z.shape[2:])
-    last = goal.level
-    if goal.size is not None or goal.psnr is not None:
-        last = _forecast(new_chain(), image, samples, first, goal, size)
-    planned = levels(chain.errors, first, last, goal.steps)
-    control = _Control(chain, image, samples, planned, goal, size)
-    share = samples.size / len(planned)
+    control = _Control(chain, image, samples, first, goal, size)
+    share = samples.size / goal.steps
     done: list[bytes] = []
     encoder, before = Encoder(), 0
     upcoming = control.next_level(done, 0)
@@ -126,14 +124,14 @@ class _Control:
         chain: that sends the image.
         image: (1, 3, h, w), the clean image.
         samples: (h, w, 1 or 3), the same.
-        planned: levels, if the goal is met as forecast.
+        first: level that the first step leads to.
         size: see `PayloadSize`.
     """
 
     chain: Chain
     image: Tensor
     samples: Samples
-    planned: Sequence[int]
+    first: int
     goal: Goal
     size: PayloadSize
 
@@ -147,43 +145,72 @@ class _Control:
         Raises:
             OptionError: the picture cannot be as good as asked for.
         """
-        at = self.chain.level
-        high = self._wanted()
-        if high is None or high > HIGHEST:
-            return None
         allowed = self.goal.size
         if allowed is None:
-            return high
+            return self._unbounded()
+        at = self.chain.level
         gains = self.chain.gains(self.image)
+        used = self.size([*done, bytes(held)])
+        high = self._affordable(gains, 8 * (allowed - used))
 
         def fits(level: int) -> bool:
             bits = self.chain.price(gains, level) + _SPARE_BITS
             return self.size([*done, bytes(held + bits // 8 + 1)]) <= allowed
 
-        if fits(high):
+        if high is None or fits(high):
             return high
         if at is None:
             return None
-        low = at
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
-        return low if low - at >= _LEAST_STEP else None
+        level = at + bisect_right(range(at + 1, high), False, key=lambda level: not fits(level))
+        return level if level - at >= _LEAST_STEP else None
 
-    def _wanted(self) -> int | None:
-        """The level after the present one, whatever it costs; None: the goal is met."""
+    def _unbounded(self) -> int | None:
+        """The next level if files of any size are allowed."""
         at, wanted = self.chain.level, self.goal.psnr
-        if at is None:
-            return self.planned[0]
-        if ahead := [level for level in self.planned if level > at]:
-            return ahead[0]
-        if self.goal.size is not None:
-            return at + OCTAVE
-        if wanted is None or (reached := psnr(self.samples, self.chain.estimate())) >= wanted:
+        if at is None or wanted is None:
+            return self._towards(self.goal.level)
+        if (reached := psnr(self.samples, self.chain.estimate())) >= wanted:
             return None
         if at >= HIGHEST:
             raise out_of_reach(wanted, reached)
-        return min(at + OCTAVE // 4, HIGHEST)
+        error = (2 * SPAN) ** 2 * 10 ** (-wanted / 10)
+        gains = self.chain.gains(self.image)
+        enough = bisect_left(
+            range(at + _LEAST_STEP, HIGHEST),
+            True,
+            key=lambda level: self.chain.forecast_error(gains, level) <= error,
+        )
+        return self._towards(at + _LEAST_STEP + enough)
+
+    def _affordable(self, gains: Ints, bits: int) -> int | None:
+        """The next level on the way to the highest one that so many bits allow; it may be too high.
+
+        Args:
+            gains: the present ones.
+        """
+        at, left = self.chain.level, self._left()
+        if at is None or at >= HIGHEST:
+            return self._towards(HIGHEST)
+        if left == 1:
+            return min(at + LONGEST_STEP, HIGHEST)
+
+        def cost(level: int) -> float:
+            steps = min(left, _FORECAST_STEPS)
+            return self.chain.forecast_bits(gains, levels(self.chain.errors, at, level, steps + 1))
+
+        return self._towards(at + 1 + bisect_right(range(at + 2, HIGHEST + 1), bits, key=cost))
+
+    def _towards(self, last: int) -> int | None:
+        """The next level on the way to a last one; None: it is reached."""
+        at = self.chain.level
+        if at is None:
+            return self.first
+        path = levels(self.chain.errors, at, last, self._left() + 1)
+        return path[1] if len(path) > 1 else None
+
+    def _left(self) -> int:
+        """Steps that are left, at least one."""
+        return max(1, self.goal.steps - self.chain.steps)
 
 
 def receive(chain: Chain, payloads: Sequence[bytes], first: int) -> Iterator[Chain]:
@@ -208,24 +235,3 @@ def _code_flag(ends: bool | None, coder: Coder) -> int:
     """Whether a section ends behind a step."""
     symbol = None if ends is None else np.array([int(ends)], np.int32)
     return int(coder.code(symbol, Categorical(np.ones((1, 2), np.float32)))[0])
-
-
-def _forecast(
-    chain: Chain, image: Tensor, samples: Samples, first: int, goal: Goal, size: PayloadSize
-) -> int:
-    """About the level at which the goal is met, from long steps with an ideal coder."""
-    level, bits = first, 0.0
-    points: list[tuple[float, float]] = []
-    while level <= HIGHEST:
-        bits += chain.skip(image, level)
-        if goal.size is not None:
-            wanted, reached = math.log(max(goal.size, 64)), math.log(size([bytes(int(bits / 8))]))
-        else:
-            assert goal.psnr is not None
-            wanted, reached = goal.psnr, psnr(samples, chain.estimate())
-        points.append((reached, level))
-        if reached >= wanted:
-            break
-        level += 3 * OCTAVE // 2
-    values, at = zip(*points, strict=True)
-    return max(first, round(float(np.interp(wanted, values, at))))

@@ -17,7 +17,7 @@ from noisepress.bitstream import _kernels, reverse_channel
 from noisepress.bitstream.coders import Decoder, Encoder, Tally
 from noisepress.bitstream.errors import CorruptError
 from noisepress.bitstream.information import BIT
-from noisepress.bitstream.noise import normals
+from noisepress.bitstream.noise import normals, words
 from noisepress.bitstream.reverse_channel import (
     LONGEST,
     Float32s,
@@ -74,6 +74,7 @@ def send(coder: ReverseCoder, target: Target, plan: Plan) -> tuple[Float32s, byt
 def receive(coder: ReverseCoder, data: bytes, plan: Plan) -> Float32s:
     """From the bytes and the plan's own fields alone."""
     reverse_channel._book.cache_clear()
+    reverse_channel._sums.cache_clear()
     return coder.code(None, replace(plan), Decoder(data))
 
 
@@ -101,17 +102,25 @@ def paths(width: int, branches: int) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("extend", both(_kernels.extend_paths))
 @pytest.mark.parametrize("trace", both(_kernels.trace_path))
-@pytest.mark.parametrize(("width", "branches"), [(1, 1), (1, 4), (2, 2), (2, 6), (3, 1), (3, 5)])
+@pytest.mark.parametrize(("width", "branches"), [(1, 1), (1, 4), (2, 6), (3, 1), (3, 5), (5, 3), (6, 4)])
 def test_kernels_find_the_best_of_all_paths(
     extend: Kernel, trace: Kernel, width: int, branches: int
 ) -> None:
-    size = 2**width
+    size, run = 2**width, min(2**width, _kernels.RUN)
     rng = np.random.default_rng([width, branches])
-    gains = rng.integers(-99, 99, (branches, size)).astype(np.float32)
-    cost, spare = gains[0].copy(), np.empty(size, np.float32)
-    choices = np.full((branches - 1, size // 2), 9, np.uint8)
-    extend(gains[1:], cost, spare, choices)
-    assert choices.size == 0 or choices.max() <= 1
+    products = rng.integers(-99, 99, (branches, 64)).astype(np.float32)
+    starts = rng.integers(0, 64 - run, (2, size // run))
+    curvatures = rng.integers(0, 9, branches).astype(np.float32)
+    lengths = rng.integers(0, 3, branches)
+    energies = rng.integers(0, 9, (3, size + 5)).astype(np.float32)
+    cost, spare = np.zeros(size, np.float32), np.empty(size, np.float32)
+    choices = np.full((branches, size // 2), 9, np.uint8)
+    extend(products, starts, curvatures, lengths, energies, cost, spare, choices)
+    assert choices.max() <= 1
+    state = np.arange(size)
+    first, second = starts[:, state // run] + state % run
+    costs = curvatures[:, None] * energies[lengths, :size]
+    gains = products[:, first] + products[:, second] - costs
     best: dict[int, float] = {}
     for path in paths(width, branches):
         total = float(sum(gains[branch, state] for branch, state in enumerate(path)))
@@ -128,14 +137,29 @@ def test_kernels_find_the_best_of_all_paths(
 @pytest.mark.parametrize("extend", both(_kernels.extend_paths))
 def test_of_equal_paths_the_lower_state_is_kept(extend: Kernel) -> None:
     choices = np.full((3, 4), 9, np.uint8)
-    extend(np.zeros((3, 8), np.float32), np.zeros(8, np.float32), np.zeros(8, np.float32), choices)
+    zeros = np.zeros((3, 8), np.float32)
+    starts, lengths = np.zeros((2, 1), np.int64), np.zeros(3, np.int64)
+    extend(zeros, starts, zeros[:, 0], lengths, zeros, zeros[0].copy(), zeros[1].copy(), choices)
     assert not choices.any()
+
+
+def codewords(seed: int, state_bits: int) -> Float32s:
+    """The codewords of all states, as docs/format.md has them, (states, LONGEST)."""
+    parts = 2 ** max(9, 3 + -(-state_bits // 2))
+    drawn = normals(seed, 0, 3, n=2 * parts * LONGEST) * np.float32(0.5**0.5)
+    table = drawn.reshape(2, parts // 16, 16, LONGEST)
+    pairs = np.argsort(words(seed, 0, 6, n=(parts // 16) ** 2), kind="stable")
+    found = [
+        table[0, pairs[state // 16] // (parts // 16), state % 16]
+        + table[1, pairs[state // 16] % (parts // 16), state % 16]
+        for state in range(2**state_bits)
+    ]
+    return np.array(found)
 
 
 def best_sample(target: Target, plan: Plan, state_bits: int, first: int, last: int) -> Float32s:
     """What a trellis sends for branches of a segment, by trying all paths."""
-    size = 2**state_bits
-    book = normals(plan.seed, 0, reverse_channel._BOOK, n=size * LONGEST).reshape(size, LONGEST)
+    book = codewords(plan.seed, state_bits)
     samples = slice(plan.starts[first], plan.starts[last])
     lengths = np.diff(plan.starts[first : last + 1])
     part = Target(target.mean[samples], target.variance[samples])
@@ -147,7 +171,7 @@ def best_sample(target: Target, plan: Plan, state_bits: int, first: int, last: i
     return max(candidates, key=lambda sample: float(log_ratio(sample, part).sum()))
 
 
-@pytest.mark.parametrize("state_bits", [1, 2, 3, 4])
+@pytest.mark.parametrize("state_bits", [1, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize("count", [1, 30, 70])
 def test_trellis_sends_the_best_of_all_paths(state_bits: int, count: int) -> None:
     coder = BitTrellis(state_bits)
@@ -374,7 +398,7 @@ def test_long_plans_are_indexed_right(information: int, count: int, branch: int)
     assert information * count > 2**31
     assert plan.bits == information * count
     assert plan.starts.tolist() == starts_of(plan)
-    coder = BitTrellis(2)
+    coder = BitTrellis(4)
     target = target_of(plan)
     if branch == 1:
         sample, data = send(coder, target, plan)
@@ -480,7 +504,7 @@ def slope_of(sample: Float32s, target: Target) -> float:
 @pytest.mark.parametrize("state_bits", [8, 10, 12])
 @pytest.mark.parametrize(
     ("information", "count", "spread"),
-    [(0.02, 50_000, 0.04), (0.1, 20_000, 0.04), (0.5, 8000, 0.15)],
+    [(0.02, 50_000, 0.04), (0.1, 40_000, 0.04), (0.5, 20_000, 0.15)],
 )
 def test_distribution_of_the_trellis(
     information: float, count: int, spread: float, state_bits: int
