@@ -5,8 +5,8 @@
 It reads `benchmarks/measured`, which is not installed. `kodak_lossless.json`, `clean.json`,
 `kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`; `jpegfiles.json`,
 `experts.json`, `chains.json`, `chains_whole.json`, `decoders.json`, `bits_back.json`, `loans.json`
-and `arrays.json` are the outputs of the studies of those names, and `published.json` holds means over
-Kodak that CompressAI's repository publishes.
+and `arrays.json` are the outputs of the studies of those names, and `published.json` holds means
+over Kodak that CompressAI's repository publishes.
 """
 
 from __future__ import annotations

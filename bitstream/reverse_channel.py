@@ -253,9 +253,9 @@ class _Sums:
     """Shared codewords of a shift register: each is the sum of a first and a second part.
 
     Of each kind there are 8 times as many parts as the square root of the states, or more, so that
-    products with all codewords cost little more than those with the parts. Shared random numbers choose the
-    parts of each run of `RUN` states, no two runs the same ones: if they were bits of the state,
-    successive codewords would have parts in common, and paths would be worse samples.
+    products with all codewords cost little more than those with the parts. Shared random numbers
+    choose the parts of each run of `RUN` states, no two runs the same ones: if they were bits of
+    the state, successive codewords would have parts in common, and paths would be worse samples.
 
     Args:
         seed: of the shared random numbers.

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ...bitstream.coders import Coder
 from ...bitstream.entropy import Categorical, Frequencies, Ints, Uniform
-from ...bitstream.information import BIT, OCTAVE, Int64s, information, snr_rise
+from ...bitstream.information import OCTAVE, Int64s, information, snr_rise
 from ...bitstream.noise import normals
 from ...bitstream.reverse_channel import Plan, ReverseCoder, Target
 from ...models import samplers

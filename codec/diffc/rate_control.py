@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -161,7 +161,7 @@ class _Control:
             return high
         if at is None:
             return None
-        level = at + bisect_right(range(at + 1, high), False, key=lambda level: not fits(level))
+        level = at + bisect_left(range(at + 1, high), True, key=lambda level: not fits(level))
         return level if level - at >= _LEAST_STEP else None
 
     def _unbounded(self) -> int | None:
@@ -194,11 +194,12 @@ class _Control:
         if left == 1:
             return min(at + LONGEST_STEP, HIGHEST)
 
-        def cost(level: int) -> float:
+        def is_dear(level: int) -> bool:
             steps = min(left, _FORECAST_STEPS)
-            return self.chain.forecast_bits(gains, levels(self.chain.errors, at, level, steps + 1))
+            path = levels(self.chain.errors, at, level, steps + 1)
+            return self.chain.forecast_bits(gains, path) > bits
 
-        return self._towards(at + 1 + bisect_right(range(at + 2, HIGHEST + 1), bits, key=cost))
+        return self._towards(at + 1 + bisect_left(range(at + 2, HIGHEST + 1), True, key=is_dear))
 
     def _towards(self, last: int) -> int | None:
         """The next level on the way to a last one; None: it is reached."""

@@ -31,6 +31,7 @@ from noisepress.codec.diffc.chain import (
     HIGHEST,
     LONGEST_STEP,
     LOWEST,
+    Chain,
     Errors,
     lowest_level,
     quality_level,

@@ -102,7 +102,9 @@ def paths(width: int, branches: int) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("extend", both(_kernels.extend_paths))
 @pytest.mark.parametrize("trace", both(_kernels.trace_path))
-@pytest.mark.parametrize(("width", "branches"), [(1, 1), (1, 4), (2, 6), (3, 1), (3, 5), (5, 3), (6, 4)])
+@pytest.mark.parametrize(
+    ("width", "branches"), [(1, 1), (1, 4), (2, 6), (3, 1), (3, 5), (5, 3), (6, 4)]
+)
 def test_kernels_find_the_best_of_all_paths(
     extend: Kernel, trace: Kernel, width: int, branches: int
 ) -> None:
