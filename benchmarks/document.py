@@ -3,10 +3,10 @@
     python -m noisepress.benchmarks.document
 
 It reads `benchmarks/measured`, which is not installed. `kodak_lossless.json`, `clean.json`,
-`kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`; `jpegfiles.json`,
-`experts.json`, `chains.json`, `chains_whole.json`, `decoders.json`, `bits_back.json`, `loans.json`
-and `arrays.json` are the outputs of the studies of those names, and `published.json` holds means
-over Kodak that CompressAI's repository publishes.
+`kinds.json`, `kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`;
+`jpegfiles.json`, `experts.json`, `chains.json`, `chains_whole.json`, `decoders.json`,
+`bits_back.json`, `loans.json` and `arrays.json` are the outputs of the studies of those names, and
+`published.json` holds means over Kodak that CompressAI's repository publishes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,29 +40,35 @@ from .report.page import progressive
 from .report.tables import (
     ANCHOR,
     Delta,
+    Mean,
     Point,
     Row,
     bd_between,
     bd_rates,
+    by_kind,
     curves,
+    grouped,
     lossless_rows,
     lossy_rows,
     metric,
     metric_names,
 )
-from .results import PSNR, Results, Setting
+from .results import PSNR, Measurement, Results, Setting
 from .studies import arrays, bits_back, chains, decoders, experts, jpegfiles, loans, points
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = Path(__file__).resolve().parent / "measured"
 README, DOCUMENT = ROOT / "README.md", ROOT / "docs" / "results.md"
 PHOTO, PICTURE = ROOT / "codec" / "demo.png", ROOT / "docs" / "progressive.png"
+BEST = "jpegxl-lossless"
+"""The peer that is best on most kinds of images."""
 _BLOCK = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 NAMES = {
     "ardm": "noisepress",
     "ardm-alone": "ardm alone",
     "png": "PNG",
+    "oxipng": "PNG by oxipng",
     "webp-lossless": "WebP",
     "jpeg2000-lossless": "JPEG 2000",
     "jpegxl-lossless": "JPEG XL",
@@ -106,6 +113,68 @@ def lossless_table(results: Results) -> str:
         "decode time": decode_ratio,
     }
     return table(lossless_rows(results), columns)
+
+
+def kinds_table(results: Results) -> str:
+    """Sizes and processor times for each kind of image, over those that all its codecs code."""
+    rows = [
+        (kind, row)
+        for kind, of in by_kind(results).items()
+        for row in lossless_rows(_shared(of), BEST)
+    ]
+    peers = {kind: row.mean for kind, row in rows if row.mean.setting.codec == BEST}
+
+    def time(of: Callable[[Mean], float]) -> Callable[[tuple[str, Row]], str]:
+        return lambda at: f"{of(at[1].mean) / of(peers[at[0]]):.2f}"
+
+    return table(
+        rows,
+        {
+            "kind": lambda at: at[0],
+            "codec": lambda at: _name(at[1]),
+            "images": lambda at: str(at[1].mean.images),
+            "bytes": lambda at: size(at[1]),
+            "against JPEG XL": lambda at: _percent(at[1].difference),
+            "encode time": time(lambda mean: mean.encode_cpu_s),
+            "decode time": time(lambda mean: mean.decode_cpu_s),
+        },
+    )
+
+
+def _shared(results: Results) -> Results:
+    """The measurements of the images that every codec with a result has."""
+    groups = [group for group in grouped(results).values() if group]
+    shared = set.intersection(*({one.image for one in group} for group in groups))
+    return replace(
+        results, measurements=tuple(one for one in results.measurements if one.image in shared)
+    )
+
+
+def files_table(results: Results) -> str:
+    """What each image takes, the codec that won, and what peers take."""
+    peers = [one.codec for one in results.settings() if one.codec != "ardm"]
+    sizes: dict[str, dict[str, int]] = {}
+    for one in results.measurements:
+        if one.setting.codec in peers and not one.error:
+            sizes.setdefault(one.image, {})[one.setting.codec] = one.size
+
+    def column(peer: str) -> Callable[[Measurement], str]:
+        return lambda one: f"{sizes[one.image][peer]:,}" if peer in sizes.get(one.image, {}) else ""
+
+    def against(one: Measurement) -> str:
+        return f"{one.size - min(sizes[one.image].values()):+,}" if one.image in sizes else ""
+
+    return table(
+        [one for of in by_kind(results).values() for one in of.measurements if one.coder],
+        {
+            "image": lambda one: one.image,
+            "kind": lambda one: one.kind,
+            "codec that won": lambda one: one.coder,
+            "bytes": lambda one: f"{one.size:,}",
+            **{NAMES[peer]: column(peer) for peer in peers},
+            "against the smallest": against,
+        },
+    )
 
 
 def sizes_table(results: Results) -> str:
@@ -258,6 +327,7 @@ def _machine(results: Results) -> str:
 def document() -> str:
     """The text of docs/results.md."""
     lossless, clean, kodak, cifar = map(read, ("kodak_lossless", "clean", "kodak", "cifar10"))
+    kinds = read("kinds")
     left_out = points.read(measured("experts"), experts.Size)
     middles, whole = (
         points.read(measured(name), chains.Point) for name in ("chains", "chains_whole")
@@ -286,6 +356,17 @@ def document() -> str:
         "were reduced to a third with a Lanczos filter, "
         f"`OMP_NUM_THREADS=1 {command('clean/', clean.settings())}`.\n",
         lossless_table(clean),
+        "## Other kinds of images\n",
+        "16-bit photographs, medical and microscopy images, scans, game art, a satellite image, "
+        "every fourth of 80 screenshots and drawings, and the odd formats of the tests of Pillow "
+        "and scikit-image, each picture once, "
+        f"`OMP_NUM_THREADS=1 {command('images/', kinds.settings())}`. Images are measured without "
+        "metadata, but JPEG files are kept whole, by noisepress and by JPEG XL; WebP and PNG hold "
+        "their pixels. Times are those of the processor, as ratios to JPEG XL's.\n",
+        kinds_table(kinds),
+        "Bytes of each image. `palette_color.png` keeps a palette of 256 colours, of which it "
+        "shows 78, and libjxl refuses `hopper_bad_exif.jpg`:\n",
+        files_table(kinds),
         "## JPEG files\n",
         "Photographs as they were found, and files of other kinds that are made of the first, "
         "`python -m noisepress.benchmarks.studies.jpegfiles PHOTO.jpg... -o OUT.json`. Every file "
@@ -348,6 +429,7 @@ def document() -> str:
         "The seconds are those of a machine with two cores that had other work, too.\n",
         arrays.table(chunks),
         f"## Machines\n\nLossless photographs: {_machine(lossless)}.\n",
+        f"Other kinds of images: {_machine(kinds)}.\n",
         f"Lossy: {_machine(kodak)}.\n",
         f"CIFAR-10: {_machine(cifar)}.\n",
     ]
