@@ -247,8 +247,10 @@ def _encode_ours(image: Raster | bytes, options: Options) -> bytes:
 
 
 def _decode_ours(data: bytes) -> NDArray[Any] | bytes:
-    kept = noisepress.inspect(data).codec == "jpegfile"
-    return noisepress.original_file(data) if kept else noisepress.decode(data)
+    try:
+        return noisepress.original_file(data)
+    except noisepress.OptionError:  # the file holds pixels
+        return noisepress.decode(data)
 
 
 def _ours(name: str, lossless: bool, options: type[Options], **rendering: Any) -> Codec:

@@ -114,7 +114,9 @@ def eight_bits(raster: Raster) -> NDArray[np.uint8]:
     """
     pixels = to_array(raster)
     if pixels.dtype == np.uint16:
-        raise noisepress.UnsupportedImageError(f"the format does not hold {raster.mode.name}")
+        raise noisepress.UnsupportedImageError(
+            f"{raster.mode.name} is not supported, 8-bit layouts are"
+        )
     return pixels.astype(np.uint8) * np.uint8(255 if pixels.dtype == np.bool_ else 1)
 
 

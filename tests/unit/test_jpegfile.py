@@ -52,6 +52,13 @@ def commented() -> bytes:
     return data[:2] + b"\xff\xfe\0\7hello" + b"\xff\xff" + data[2:]
 
 
+def junk() -> bytes:
+    """With bytes between two segments that belong to neither."""
+    data = jpeg()
+    end = 4 + int.from_bytes(data[4:6])
+    return data[:end] + b"\0\x12\xff\0" + data[end:]
+
+
 def arithmetic() -> bytes:
     """The scan of a Huffman-coded file, said to be arithmetic-coded."""
     return jpeg().replace(b"\xff\xc0", b"\xff\xc9", 1)
@@ -78,6 +85,7 @@ READ: Mapping[str, Callable[[], bytes]] = {
     "appended JPEG file": lambda: jpeg() + jpeg("L"),
     "broken thumbnail": lambda: jpeg(exif=thumbnail(jpeg(side=16)[:-90])),
     "comments and fill bytes": commented,
+    "junk between segments": junk,
     "several pictures": several,
     "lossless": lambda: bytes(imagecodecs.ljpeg_encode(crop(1)[..., 0])),
     "said to be arithmetic": arithmetic,
