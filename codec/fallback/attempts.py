@@ -67,8 +67,9 @@ _SMALL = 4096
 def is_clear(samples: int, files: Mapping[Options, Sized]) -> bool:
     """Whether the file of `screen` is so much smaller that no network makes a smaller one.
 
-    ardm's files are a fifth smaller than JPEG XL's where there is noise, and larger where there is
-    none.
+    ardm's files are smaller than JPEG XL's where there are photographs, by up to a half, and larger
+    elsewhere. Photographs take many bits and make the two files of `FIRST` alike, so an image for
+    which this holds has few of them.
 
     Args:
         samples: of the image.
