@@ -303,7 +303,7 @@ def known_mode(contents: Contents) -> Mode:
     return Mode(number)
 
 
-def _opened(contents: Contents) -> tuple[Codec, Contents, Callable[[Samples], Samples]]:
+def opened(contents: Contents) -> tuple[Codec, Contents, Callable[[Samples], Samples]]:
     """The codec of a file, the file as it knows it, and how its pictures become the image's.
 
     Raises:
@@ -327,7 +327,7 @@ def _pictures(
     contents: Contents, decoding: Decoding, report: Report, *, previews: bool
 ) -> Iterator[Samples]:
     """The picture after each data section; the complete one is checked."""
-    codec, coded, expand = _opened(contents)
+    codec, coded, expand = opened(contents)
     latest: Samples | None = None
     for picture in codec.decode(coded, decoding, report, previews=previews):
         if latest is not None:
@@ -355,7 +355,7 @@ def _whole(contents: Contents, codec: Codec, picture: Samples | None) -> Samples
 
 def _reduced(contents: Contents, decoding: Decoding, level: int) -> Samples:
     """The picture of every 2^level-th pixel and row, from no more data than it needs."""
-    codec, coded, expand = _opened(contents)
+    codec, coded, expand = opened(contents)
     height, width = contents.header.height, contents.header.width
     least = -(-height >> level), -(-width >> level)
     latest: Samples | None = None
