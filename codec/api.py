@@ -519,8 +519,8 @@ def decode_preview(
 ) -> NDArray[Any]:
     """A smaller picture: every 2^level-th pixel of every 2^level-th row.
 
-    Of a resolution pyramid (`ardm` in lattice order, `vdm`) only the beginning is decoded: each
-    level takes about a quarter of the time of the next one. Other files are decoded as a whole.
+    Of a resolution pyramid (`ardm` in lattice order, `vdm`) only the beginning is decoded: a level
+    has a quarter of the pixels of the next finer one. Other files are decoded as a whole.
 
     Args:
         data: see `decode`.
