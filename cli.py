@@ -478,6 +478,17 @@ def _info(args: argparse.Namespace) -> int:
     return _each([_Job(path, STDIO) for path in paths], False, work)
 
 
+def _view(args: argparse.Namespace) -> int:
+    from .codec.view import page
+
+    how = _decoding_options(args)
+    _refuse_overwrite(args.output, args.force)
+    paths = _expand(args.paths, frozenset({NZP}))
+    text = page([(path, _read(path)) for path in paths], how)
+    _write(args.output, text.encode(), args.force)
+    return 0
+
+
 def _models(args: argparse.Namespace) -> int:
     from .models.registry import bundled
 
@@ -596,10 +607,14 @@ def _encoding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print no sizes")
 
 
-def _decoding(parser: argparse.ArgumentParser, default: str) -> None:
+def _decoder(parser: argparse.ArgumentParser) -> None:
     from .codec.protocol import Decoding
 
     _flags(parser, {"the decoder": Decoding})
+
+
+def _decoding(parser: argparse.ArgumentParser, default: str) -> None:
+    _decoder(parser)
     parser.add_argument("--to", metavar="SUFFIX", help=f"format of the images (default {default})")
 
 
@@ -714,6 +729,13 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     info = add("info", _info, "Say what .nzp files hold, without decoding them.")
     info.add_argument("paths", nargs="+", metavar="FILE", help="files, folders and patterns")
     info.add_argument("--json", action="store_true", help="one JSON object a line")
+
+    view = add("view", _view, "Show .nzp files on a page for the browser.")
+    view.add_argument("paths", nargs="+", metavar="FILE", help="files, folders and patterns")
+    view.add_argument("-o", "--output", required=True, metavar="OUT.html", help="the page")
+    view.add_argument("-f", "--force", action="store_true", help="overwrite OUT.html")
+    if "view" in words:
+        _decoder(view)
 
     models = add("models", _models, "List the bundled models.")
     models.add_argument("--json", action="store_true", help="one JSON object a line")

@@ -303,7 +303,7 @@ def known_mode(contents: Contents) -> Mode:
     return Mode(number)
 
 
-def _opened(contents: Contents) -> tuple[Codec, Contents, Callable[[Samples], Samples]]:
+def opened(contents: Contents) -> tuple[Codec, Contents, Callable[[Samples], Samples]]:
     """The codec of a file, the file as it knows it, and how its pictures become the image's.
 
     Raises:
@@ -327,7 +327,7 @@ def _pictures(
     contents: Contents, decoding: Decoding, report: Report, *, previews: bool
 ) -> Iterator[Samples]:
     """The picture after each data section; the complete one is checked."""
-    codec, coded, expand = _opened(contents)
+    codec, coded, expand = opened(contents)
     latest: Samples | None = None
     for picture in codec.decode(coded, decoding, report, previews=previews):
         if latest is not None:
@@ -355,7 +355,7 @@ def _whole(contents: Contents, codec: Codec, picture: Samples | None) -> Samples
 
 def _reduced(contents: Contents, decoding: Decoding, level: int) -> Samples:
     """The picture of every 2^level-th pixel and row, from no more data than it needs."""
-    codec, coded, expand = _opened(contents)
+    codec, coded, expand = opened(contents)
     height, width = contents.header.height, contents.header.width
     least = -(-height >> level), -(-width >> level)
     latest: Samples | None = None
@@ -519,8 +519,8 @@ def decode_preview(
 ) -> NDArray[Any]:
     """A smaller picture: every 2^level-th pixel of every 2^level-th row.
 
-    Of a resolution pyramid (`ardm` in lattice order, `vdm`) only the beginning is decoded: each
-    level takes about a quarter of the time of the next one. Other files are decoded as a whole.
+    Of a resolution pyramid (`ardm` in lattice order, `vdm`) only the beginning is decoded: a level
+    has a quarter of the pixels of the next finer one. Other files are decoded as a whole.
 
     Args:
         data: see `decode`.

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...bitstream.binary import (
     BinaryDecoder,
@@ -32,6 +33,7 @@ from . import groups, planes, ranks
 from .codec import Ardm, ArdmParameters, modes
 from .conversions import RGB, named
 from .lattice import Lanes, Lattice, streams
+from .location import located_bits
 from .random_order import RandomOrder
 
 _CROP = 192
@@ -68,25 +70,79 @@ def decode(
     contents: Contents, decoding: Decoding, report: Report, *, previews: bool
 ) -> Iterator[Samples]:
     """See `protocol.Codec.decode`."""
-    header = contents.header
-    parameters = ArdmParameters.parse(header.parameters, decoding.models)
-    supported = modes(parameters.order, parameters.effort)
-    check_mode(header, supported, f"ardm in {parameters.order} order")
-    decoder = BinaryDecoder if parameters.mixing else Decoder
-    shape = (header.height, header.width, Mode(header.mode).colours)
-    counts = _streams(parameters, shape)
-    planned = sum(kind == SectionKind.DATA for kind, _ in contents.table)
-    if planned != len(counts):
-        raise CorruptError(f"{planned} data sections do not fit the image's size")
-    payloads = zip(contents.payloads(SectionKind.DATA), counts, strict=False)
-    decoders = [
-        [decoder(stream) for stream in split_streams(payload, count)] for payload, count in payloads
-    ]
-    depth, convert = _conversion(parameters, contents, shape)
-    coders = _coders(decoders, report, _share(parameters))
-    pictures = _loop(parameters, depth).run(None, shape, coders)
-    for done, picture in zip(range(1, len(decoders) + 1), pictures, strict=False):
-        yield with_alpha(convert(picture), contents, complete=done == planned)
+    coded = _Coded.of(contents, decoding, report)
+    for done, picture in enumerate(coded.pictures, 1):
+        shown = coded.convert(picture)
+        yield with_alpha(shown, contents, complete=done == len(coded.counts))
+
+
+def bits_by_place(contents: Contents, decoding: Decoding, cell: int) -> NDArray[np.float64]:
+    """Where the bits of a file in lattice order went, without those of opacity.
+
+    The model is run over the image in blocks of the size of a cell, and what it needs for the parts
+    of a level is scaled to the size of the section that holds the level.
+
+    Args:
+        cell: side of the square cells, a power of two from 4.
+
+    Returns:
+        (ceil(h / cell), ceil(w / cell)), bits of each cell.
+
+    Raises:
+        CorruptError, ModelError: see `protocol.Codec.decode`.
+    """
+    coded = _Coded.of(contents, decoding, lambda _: None)
+    samples = deque(coded.pictures, maxlen=1)[0]
+    sizes = [8 * len(payload) for payload in contents.payloads(SectionKind.DATA)]
+    network = load_network(coded.parameters.model, LatticeNet)
+    mixing = coded.parameters.mixing
+    return located_bits(network, samples, coded.depth, sizes, cell, mixing=mixing)
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """What a file codes.
+
+    Attributes:
+        parameters: of the file.
+        counts: streams of each data section.
+        depth: of the samples.
+        convert: makes the colour of a level of the samples.
+        pictures: the samples (h', w', c) after each section that is there.
+    """
+
+    parameters: ArdmParameters
+    counts: Sequence[int]
+    depth: Depth
+    convert: Callable[[Samples], Samples]
+    pictures: Iterable[Samples]
+
+    @classmethod
+    def of(cls, contents: Contents, decoding: Decoding, report: Report) -> _Coded:
+        """What a file codes; decoded as `pictures` are asked for.
+
+        Raises:
+            CorruptError, ModelError: see `protocol.Codec.decode`.
+        """
+        header = contents.header
+        parameters = ArdmParameters.parse(header.parameters, decoding.models)
+        supported = modes(parameters.order, parameters.effort)
+        check_mode(header, supported, f"ardm in {parameters.order} order")
+        decoder = BinaryDecoder if parameters.mixing else Decoder
+        shape = (header.height, header.width, Mode(header.mode).colours)
+        counts = _streams(parameters, shape)
+        planned = sum(kind == SectionKind.DATA for kind, _ in contents.table)
+        if planned != len(counts):
+            raise CorruptError(f"{planned} data sections do not fit the image's size")
+        decoders = [
+            [decoder(stream) for stream in split_streams(payload, count)]
+            for payload, count in zip(contents.payloads(SectionKind.DATA), counts, strict=False)
+        ]
+        depth, convert = _conversion(parameters, contents, shape)
+        coders = _coders(decoders, report, _share(parameters))
+        pictures = _loop(parameters, depth).run(None, shape, coders)
+        there = itertools.islice(pictures, len(decoders))
+        return cls(parameters, counts, depth, convert, there)
 
 
 @dataclass(frozen=True)

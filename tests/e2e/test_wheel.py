@@ -65,7 +65,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
     code = [ROOT / name for name in ("__init__.py", "__init__.pyi", "__main__.py", "cli.py")]
     code += [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
-    data = [ROOT / "py.typed", ROOT / "codec" / "demo.png", ROOT / "benchmarks/report/page.html"]
+    data = [ROOT / "py.typed", ROOT / "codec/demo.png", ROOT / "codec/view.html"]
+    data.append(ROOT / "benchmarks/report/page.html")
     data += [*(ROOT / "models/weights").iterdir(), *(ROOT / "models/cards").iterdir()]
     plugins = {f"noisepress/{path.name}" for path in (ROOT / "plugins").glob("*.py")}
     expected = plugins | {

@@ -52,6 +52,10 @@ def test_levels_of_files_without_a_pyramid(mode: Mode) -> None:
     levels_of(noise(mode, 17, 50), codec="png")
 
 
+def test_levels_of_vdm(vdm_model: str) -> None:
+    levels_of(raster(Mode.RGB8, 40, 50), codec="vdm", model=vdm_model)
+
+
 def test_levels_of_random_order(masked_model: str) -> None:
     levels_of(raster(Mode.RGB8, 9, 12), order="random", model=masked_model, calls=8)
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
-import importlib
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,20 +107,3 @@ def test_a_chunk_of_another_shape_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "c" / "0" / "0").write_bytes(noisepress.encode(picture(8, 9, 1), "png"))
     with pytest.raises(noisepress.CorruptError, match=r"uint8 \(8, 8\)"):
         zarr.open_array(tmp_path)[:]
-
-
-@pytest.mark.parametrize(("module", "needed"), [("zarr", "zarr"), ("numcodecs", "numcodecs")])
-def test_a_missing_package_is_named(
-    module: str, needed: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = builtins.__import__
-
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.split(".")[0] == needed and not (args and args[-1]):
-            raise ModuleNotFoundError(f"No module named {needed!r}", name=needed)
-        return original(name, *args, **kwargs)
-
-    monkeypatch.delitem(sys.modules, f"noisepress.{module}")
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ModuleNotFoundError, match=rf"{needed} is missing.*noisepress\[zarr\]"):
-        importlib.import_module(f"noisepress.{module}")
