@@ -29,7 +29,7 @@ DECISIONS, CAPPED = 20, 6
 """A magnitude is coded as decisions whether it is above 0, 1, 2 and so on; larger ones escape.
 Most contexts take those from CAPPED - 1 as one."""
 ESCAPE_BITS = 22
-LARGEST = 31
+MAGNITUDE = 31
 """Magnitudes above it count as this one in contexts."""
 WIDEST = 1 << 24
 """Largest magnitude of coefficients in steps."""
@@ -163,7 +163,7 @@ class Work(NamedTuple):
 
 @kernel
 def _magnitude(value: int | np.integer[Any]) -> int:
-    return min(abs(np.int64(value)), LARGEST)
+    return min(abs(np.int64(value)), MAGNITUDE)
 
 
 @kernel

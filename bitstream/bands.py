@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import _bands
 from ._bands import CAPPED, CLASSES, CONTEXTS, DECISIONS, KINDS, ORIENTATIONS, PAD, Learned, Work
 from ._binary import Int32s, UInt32s, UInt64s
-from ._mixing import LOGISTIC_RANGE, LOGISTIC_STEPS, Float32s
+from ._mixing import LOGISTIC_RANGE, LOGISTIC_STEPS, Float32s, Floats, UInt8s
 from .binary import BinaryDecoder, BinaryEncoder, BinaryTally
 from .entropy import Ints
 from .mixing import exact_tables
@@ -25,7 +28,9 @@ from .tables import check_tables
 from .wavelet import SMOOTH, Place
 
 BinaryCoder = BinaryEncoder | BinaryDecoder | BinaryTally
-_CRC = 0x29FCA68F
+LESSON = Path(__file__).parent / "bands.npz"
+"""What photographs have taught (training/bands.py)."""
+_CRC, _LESSON_CRC = 0x29FCA68F, 0xA7401DAE
 _EDGES = (0, 1, 2, 3, 4, 5, 7, 9, 12, 16, 22, 30, 44, 64, 100, 160)
 """Least sums of magnitudes of each class."""
 _FREE_CONTEXTS = (0, 1, 10)
@@ -34,6 +39,17 @@ _WEIGHT, _SIGN_WEIGHT = 1.3, 1.75
 """Sums of the weights before anything is learned."""
 _NEXT, _NEAR = 0.2, 0.1
 """Coefficients of predicted sizes before anything is learned."""
+_FRACTIONS = {"features": 12, "weights": 12, "final": 12, "sign_weights": 12, "maps": 14}
+_LEAST_COUNTED, _MOST_COUNTED = 2, 10
+"""Counts of slots that a lesson has, and that it gives them at most."""
+_WEIGHTS_SEEN = 50.0
+"""Count of decisions that weights begin with."""
+WORTH = 0.095
+"""Squared error, in steps, that an encoder takes for a bit.
+
+Less than the 2 ln(2) / 12 that bits are worth at high rates by theory: a coefficient that becomes
+zero is missed by the contexts of others.
+"""
 _RUN = 1 << 16
 """Coefficients that are coded together, about: a coder reserves room for what they might take."""
 _NOTHING = np.empty((0, 0), np.float32)
@@ -65,12 +81,15 @@ def _tables() -> _bands.Tables:
     )
 
 
-def _classes(sizes: np.ndarray) -> np.ndarray:
+def _classes(sizes: Floats) -> UInt8s:
+    """Classes of predicted sizes, four an octave."""
     found = np.rint(4 * np.log2(sizes / 0.008)) + 4
-    return np.where(sizes <= 0.002, 0, np.clip(found, 0, CLASSES - 1)).astype(np.uint8)
+    classes: UInt8s = np.where(sizes <= 0.002, 0, np.clip(found, 0, CLASSES - 1)).astype(np.uint8)
+    return classes
 
 
-def _learned() -> Learned:
+def untaught() -> Learned:
+    """What is known of images before any was seen: nothing. For training/bands.py."""
     tables = _tables()
     half = np.uint32(1 << 31)
     features = np.zeros((KINDS * _bands.LEVELS, _bands.FEATURES))
@@ -92,6 +111,47 @@ def _learned() -> Learned:
         sign_weights=np.full((KINDS, _bands.SIGNS), _SIGN_WEIGHT / _bands.SIGNS),
         maps=maps,
     )
+
+
+def lesson(learned: Learned) -> dict[str, NDArray[np.integer[Any]]]:
+    """What photographs have taught, in whole numbers, as the bundled file holds it.
+
+    Chances of slots are in 1/4096, with a count of up to _MOST_COUNTED in the four lower bits, and
+    0 for slots that were seen less than _LEAST_COUNTED times. Other numbers are in 2^-_FRACTIONS.
+    """
+    found: dict[str, NDArray[np.integer[Any]]] = {}
+    for name, values in learned._asdict().items():
+        if values.dtype == np.uint32:
+            count = np.minimum(values & 1023, _MOST_COUNTED)
+            packed = values >> 20 << 4 | count
+            found[name] = np.where(count < _LEAST_COUNTED, 0, packed).astype(np.uint16)
+        else:
+            whole = np.rint(np.ldexp(values, _FRACTIONS[name]))
+            found[name] = np.clip(whole, -(2**15), 2**15 - 1).astype(np.int16)
+    found["weights"][..., -1] = 0
+    return found
+
+
+@cache
+def _lesson() -> dict[str, NDArray[np.integer[Any]]]:
+    with np.load(LESSON) as file:
+        parts = {name: file[name] for name in Learned._fields}
+    check_tables("lesson", _LESSON_CRC, *(part.astype(np.int64) for part in parts.values()))
+    return parts
+
+
+def _learned() -> Learned:
+    """What is known of an image before it is coded: what other photographs have taught."""
+    parts: dict[str, Any] = {}
+    for name, values in _lesson().items():
+        if name in _FRACTIONS:
+            parts[name] = np.ldexp(values.astype(np.float64), -_FRACTIONS[name])
+        else:
+            slots = values.astype(np.uint32)
+            known = slots >> 4 << 20 | 1 << 19 | slots & 15
+            parts[name] = np.where(slots, known, 1 << 31).astype(np.uint32)
+    parts["weights"][..., -1] = _WEIGHTS_SEEN
+    return Learned(**parts)
 
 
 def _work() -> Work:
@@ -159,12 +219,13 @@ class Bands:
 
     Args:
         height, width: of the image.
-        colours: its planes, 1 or 3.
+        learned: what is known before, which coding changes; None: what other photographs taught.
     """
 
-    def __init__(self, height: int, width: int, colours: int) -> None:
+    def __init__(self, height: int, width: int, learned: Learned | None = None) -> None:
         self._size = height, width
-        self._learned, self._work = _learned(), _work()
+        self._learned = _learned() if learned is None else learned
+        self._work = _work()
         self._padded: dict[Place, Int32s] = {}
         self._zeros = _padded(0, 0)
 
@@ -189,7 +250,9 @@ class Bands:
         empty = None if coefficients is None else not coefficients.any()
         self._code(coder, place, empty, coefficients, _NOTHING, 0.0)
 
-    def choose(self, coder: BinaryCoder, place: Place, wanted: Float32s, worth: float) -> None:
+    def choose(
+        self, coder: BinaryCoder, place: Place, wanted: Float32s, worth: float = WORTH
+    ) -> None:
         """Choose and code the next band, of small squared error for its cost.
 
         Args:
@@ -223,9 +286,7 @@ class Bands:
             count = min(step, height - first)
             coder.code(part, _Rows(self, place, first, count, wanted[rows], worth))
 
-    def run(
-        self, rows: _Rows, mode: int, symbols: Int32s, state: UInt64s, words: UInt32s
-    ) -> float:
+    def run(self, rows: _Rows, mode: int, symbols: Int32s, state: UInt64s, words: UInt32s) -> float:
         """Code rows, see `binary.BinaryModel.run`."""
         place = rows.place
         if np.abs(symbols).max() > _bands.WIDEST:

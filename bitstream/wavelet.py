@@ -21,6 +21,8 @@ from .tables import check_tables
 
 DEPTH = 6
 """Levels of the transform."""
+ONE_LEVEL = 1 << _wavelet.FRACTION
+"""A level of 8-bit samples in the unit of coefficients."""
 STEP_UNITS = 256
 """Steps of quantisation are in 1/STEP_UNITS of a level of 8-bit samples."""
 TURN_BITS = 10
@@ -143,7 +145,7 @@ def angles_for(samples: UInt8s) -> int:
 
 
 def analysed(samples: UInt8s, colours: Colours) -> Int32s:
-    """The coefficients (c, h, w) of samples (h, w, c), in 2^-FRACTION."""
+    """The coefficients (c, h, w) of samples (h, w, c), in 1/ONE_LEVEL."""
     height, width, count = samples.shape
     planes = np.empty((count, height, width), np.int32)
     _wavelet.to_planes(np.ascontiguousarray(samples), colours.forward, planes)
@@ -155,7 +157,7 @@ def analysed(samples: UInt8s, colours: Colours) -> Int32s:
 def synthesised(
     bands: Mapping[Place, Int32s], height: int, width: int, step: int, colours: Colours
 ) -> Float32s:
-    """The samples (c, h, w) from 0 to 255, multiples of 2^-FRACTION, of coefficients in steps.
+    """The samples (c, h, w) from 0 to 255, multiples of 1/ONE_LEVEL, of coefficients in steps.
 
     Args:
         bands: those that are known, (h', w') each; the others are zero.
@@ -164,9 +166,7 @@ def synthesised(
     count = len(colours.forward)
     planes = np.zeros((count, height, width), np.int32)
     for place, band in bands.items():
-        _wavelet.dequantise(
-            band, step, 2 << place.level, *place.first, planes[place.colour]
-        )
+        _wavelet.dequantise(band, step, 2 << place.level, *place.first, planes[place.colour])
     for plane in planes:
         _wavelet.synthesise(plane, DEPTH)
     samples = np.empty((count, height, width), np.float32)

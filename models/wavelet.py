@@ -18,6 +18,8 @@ DEPTH = 5
 """Levels of the transform."""
 MULTIPLE = 1 << DEPTH
 """Height and width must be multiples of this."""
+TRAINED_STEPS = 4.0, 400.0
+"""Least and largest step of quantisation that networks learn, in levels of samples."""
 _LIFTING = (-1.586134342059924, -0.052980118572961, 0.882911075530934, 0.443506852043971)
 _GROWTH = math.sqrt(2) / 1.230174104914001
 _ERROR, _ERROR_RISE = 0.2, 1.22
@@ -35,8 +37,10 @@ Measured with the encoder, which weighs squared errors against bits.
 def known_level(step: Tensor) -> Tensor:
     """Log-SNRs (n,) in nats of decoded pictures at steps (n,) of quantisation (`unet.Known`).
 
-    About -log of the mean squared errors of photographs, within a factor of 2.5.
+    About -log of the mean squared errors of photographs, within a factor of 2.5. Steps beyond
+    TRAINED_STEPS have the levels of these.
     """
+    step = step.clamp(*TRAINED_STEPS)
     return -torch.log((2 * SPAN / 255) ** 2 * _ERROR * step**_ERROR_RISE)
 
 

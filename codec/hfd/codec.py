@@ -41,9 +41,9 @@ class Hfd(LossyOptions):
     """
 
     quality: Annotated[float, Doc("quality of the picture", 0, 100)] = 30
-    decoder: Annotated[
-        str, Doc("model that restores and draws pictures, bundled or a path")
-    ] = "hfd-photo-decoder"
+    decoder: Annotated[str, Doc("model that restores and draws pictures, bundled or a path")] = (
+        "hfd-photo-decoder"
+    )
 
 
 @dataclass(frozen=True)

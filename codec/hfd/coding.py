@@ -20,6 +20,8 @@ from .stages import Painter
 _WITHIN, _WITHIN_DB = 0.005, 0.1
 """What files may be smaller than a size, as a share of it, and their PSNR above that asked for."""
 _TRIALS = 16
+_FARTHEST = 60.0
+"""Excesses beyond count as this one."""
 _OCTAVE_OF_SIZE, _OCTAVE_OF_PSNR = -0.8, 4.0
 """How the logarithm of a size, and the distance to a PSNR in dB, change with an octave of steps."""
 
@@ -88,10 +90,12 @@ def _of_size(
         return math.log(size(tried[step]) / max(allowed, 0.5))
 
     step = fitted(excess, first, _OCTAVE_OF_SIZE, _WITHIN)
-    if step is None:
-        least = min(map(size, tried.values()))
-        raise OptionError(f"{allowed} bytes are too few: the smallest file has {least}")
-    return tried[step]
+    if step is not None:
+        return tried[step]
+    smallest = at(STEPS[1])
+    if size(smallest) > allowed:
+        raise OptionError(f"{allowed} bytes are too few: the smallest file has {size(smallest)}")
+    return smallest
 
 
 def _of_psnr(source: Source, colour: Samples, painter: Painter, wanted: float) -> int:
@@ -107,7 +111,7 @@ def _of_psnr(source: Source, colour: Samples, painter: Painter, wanted: float) -
         _, known = source.coded(step)
         reached = psnr(colour, painter.restored(source.picture(known, step)))
         best = max(best, reached)
-        return wanted - reached
+        return 0.0 if reached == wanted else wanted - reached
 
     first = round(256 * 2 ** ((58 - wanted) / _OCTAVE_OF_PSNR))
     step = fitted(lack, first, _OCTAVE_OF_PSNR, _WITHIN_DB)
@@ -136,7 +140,7 @@ def fitted(
     best: tuple[float, int] | None = None
     change, before = slope, (math.nan, math.nan)
     for _ in range(_TRIALS):
-        found = max(excess(step), -60.0)
+        found = min(max(excess(step), -_FARTHEST), _FARTHEST)
         if found <= 0:
             best = max(best or (found, step), (found, step))
             if found >= -tolerance:

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from ...bitstream import wavelet
 from ...bitstream._binary import Int32s
-from ...bitstream._wavelet import FRACTION
 from ...bitstream.bands import Bands
 from ...bitstream.binary import BinaryDecoder, BinaryEncoder
 from ...bitstream.errors import CorruptError
-from ...bitstream.wavelet import DEPTH, STEP_UNITS, Place
+from ...bitstream.wavelet import ONE_LEVEL, STEP_UNITS, Place
 from ...models.diffusion import to_unit
 from ...models.unet import Known, UNet
 from ...models.wavelet import known_level
@@ -24,11 +23,6 @@ from ..pixels import filled, padded
 
 SECTIONS = 4
 """The last three hold the details of one level each, the first all that is coarser."""
-WORTH = 0.095
-"""Squared error, in steps, that an encoder takes for a bit.
-
-About half of what bits are worth at high rates by theory, 2 ln(2) / 12 steps: a coefficient that
-becomes zero is missed by the contexts of others."""
 
 Coefficients = Mapping[Place, Int32s]
 
@@ -59,12 +53,12 @@ class Source:
 
         Sections that hold nothing are left out at the end.
         """
-        bands = Bands(*self._shape)
+        bands = Bands(*self._shape[:2])
         encoders = [BinaryEncoder() for _ in range(SECTIONS)]
-        unit = np.float32(step * 2**FRACTION / STEP_UNITS)
+        unit = np.float32(step * ONE_LEVEL / STEP_UNITS)
         for place in wavelet.places(self._shape[2]):
             wanted = place.of(self._planes[place.colour]).astype(np.float32) / unit
-            bands.choose(encoders[section_of(place)], place, wanted, WORTH)
+            bands.choose(encoders[section_of(place)], place, wanted)
         known = bands.known()
         last = max((section_of(place) for place, band in known.items() if band.any()), default=0)
         return [encoder.finish() for encoder in encoders[: last + 1]], known
@@ -80,7 +74,7 @@ class Source:
         count = bits / _BITS_OF_NONZERO * sample.size / self._planes.size
         rank = min(max(sample.size - 1 - int(count), 0), sample.size - 1)
         level = np.partition(sample, rank)[rank] / _LEAST_NONZERO
-        return int(level * STEP_UNITS / 2**FRACTION)
+        return int(level * STEP_UNITS / ONE_LEVEL)
 
 
 _BITS_OF_NONZERO, _LEAST_NONZERO = 5.5, 0.65
@@ -104,7 +98,7 @@ def received(
     if len(payloads) > SECTIONS:
         raise CorruptError(f"{len(payloads)} data sections, of {SECTIONS}")
     colours = wavelet.colours_of(count, angles)
-    bands = Bands(height, width, count)
+    bands = Bands(height, width)
     for section, payload in enumerate(payloads):
         decoder = BinaryDecoder(payload)
         for place in wavelet.places(count):

@@ -18,7 +18,15 @@ from ...models.card import Card
 from ...models.diffusion import noisy
 from ...models.registry import load_network
 from ...models.tiling import estimate
-from ...models.unet import CHANNELS, SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, Known, UNet
+from ...models.unet import (
+    CHANNELS,
+    RESTORING_LOGSNR,
+    SCORE_LOGSNR_MAX,
+    SCORE_LOGSNR_MIN,
+    Known,
+    UNet,
+)
+from ...models.wavelet import TRAINED_STEPS, known_level
 from ..protocol import Decoding
 
 CALLS = 8
@@ -29,8 +37,10 @@ DETAIL = 0.6
 Chosen on crops of photographs: at 0.1 to 0.4 bits per pixel the Frechet distance is least between
 0.5 and 0.7.
 """
-_NOTHING_SEEN = -20.0
-"""Log-SNR in nats of a noisy image that tells nothing: the decoded picture alone is restored."""
+_LEAST_RESTORED = known_level(torch.tensor(TRAINED_STEPS[0]))
+"""Log-SNR in nats from which pictures are not restored."""
+_UNRESTORED_LEVEL = 4.0
+"""Least log-SNR in nats of pictures that networks without `restores` were trained with."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +84,9 @@ class Painter:
     @torch.inference_mode()
     def restored(self, known: Known) -> Tensor:
         """The mean of all images that may have been coded to the first stage's (1, 3, h, w)."""
-        if not self.restores:
+        if not self.restores or known.level >= _LEAST_RESTORED:
             return known.image
-        return estimate(self.network, torch.zeros_like(known.image), _NOTHING_SEEN, known)
+        return estimate(self.network, torch.zeros_like(known.image), RESTORING_LOGSNR, known)
 
     @torch.inference_mode()
     def drawn(self, known: Known, decoding: Decoding) -> Tensor:
@@ -93,6 +103,8 @@ class Painter:
         detail = DETAIL if decoding.detail is None else decoding.detail
         if detail == 0:
             return self.restored(known)
+        if not self.restores:
+            known = known._replace(level=known.level.clamp(min=_UNRESTORED_LEVEL))
 
         def denoise(z: Tensor, logsnr: Tensor) -> Tensor:
             return estimate(self.network, z, float(logsnr[0]), known)

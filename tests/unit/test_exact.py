@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from noisepress.models import exact
-from noisepress.models.autoencoder import HYPER_MAX, AutoencoderConfig, HyperSynthesis
 from noisepress.models.exact import (
     ACTIVATION_FRAC,
     ACTIVATION_MAX,
@@ -148,28 +147,11 @@ def masked() -> nn.Module:
     return MaskedNet(MaskedConfig(width=24, blocks=3, components=3))
 
 
-def hyper_synthesis() -> HyperSynthesis:
-    return HyperSynthesis(
-        AutoencoderConfig(
-            width0=1, width1=1, width2=1, latents=12, hyper=10, exact=24, blocks=1, rates=2
-        )
-    )
-
-
-def hyper_outputs(network: nn.Module, dtype: torch.dtype, layout: Any) -> list[Tensor]:
-    """Means and standard deviations for hyper-latents of any size."""
-    hyper = integers(2, 10, 6, 5, low=-HYPER_MAX, high=HYPER_MAX)
-    hyper[1].div_(32, rounding_mode="floor")
-    with torch.no_grad():
-        return list(network(hyper.to(dtype).contiguous(memory_format=layout)))
-
-
 Outputs = Callable[[nn.Module, torch.dtype, Any], list[Tensor]]
 NETWORKS = [
     pytest.param(lattice, lattice_outputs, id="lattice"),
     pytest.param(masked, masked_outputs, id="masked"),
     pytest.param(vdm, vdm_outputs, id="vdm"),
-    pytest.param(hyper_synthesis, hyper_outputs, id="hyper-synthesis"),
 ]
 
 
