@@ -162,8 +162,14 @@ class Work(NamedTuple):
 
 
 @kernel
+def as_int(value: int | np.integer[Any]) -> int:
+    """A number as one with a sign, of 64 bits."""
+    return int(np.int64(value))
+
+
+@kernel
 def _magnitude(value: int | np.integer[Any]) -> int:
-    return min(abs(np.int64(value)), MAGNITUDE)
+    return min(abs(as_int(value)), MAGNITUDE)
 
 
 @kernel
@@ -187,7 +193,7 @@ def _moved(slot: int, bit: int, tables: Tables) -> int:
     """A slot after a bit."""
     count = slot & 1023
     chance = slot >> 10
-    chance += ((FULL * bit - chance) * tables.rates[count]) >> 16
+    chance += ((FULL * bit - chance) * as_int(tables.rates[count])) >> 16
     return chance << 10 | min(count + 1, COUNT_LIMIT)
 
 
@@ -211,7 +217,7 @@ def _code_slot(
     mode: int, bit: int, slots: UInt32s, at: int, tables: Tables, state: UInt64s, words: UInt32s
 ) -> tuple[int, float]:
     """Code a bit with the chance of a slot, and learn from it."""
-    slot = np.int64(slots[at])
+    slot = as_int(slots[at])
     chance = float(slot >> 10) * (1.0 / (1 << 22))
     bit, spent = _code(mode, bit, _zero(chance), state, words)
     slots[at] = np.uint32(_moved(slot, bit, tables))
@@ -252,9 +258,9 @@ def _look(i: int, j: int, kind: int, level: int, band: Band, t: Tables, work: Wo
     corners += _magnitude(first[y + 1, x - 1]) + _magnitude(first[y + 1, x + 1])
     d = _magnitude(band.second[y, x])
     d_ring = _ring(band.second, y, x)
-    l = _magnitude(band.left[y, x])
+    l_place = _magnitude(band.left[y, x])
     l_ring = _ring(band.left, y, x)
-    r = _magnitude(band.right[y, x])
+    r_place = _magnitude(band.right[y, x])
     r_ring = _ring(band.right, y, x)
 
     seen = work.seen
@@ -272,21 +278,21 @@ def _look(i: int, j: int, kind: int, level: int, band: Band, t: Tables, work: Wo
     seen[11] = t.felt[cw + ce + cn + cs]
     seen[12] = t.felt[d]
     seen[13] = t.felt[d_ring]
-    seen[14] = t.felt[l + r]
+    seen[14] = t.felt[l_place + r_place]
     seen[15] = t.felt[min(l_ring + r_ring, 127)]
     seen[16] = t.felt[corners]
     seen[17] = 0.5
 
-    near = np.int64(t.sums[2 * (w + n) + nw + ne])
-    far = np.int64(t.sums[wide + 2 * (ww + nn)])
-    above = np.int64(t.sums[min(4 * p + 2 * (pv + ph) + pd, 255)]) >> 1
-    colour = np.int64(t.sums[4 * c + cw + ce + cn + cs])
-    other = np.int64(t.sums[2 * d + d_ring]) >> 1
-    left = np.int64(t.sums[2 * l + l_ring]) >> 1
-    right = np.int64(t.sums[2 * r + r_ring]) >> 1
+    near = as_int(t.sums[2 * (w + n) + nw + ne])
+    far = as_int(t.sums[wide + 2 * (ww + nn)])
+    above = as_int(t.sums[min(4 * p + 2 * (pv + ph) + pd, 255)]) >> 1
+    colour = as_int(t.sums[4 * c + cw + ce + cn + cs])
+    other = as_int(t.sums[2 * d + d_ring]) >> 1
+    left = as_int(t.sums[2 * l_place + l_ring]) >> 1
+    right = as_int(t.sums[2 * r_place + r_ring]) >> 1
     total = 2 * (w + n) + nw + ne + wide + 4 * p + pv + ph
-    total += 2 * (l + r) + l_ring + r_ring
-    around = np.int64(t.sums[min(total >> 1, 255)])
+    total += 2 * (l_place + r_place) + l_ring + r_ring
+    around = as_int(t.sums[min(total >> 1, 255)])
     o = work.contexts
     o[0] = kind * CLASSES
     o[1] = (level * 3 + min(c, 2)) * CLASSES
@@ -318,9 +324,9 @@ def _expect(kind: int, level: int, learned: Learned, tables: Tables, work: Work)
         predicted += coefficients[k] * work.seen[k]
     work.seen[FEATURES] = predicted
     if predicted < 0.5:
-        found = np.int64(tables.fine[int(max(predicted, 0.0) * 512.0)])
+        found = as_int(tables.fine[int(max(predicted, 0.0) * 512.0)])
     else:
-        found = np.int64(tables.coarse[int(min(predicted, 7.9) * 32.0)])
+        found = as_int(tables.coarse[int(min(predicted, 7.9) * 32.0)])
     work.contexts[0] += found
     work.contexts[1] += found
     work.contexts[10] += found
@@ -348,7 +354,7 @@ def _mix(d: int, learned: Learned, tables: Tables, work: Work) -> float:
         cap = tables.caps[k]
         at = tables.bases[k] + work.contexts[k] * cap + min(d, cap - 1)
         work.at[d, k] = at
-        inputs[k] = tables.stretch[np.int64(learned.slots[at]) >> 20]
+        inputs[k] = tables.stretch[as_int(learned.slots[at]) >> 20]
     inputs[CONTEXTS] = 0.3
     capped = min(d, CAPPED - 1)
     odds = 0.0
@@ -382,7 +388,7 @@ def _learn(d: int, bit: int, learned: Learned, tables: Tables, work: Work) -> No
     inputs = work.inputs[d]
     for k in range(CONTEXTS):
         at = work.at[d, k]
-        learned.slots[at] = np.uint32(_moved(np.int64(learned.slots[at]), bit, tables))
+        learned.slots[at] = np.uint32(_moved(as_int(learned.slots[at]), bit, tables))
     capped = min(d, CAPPED - 1)
     for s in range(SETS):
         weights = learned.weights[s, work.rows[s] * CAPPED + capped]
@@ -436,13 +442,13 @@ def _code_sign(
     odds = 0.0
     for k in range(SIGNS):
         o[k] += tables.sign_bases[k]
-        work.sign_inputs[k] = tables.stretch[np.int64(learned.signs[o[k]]) >> 20]
+        work.sign_inputs[k] = tables.stretch[as_int(learned.signs[o[k]]) >> 20]
         odds += weights[k] * work.sign_inputs[k]
     chance = logistic(clip(odds, -MOST_ODDS, MOST_ODDS), tables.logistic)
     bit, spent = _code(mode, bit, _zero(chance), state, words)
     step = ((1.0 if bit else 0.0) - chance) * SIGN_RATE
     for k in range(SIGNS):
-        learned.signs[o[k]] = np.uint32(_moved(np.int64(learned.signs[o[k]]), bit, tables))
+        learned.signs[o[k]] = np.uint32(_moved(as_int(learned.signs[o[k]]), bit, tables))
         weights[k] += step * work.sign_inputs[k]
     return bit, spent
 
@@ -458,7 +464,7 @@ def _code_excess(
     words: UInt32s,
 ) -> tuple[int, float]:
     """An excess of 0 or more by an Elias gamma code, whose length is learned."""
-    value = np.int64(excess) + 1
+    value = as_int(excess) + 1
     length = 0
     while value >> (length + 1):
         length += 1
@@ -471,7 +477,7 @@ def _code_excess(
         if more == 0:
             break
         found += 1
-    result = np.int64(1)
+    result = as_int(1)
     for place in range(found - 1, -1, -1):
         bit = int((value >> place) & 1)
         bit, cost = _code(mode, bit, 1 << (CHANCE_BITS - 1), state, words)
@@ -483,8 +489,8 @@ def _code_excess(
 @kernel
 def _smooth(own: Int32s, y: int, x: int) -> int:
     """The prediction of a coefficient of the smooth band."""
-    left = np.int64(own[y, x - 1])
-    above = np.int64(own[y - 1, x])
+    left = as_int(own[y, x - 1])
+    above = as_int(own[y - 1, x])
     if y == PAD:
         return left
     if x == PAD:
@@ -558,22 +564,22 @@ def code_rows(
         for j in range(rows.shape[1]):
             y = i + PAD
             x = j + PAD
-            base = np.int64(0)
+            base = as_int(0)
             if smooth:
-                base = np.int64(_smooth(own, y, x))
+                base = as_int(_smooth(own, y, x))
             _look(i, j, kind, level, band, tables, work)
             _expect(kind, level, learned, tables, work)
-            value = np.int64(rows[row, j]) - base
+            value = as_int(rows[row, j]) - base
             if choosing:
                 target = float(wanted[row, j])
                 if smooth:
-                    value = np.int64(math.floor(target + 0.5)) - base
+                    value = as_int(math.floor(target + 0.5)) - base
                 else:
-                    value = np.int64(_choose(abs(target), worth, learned, tables, work))
+                    value = as_int(_choose(abs(target), worth, learned, tables, work))
                     if target < 0.0:
                         value = -value
             magnitude = abs(value)
-            d = np.int64(0)
+            d = as_int(0)
             while d < DECISIONS:
                 chance = _mix(d, learned, tables, work)
                 above = 1 if magnitude > d else 0
@@ -597,7 +603,7 @@ def code_rows(
                 spent += cost
                 value = -d if bit else d
             else:
-                value = np.int64(0)
+                value = as_int(0)
             _improve(kind, level, d, learned, tables, work)
             value = min(max(base + value, -WIDEST), WIDEST)
             own[y, x] = np.int32(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ._bands import as_int
 from ._binary import Int32s
 from ._mixing import Int64s, UInt8s
 from .compiled import kernel
@@ -39,7 +40,7 @@ def _lift_rows(plane: Int32s, unit: int, first: int, factor: int) -> None:
         above = y - unit if y > 0 else unit
         below = y + unit if y + unit < height else y - unit
         for x in range(0, width, unit):
-            both = np.int64(plane[above, x]) + np.int64(plane[below, x])
+            both = as_int(plane[above, x]) + as_int(plane[below, x])
             plane[y, x] += np.int32(_scaled(factor, both))
 
 
@@ -51,7 +52,7 @@ def _lift_columns(plane: Int32s, unit: int, first: int, factor: int) -> None:
         for x in range(first * unit, width, 2 * unit):
             before = x - unit if x > 0 else unit
             after = x + unit if x + unit < width else x - unit
-            both = np.int64(plane[y, before]) + np.int64(plane[y, after])
+            both = as_int(plane[y, before]) + as_int(plane[y, after])
             plane[y, x] += np.int32(_scaled(factor, both))
 
 
@@ -61,7 +62,7 @@ def _scale_rows(plane: Int32s, unit: int, even: int, odd: int) -> None:
     factor = even
     for y in range(0, height, unit):
         for x in range(0, width, unit):
-            plane[y, x] = np.int32(_scaled(factor, np.int64(plane[y, x])))
+            plane[y, x] = np.int32(_scaled(factor, as_int(plane[y, x])))
         factor = even + odd - factor
 
 
@@ -71,7 +72,7 @@ def _scale_columns(plane: Int32s, unit: int, even: int, odd: int) -> None:
     for y in range(0, height, unit):
         factor = even
         for x in range(0, width, unit):
-            plane[y, x] = np.int32(_scaled(factor, np.int64(plane[y, x])))
+            plane[y, x] = np.int32(_scaled(factor, as_int(plane[y, x])))
             factor = even + odd - factor
 
 
@@ -112,9 +113,9 @@ def to_planes(samples: UInt8s, rotation: Int64s, planes: Int32s) -> None:
     for y in range(height):
         for x in range(width):
             for c in range(colours):
-                total = np.int64(0)
+                total = 0
                 for k in range(colours):
-                    total += rotation[c, k] * (np.int64(samples[y, x, k]) - MIDDLE)
+                    total += as_int(rotation[c, k]) * (as_int(samples[y, x, k]) - MIDDLE)
                 planes[c, y, x] = np.int32((total + (_HALF >> FRACTION)) >> (SHIFT - FRACTION))
 
 
@@ -125,9 +126,9 @@ def from_planes(planes: Int32s, rotation: Int64s, samples: NDArray[np.float32]) 
     for y in range(height):
         for x in range(width):
             for c in range(colours):
-                total = np.int64(0)
+                total = 0
                 for k in range(colours):
-                    total += rotation[c, k] * np.int64(planes[k, y, x])
+                    total += as_int(rotation[c, k]) * as_int(planes[k, y, x])
                 value = ((total + _HALF) >> SHIFT) + (MIDDLE << FRACTION)
                 value = min(max(value, 0), 255 << FRACTION)
                 samples[c, y, x] = np.float32(value) * np.float32(2.0**-FRACTION)
@@ -145,6 +146,6 @@ def dequantise(band: Int32s, step: int, unit: int, row: int, column: int, plane:
     height, width = band.shape
     for i in range(height):
         for j in range(width):
-            value = (np.int64(band[i, j]) * step + 2) >> 2
+            value = (as_int(band[i, j]) * step + 2) >> 2
             value = min(max(value, -LARGEST), LARGEST)
             plane[row + i * unit, column + j * unit] = np.int32(value)

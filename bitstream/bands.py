@@ -18,14 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _bands
-from ._bands import CAPPED, CLASSES, CONTEXTS, DECISIONS, KINDS, ORIENTATIONS, PAD, Learned, Work
+from ._bands import (
+    CAPPED,
+    CLASSES,
+    CONTEXTS,
+    DECISIONS,
+    KINDS,
+    ORIENTATIONS,
+    PAD,
+    SMOOTH,
+    Learned,
+    Work,
+)
 from ._binary import Int32s, UInt32s, UInt64s
 from ._mixing import LOGISTIC_RANGE, LOGISTIC_STEPS, Float32s, Floats, UInt8s
 from .binary import BinaryDecoder, BinaryEncoder, BinaryTally
 from .entropy import Ints
 from .mixing import exact_tables
 from .tables import check_tables
-from .wavelet import SMOOTH, Place
+from .wavelet import Place
 
 BinaryCoder = BinaryEncoder | BinaryDecoder | BinaryTally
 LESSON = Path(__file__).parent / "bands.npz"

@@ -102,7 +102,7 @@ def colours_of(colours: int, angles: int) -> Colours:
 @cache
 def _waves() -> Int64s:
     """The sine of all angles, in 2^-SHIFT."""
-    waves = np.rint(np.sin(np.arange(_TURN) * (2 * np.pi / _TURN)) * _ONE).astype(np.int64)
+    waves: Int64s = np.rint(np.sin(np.arange(_TURN) * (2 * np.pi / _TURN)) * _ONE).astype(np.int64)
     check_tables("rotation", _CRC, waves)
     return waves
 

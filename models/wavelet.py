@@ -72,7 +72,7 @@ def _colours(x: Tensor) -> Tensor:
     products = differences @ differences.mT / differences.shape[2]
     usual = functional.normalize(products.new_tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]]), dim=1)
     products = products + 0.01 * usual.T @ products.new_tensor([1, 0.1, 0.05]).diag() @ usual
-    rows = torch.linalg.eigh(products)[1].flip(-1).mT
+    rows: Tensor = torch.linalg.eigh(products)[1].flip(-1).mT
     return rows.to(x.dtype)
 
 

@@ -14,8 +14,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..bitstream import bands, wavelet
+from ..bitstream._bands import Learned
 from ..bitstream.atomic import atomic_writer
 from ..bitstream.binary import BinaryTally
 from ..bitstream.tables import checksum
@@ -26,7 +28,7 @@ STEPS = 5.0, 250.0
 """Least and largest step of quantisation, in levels of samples."""
 
 
-def teach(folder: Path, spec: CropSpec, seed: int = 0) -> bands.Learned:
+def teach(folder: Path, spec: CropSpec, seed: int = 0) -> Learned:
     """What the training photographs of a folder teach, in random order."""
     rng = np.random.default_rng(seed)
     learned = bands.untaught()
@@ -39,11 +41,12 @@ def teach(folder: Path, spec: CropSpec, seed: int = 0) -> bands.Learned:
     return learned
 
 
-def code(samples: wavelet.UInt8s, step: float, learned: bands.Learned) -> float:
+def code(samples: NDArray[np.uint8], step: float, learned: Learned) -> float:
     """Code an image (h, w, 3) at a step in levels of samples; the bits that it takes."""
     colours = wavelet.colours_of(3, wavelet.angles_for(samples))
     planes = wavelet.analysed(samples, colours)
-    coded = bands.Bands(*samples.shape[:2], learned)
+    height, width = samples.shape[:2]
+    coded = bands.Bands(height, width, learned)
     tally = BinaryTally()
     unit = np.float32(step * wavelet.ONE_LEVEL)
     for place in wavelet.places(3):

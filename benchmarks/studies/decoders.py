@@ -25,7 +25,7 @@ from .points import arguments, measure_missing
 
 CALLS = (4, 8, 50)
 BUNDLED = "hfd-photo-decoder"
-QUALITY = 20.0
+QUALITY = 24.0
 
 
 @dataclass(frozen=True)

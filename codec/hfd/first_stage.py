@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...bitstream import wavelet
 from ...bitstream._binary import Int32s
@@ -53,10 +52,11 @@ class Source:
 
         Sections that hold nothing are left out at the end.
         """
-        bands = Bands(*self._shape[:2])
+        height, width, colours = self._shape
+        bands = Bands(height, width)
         encoders = [BinaryEncoder() for _ in range(SECTIONS)]
         unit = np.float32(step * ONE_LEVEL / STEP_UNITS)
-        for place in wavelet.places(self._shape[2]):
+        for place in wavelet.places(colours):
             wanted = place.of(self._planes[place.colour]).astype(np.float32) / unit
             bands.choose(encoders[section_of(place)], place, wanted)
         known = bands.known()

@@ -12,8 +12,6 @@ import noisepress
 from noisepress.bitstream.errors import ModelError
 from noisepress.codec.diffc import coding as diffc
 from noisepress.models import registry
-from noisepress.models.storage import placed
-from noisepress.models.tiling import device_of
 
 LOSSY = ("diffc", "hfd")
 CARD = registry.find("diffc-photo")

@@ -242,29 +242,6 @@ def test_block_equals_int64(dilation: int) -> None:
     assert np.array_equal(found, reference_block(block, h[0].numpy().astype(np.int64)))
 
 
-def test_hyper_synthesis_equals_int64() -> None:
-    torch.manual_seed(8)
-    network = hyper_synthesis()
-    randomise(network)
-    freeze(network)
-    mean, scale = hyper_outputs(network, torch.float32, torch.contiguous_format)
-    hyper = integers(2, 10, 6, 5, low=-HYPER_MAX, high=HYPER_MAX)[0].numpy().astype(np.int64)
-    h = reference_block(network.coarse, reference_conv(network.enter, hyper))
-    stages: list[list[nn.Module]] = [[network.middle], list(network.fine)]
-    for grow, blocks in zip(network.grow, stages, strict=True):
-        assert isinstance(grow, ExactConv)
-        wide = reference_conv(grow, reference_relu(h, RESIDUAL_FRAC))
-        count, height, width = len(wide) // 4, *wide.shape[1:]
-        parts = wide.reshape(count, 2, 2, height, width).transpose(0, 3, 1, 4, 2)
-        h = parts.reshape(count, 2 * height, 2 * width)
-        for block in blocks:
-            assert isinstance(block, ExactBlock)
-            h = reference_block(block, h)
-    expected = reference_conv(network.heads, reference_relu(h, RESIDUAL_FRAC))
-    np.testing.assert_array_equal(mean[0].numpy(), expected[:12])
-    np.testing.assert_array_equal(scale[0].numpy(), 2 * expected[12:])
-
-
 def test_largest_provable_sums_are_exact() -> None:
     """Weights and inputs at their limits, just inside the bound, in float32 as in int64."""
     inputs = 2**24 // (127 * 255) - 1

@@ -248,7 +248,7 @@ def test_qualities_out_of_reach_are_refused(
     wanted: float, codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coding, "psnr", lambda samples, image: 40.0)
-    with pytest.raises(OptionError, match="cannot be reached: at most 40.00 dB is") as error:
+    with pytest.raises(OptionError, match=r"cannot be reached: at most 40\.00 dB is") as error:
         codec.encode(smooth(16, 16), psnr=wanted)
     one_line(error)
 
@@ -264,7 +264,7 @@ def test_steps_are_found_on_curves_and_stairs(rising: bool) -> None:
     for height, stairs in itertools.product((-3.0, 0.2, 9.0), (0, 1, 0.5)):
 
         def excess(step: int, height: float = height, stairs: float = stairs) -> float:
-            found = math.log2(step) ** 1.3 - 20 + height
+            found = float(math.log2(step) ** 1.3 - 20 + height)
             return sign * (math.floor(found / stairs) * stairs if stairs else found)
 
         step = fitted(excess, 5000, sign * 2.0, 0.01)

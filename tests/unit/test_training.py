@@ -39,7 +39,7 @@ from noisepress.training.data import (
     prescale,
 )
 from noisepress.training.distill import Pair, consistency_loss, moment_loss, progressive_loss
-from noisepress.training.loop import Recipe, Run, optimisers
+from noisepress.training.loop import Recipe, Run
 from noisepress.training.losses import DistillationLoss, lattice_bits, masked_bits
 from noisepress.training.presets import PRESETS, Preset, listing
 
