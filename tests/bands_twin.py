@@ -40,10 +40,8 @@ def class_of(n: int) -> int:
 
 
 def predicted_class(e: float) -> int:
-    if e < 0.5:
-        x = (int(max(e, 0.0) * 512) + 0.5) / 512
-    else:
-        x = (int(min(e, 7.9) * 32) + 0.5) / 32
+    steps = 512 if e < 0.5 else 32
+    x = (int(clip(e, 0.0, 7.9) * steps) + 0.5) / steps
     return 0 if x <= 0.002 else int(clip(round(4 * math.log2(x / 0.008)) + 4, 0, 47))
 
 

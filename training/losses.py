@@ -132,6 +132,8 @@ def _coarse_up(logsnr: Tensor) -> Tensor:
 
 _RESTORED = 3
 """One image in so many is restored in training, the others are drawn."""
+_GRAIN = 4.0
+"""Largest standard deviation of the noise of images that are restored, which files keep or not."""
 _RESTORING_SHARE = 0.25
 """Weight of the relative squared error of restored images, beside bits per dimension."""
 
@@ -146,9 +148,10 @@ def score_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Ten
         batch: (n, 3, h, w) float integers from 0 to 255, n at least _RESTORED, h and w multiples of
             `models.wavelet.MULTIPLE`.
     """
+    count = len(batch) // _RESTORED
+    batch = torch.cat([_grainy(batch[:count], generator), batch[count:]])
     x = to_unit(batch)
     known = _decoded(batch, generator)
-    count = len(x) // _RESTORED
     picture = Known(known.image[:count], known.level[:count])
     level = torch.full((count,), RESTORING_LOGSNR, device=x.device)
     restored = net(torch.zeros_like(picture.image), level, picture)
@@ -159,7 +162,15 @@ def score_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Ten
     drawn = _conditioned(net, Known(known.image[count:], known.level[count:]))
     levels = SCORE_LOGSNR_MIN - 0.5, SCORE_LOGSNR_MAX
     bits = weighted_bits(drawn, x[count:], levels, _coarse_up, generator)
-    return bits + _RESTORING_SHARE * ratio
+    return (1 - count / len(x)) * bits + _RESTORING_SHARE * ratio
+
+
+def _grainy(batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (n, 3, h, w) of 0 to 255, half of them with white noise."""
+    most = torch.rand((len(batch), 1, 1, 1), generator=generator, device=batch.device)
+    noise = torch.randn(batch.shape, generator=generator, device=batch.device)
+    deviation = (2 * _GRAIN * most - _GRAIN).clamp_min(0)
+    return (batch + deviation * noise).round().clamp(0, 255)
 
 
 Method = Callable[..., Tensor]

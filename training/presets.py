@@ -79,14 +79,14 @@ def _student(network: Callable[[], Trainable], method: Method, stride: int, summ
     return Preset(
         network=network,
         loss=DistillationLoss(
-            teacher="hfd-photo-decoder",
+            teacher="hfd-photo",
             steps=_few(calls=4, stride=stride),
             method=method,
         ),
         crops=_CLEAN,
         recipe=Recipe(steps=2000, batch=16, rate=5e-4, matrix_rate=5e-4, average=0.998),
         summary=f"score decoder distilled to 4 calls {summary}",
-        start="hfd-photo-decoder",
+        start="hfd-photo",
     )
 
 
@@ -119,11 +119,13 @@ PRESETS = {
         recipe=Recipe(steps=200000, batch=64, rate=1e-3, matrix_rate=1e-3, average=0.9995),
         summary="lossy, diffusion model ten times as large, for a GPU",
     ),
-    "hfd-photo-decoder": Preset(
+    "hfd-photo": Preset(
         network=_score_decoder,
         loss=score_loss,
         crops=_CLEAN,
-        recipe=Recipe(steps=10000, batch=16, rate=1e-3, matrix_rate=1e-3, average=0.998),
+        recipe=Recipe(
+            steps=40000, batch=16, rate=2e-3, matrix_rate=2e-3, average=0.9995, decay=0.8
+        ),
         summary="restores and draws hfd's pictures, 62 kMAC a pixel and call",
         start="diffc-photo",
     ),
@@ -137,7 +139,7 @@ PRESETS = {
         16,
         "by moment matching (ancestral)",
     ),
-    "hfd-photo-decoder-gpu": Preset(
+    "hfd-photo-gpu": Preset(
         network=lambda: _score_decoder(_LARGE_DENOISER),
         loss=score_loss,
         crops=_CLEAN,

@@ -24,7 +24,7 @@ from ..quality import crop_features, frechet_distance, psnr
 from .points import arguments, measure_missing
 
 CALLS = (4, 8, 50)
-BUNDLED = "hfd-photo-decoder"
+BUNDLED = "hfd-photo"
 QUALITY = 24.0
 
 
@@ -60,7 +60,7 @@ def measure(images: Sequence[Pixels], decoder: str, calls: int) -> Point:
     model = decoder if decoder.endswith(".safetensors") else None
     bits, psnrs, shown, true = 0, [], [], []
     for image in images:
-        data = noisepress.encode(image, "hfd", quality=QUALITY, decoder=decoder or BUNDLED)
+        data = noisepress.encode(image, "hfd", quality=QUALITY, model=decoder or BUNDLED)
         bits += 8 * len(data)
         decoded = noisepress.decode(data, model=model, **how)
         psnrs.append(psnr(image, decoded))

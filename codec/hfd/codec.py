@@ -22,7 +22,7 @@ from ..protocol import DeferredCodec
 STEPS = 64, 2**18
 """Least and largest quantiser step, in 1/256 of a level of 8-bit samples."""
 FIELDS = (
-    *model_fields("decoder", "number of the model that restores and draws"),
+    *model_fields("model", "number of the model that restores and draws"),
     Field("step", VARINT, *STEPS, "of quantisation, in 1/256 of a level of samples"),
     Field("colours", VARINT, 0, 2**30 - 1, "three angles of 10 bits that turn RGB to the planes"),
     Field("seed", VARINT, 0, 2**32 - 1, "seed of the noise that drawing starts from"),
@@ -52,9 +52,8 @@ class HfdParameters(Parameters):
 
     CODEC: ClassVar[str] = "hfd"
     FIELDS: ClassVar[tuple[Field, ...]] = FIELDS
-    MODELS: ClassVar[tuple[str, ...]] = ("decoder",)
 
-    decoder: Card
+    model: Card
     step: int
     colours: int
     seed: int
@@ -69,7 +68,7 @@ class HfdParameters(Parameters):
         Raises:
             ModelError: there is no such model.
         """
-        return cls(registry.find(options.decoder), STEPS[1], colours, options.seed)
+        return cls(registry.find(options.model), STEPS[1], colours, options.seed)
 
 
 class HfdCodec(DeferredCodec):

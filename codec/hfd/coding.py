@@ -33,7 +33,7 @@ def encode(raster: Raster, options: Hfd, report: Report, size: Size) -> Encoded 
     colour, alpha = split_alpha(raster)
     source = Source(colour)
     parameters = HfdParameters.choose(options, source.angles)
-    painter = Painter.of(parameters.decoder, parameters.seed, options.device)
+    painter = Painter.of(parameters.model, parameters.seed, options.device)
 
     def at(step: int) -> Encoded:
         payloads, _ = source.coded(step)
@@ -57,7 +57,7 @@ def decode(
     header = contents.header
     check_mode(header, MODES, "hfd")
     parameters = HfdParameters.parse(header.parameters, decoding.models)
-    painter = Painter.of(parameters.decoder, parameters.seed, decoding.device)
+    painter = Painter.of(parameters.model, parameters.seed, decoding.device)
     known = received(
         contents.payloads(SectionKind.DATA),
         header.height,

@@ -115,7 +115,7 @@ SMALL = (
         GREY_AND_COLOUR,
         hfd.FIELDS,
         {"quality": 100},
-        {"decoder": "score_model"},
+        {"model": "score_model"},
         floor=45,
     ),
     Case("screen", "screen", EIGHT_BITS, screen.FIELDS[:1]),

@@ -53,17 +53,17 @@ Samples = NDArray[np.uint8]
 class Codec:
     """hfd with a small model."""
 
-    def __init__(self, decoder: str) -> None:
-        self.decoder = decoder
+    def __init__(self, model: str) -> None:
+        self.model = model
 
     def encode(self, image: object, **options: Any) -> bytes:
-        return noisepress.encode(image, "hfd", **{"decoder": self.decoder, **options})
+        return noisepress.encode(image, "hfd", **{"model": self.model, **options})
 
     def decode(self, data: bytes, **options: Any) -> NDArray[Any]:
-        return noisepress.decode(data, model=self.decoder, **options)
+        return noisepress.decode(data, model=self.model, **options)
 
     def pictures(self, data: bytes, **options: Any) -> list[NDArray[Any]]:
-        return list(noisepress.decode_progressive(data, model=self.decoder, **options))
+        return list(noisepress.decode_progressive(data, model=self.model, **options))
 
 
 def number_of(data: bytes, field: str) -> int:
@@ -141,8 +141,8 @@ def test_options_change_the_file(codec: Codec) -> None:
 def test_info_names_the_parameters(codec: Codec) -> None:
     info = noisepress.inspect(codec.encode(smooth(9, 9), seed=2**32 - 1, quality=50))
     assert info.parameters == {
-        "decoder": "number 1029",
-        "decoder digest": f"{registry.find(codec.decoder).digest:08x}",
+        "model": "number 1029",
+        "digest": f"{registry.find(codec.model).digest:08x}",
         "step": 5793,
         "colours": number_of(codec.encode(smooth(9, 9)), "colours"),
         "seed": 2**32 - 1,
@@ -151,7 +151,7 @@ def test_info_names_the_parameters(codec: Codec) -> None:
 
 def test_archives_hold_hfd_files(codec: Codec) -> None:
     images = {"a": smooth(20, 30), "b": smooth(9, 70, 4), "c": smooth(16, 16, 1)[..., 0]}
-    options: dict[str, Any] = {"decoder": codec.decoder, "quality": 40}
+    options: dict[str, Any] = {"model": codec.model, "quality": 40}
     data = noisepress.archive(images.items(), "hfd", group=2, **options)
     stored = noisepress.Archive(data)
     assert [member.name for member in stored.members] == list(images)
@@ -159,9 +159,9 @@ def test_archives_hold_hfd_files(codec: Codec) -> None:
         file = codec.encode(image, quality=40)
         renderings: tuple[dict[str, Any], ...] = ({}, {"render": "flow", "detail": 0.5, "steps": 3})
         for rendering in renderings:
-            found = stored.read(name, model=codec.decoder, **rendering)
+            found = stored.read(name, model=codec.model, **rendering)
             np.testing.assert_array_equal(found, codec.decode(file, **rendering))
-    group = stored.read_group(0, model=codec.decoder, render="flow", steps=2)
+    group = stored.read_group(0, model=codec.model, render="flow", steps=2)
     expected = codec.decode(codec.encode(images["a"], quality=40), render="flow", steps=2)
     assert isinstance(group[0], noisepress.Raster)
     np.testing.assert_array_equal(group[0].samples, expected)
@@ -197,7 +197,7 @@ def test_bytes_count_everything_in_the_file(codec: Codec) -> None:
     assert beside > 1000
     data = codec.encode(raster, bytes=beside + 1000)
     assert beside + 900 < len(data) <= beside + 1000
-    assert noisepress.decode_raster(data, model=codec.decoder).icc == raster.icc
+    assert noisepress.decode_raster(data, model=codec.model).icc == raster.icc
 
 
 @pytest.mark.parametrize("bpp", [0.5, 2.0, 5.0])
@@ -299,7 +299,7 @@ def test_the_range_of_qualities() -> None:
         ({"bytes": 100.5}, "whole numbers"),
         ({"psnr": -1}, "psnr is -1"),
         ({"psnr": math.nan}, "psnr is nan"),
-        ({"effort": 8}, "quality, bpp, bytes, psnr, device, seed, decoder"),
+        ({"effort": 8}, "quality, bpp, bytes, psnr, device, seed, model"),
         ({"steps": 8}, "unknown option 'steps'"),
         ({"bpp": 1, "bytes": 100}, "exclude each other"),
         ({"bpp": 1, "psnr": 30}, "exclude each other"),
@@ -331,15 +331,15 @@ def test_models_of_other_codecs_are_refused(
     for decoder in (lattice_model, unet_model):
         wrong = "is not a score decoder for hfd|has the architecture .*, not unet"
         with pytest.raises(ModelError, match=wrong) as error:
-            codec.encode(image, decoder=decoder)
+            codec.encode(image, model=decoder)
         one_line(error)
     with pytest.raises(ModelError, match="unknown model 'hfd-huge'"):
-        codec.encode(image, decoder="hfd-huge")
+        codec.encode(image, model="hfd-huge")
     with pytest.raises(ModelError, match="no table of errors") as error:
-        noisepress.encode(image, "diffc", model=codec.decoder)
+        noisepress.encode(image, "diffc", model=codec.model)
     one_line(error)
     with pytest.raises(ModelError) as error:
-        noisepress.encode(image, model=codec.decoder)
+        noisepress.encode(image, model=codec.model)
     one_line(error)
 
 
@@ -348,12 +348,12 @@ def test_missing_and_changed_models_are_refused(codec: Codec, tmp_path: Path) ->
     with pytest.raises(ModelError, match="needs model 1029") as error:
         noisepress.decode(data)
     one_line(error)
-    card = registry.find(codec.decoder)
+    card = registry.find(codec.model)
     network = read_network(card.path, card.architecture, card.config)
     other = tmp_path / "other.safetensors"
     write_network(network, other, name="other", number=1029, tables={}, facts={"a": 1})
     with pytest.raises(ModelError, match=f"{card.digest:08x}") as error:
-        noisepress.decode(data, model=[str(other), codec.decoder])
+        noisepress.decode(data, model=[str(other), codec.model])
     one_line(error)
 
 
@@ -561,12 +561,12 @@ def test_command_line_takes_steps_and_models(command: str, codec: Codec, tmp_pat
     Image.fromarray(image).save(source)
     with pytest.raises(SystemExit) as done:
         encode = ("encode", str(source), str(file), "--codec", "hfd", "--quality", "40", "-q")
-        cli.main([*encode, "--decoder", codec.decoder])
+        cli.main([*encode, "--model", codec.model])
     assert not done.value.code
     assert file.read_bytes() == codec.encode(image, quality=40)
     with pytest.raises(SystemExit) as done:
         decode = ("decode", str(file), str(back), "--render", command, "--steps", "3")
-        cli.main([*decode, "--model", codec.decoder])
+        cli.main([*decode, "--model", codec.model])
     assert not done.value.code
 
 
@@ -574,12 +574,12 @@ def test_command_line_takes_steps_and_models(command: str, codec: Codec, tmp_pat
 
 
 def test_header_fields_come_back(codec: Codec) -> None:
-    given = HfdParameters(registry.find(codec.decoder), 5793, 2**30 - 1, 2**32 - 1)
+    given = HfdParameters(registry.find(codec.model), 5793, 2**30 - 1, 2**32 - 1)
     packed = given.pack()
-    assert HfdParameters.parse(packed, [codec.decoder]) == given
+    assert HfdParameters.parse(packed, [codec.model]) == given
     values = unpack_all(FIELDS, packed, "hfd")
     assert list(values) == [field.name for field in FIELDS]
-    assert (values["decoder"], values["step"]) == (1029, 5793)
+    assert (values["model"], values["step"]) == (1029, 5793)
     for wrong in (packed[:-1], packed + b"\0", b""):
         with pytest.raises(NoisepressError) as error:
             unpack_all(FIELDS, wrong, "hfd")
@@ -591,7 +591,7 @@ def test_header_fields_come_back(codec: Codec) -> None:
 def test_forged_coefficients_end_soon(filler: bytes, step: int, codec: Codec) -> None:
     """As a picture or as an error, whatever the coefficients are."""
     contents = read(codec.encode(smooth(40, 50), quality=90))
-    parameters = HfdParameters(registry.find(codec.decoder), step, 12345, 0).pack()
+    parameters = HfdParameters(registry.find(codec.model), step, 12345, 0).pack()
     header = replace(contents.header, parameters=parameters)
     sections = [replace(part, payload=filler * 400) for part in contents.sections]
     try:
@@ -628,9 +628,9 @@ def test_file_is_deterministic_and_options_change_it(codec: Codec) -> None:
 def test_codec_is_lossy_and_has_an_id_of_its_own(codec: Codec) -> None:
     assert (HfdCodec.ID, HfdCodec.NAME, HfdCodec.LOSSLESS) == (10, "hfd", False)
     data = codec.encode(smooth(9, 9))
-    noisepress.verify(data, model=codec.decoder)
+    noisepress.verify(data, model=codec.model)
     with pytest.raises(OptionError, match="hfd is lossy"):
-        noisepress.verify(data, smooth(9, 9), model=codec.decoder)
+        noisepress.verify(data, smooth(9, 9), model=codec.model)
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1001, 2.5, "8"])

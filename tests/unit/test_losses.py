@@ -206,14 +206,23 @@ def test_score_loss_counts_an_error_by_its_noise_level(low: int) -> None:
     class Off(nn.Module):
         """A network whose estimates are wrong at a range of levels."""
 
-        def forward(self, z: Tensor, logsnr: Tensor, given: Known) -> Tensor:
-            return x + 0.1 * ((low < logsnr) & (logsnr < low + 1)).float()[:, None, None, None]
+        def __init__(self, error: float) -> None:
+            super().__init__()
+            self.error = error
 
-    batch = as_batch(picture(64, 64)).repeat(220, 1, 1, 1)
-    loss = score_loss(Off(), batch, torch.Generator().manual_seed(0))
+        def forward(self, z: Tensor, logsnr: Tensor, given: Known) -> Tensor:
+            inside = ((low < logsnr) & (logsnr < low + 1)).float()
+            return x + self.error * inside[:, None, None, None]
+
+    batch = as_batch(picture(64, 64)).repeat(330, 1, 1, 1)
+    wrong, right = (
+        score_loss(Off(error), batch, torch.Generator().manual_seed(0)).item()
+        for error in (0.1, 0.0)
+    )
     level = np.linspace(low, low + 1, 101)
     weight = (np.exp(level) + math.e) / (1 + np.exp(level - 4))
-    assert loss.item() == pytest.approx(0.1**2 * weight.mean() / (2 * math.log(2)), rel=0.05)
+    expected = 2 / 3 * 0.1**2 * weight.mean() / (2 * math.log(2))
+    assert wrong - right == pytest.approx(expected, rel=0.05)
 
 
 def test_score_loss_trains_every_weight(score_model: str) -> None:

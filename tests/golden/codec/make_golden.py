@@ -102,7 +102,7 @@ def diffc(mode: Mode, height: int, width: int, **options: Any) -> bytes:
 
 
 def hfd(mode: Mode, height: int, width: int, **options: Any) -> bytes:
-    return noisepress.encode(raster(mode, height, width, 9), "hfd", decoder=SCORE, **options)
+    return noisepress.encode(raster(mode, height, width, 9), "hfd", model=SCORE, **options)
 
 
 def vdm(mode: Mode, height: int, width: int, **options: Any) -> bytes:
