@@ -41,9 +41,7 @@ class Hfd(LossyOptions):
     """
 
     quality: Annotated[float, Doc("quality of the picture", 0, 100)] = 30
-    decoder: Annotated[str, Doc("model that restores and draws pictures, bundled or a path")] = (
-        "hfd-photo-decoder"
-    )
+    model: Annotated[str, Doc("bundled model, or path of a model file")] = "hfd-photo"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def split(x: NDArray[np.float64], axis: int) -> tuple[NDArray[np.float64], NDArr
     place = np.arange(len(x))
 
     def filtered(taps: NDArray[np.float64]) -> NDArray[np.float64]:
-        total = taps[0] * x
+        total: NDArray[np.float64] = taps[0] * x
         period = 2 * (len(x) - 1)
         for offset in range(1, len(taps)):
             for index in ((place + offset) % period, (place - offset) % period):
