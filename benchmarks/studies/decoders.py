@@ -23,7 +23,7 @@ from ..measure import load
 from ..quality import crop_features, frechet_distance, psnr
 from .points import arguments, measure_missing
 
-CALLS = (4, 8, 50)
+CALLS = (4, 8, 16)
 BUNDLED = "hfd-photo"
 QUALITY = 24.0
 

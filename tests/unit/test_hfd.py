@@ -94,7 +94,7 @@ def test_quality_buys_nearness(channels: int, codec: Codec) -> None:
     assert [number_of(files[place], "step") for place in (0, 5, 10)] == [2**17, 5793, 256]
     sizes = [len(data) for data in files[2:]]  # below, a byte more or less is the coder's last one
     assert all(more >= less - 1 for less, more in itertools.pairwise(sizes))
-    assert found == sorted(found)
+    assert all(nearer > farther - 0.1 for farther, nearer in itertools.pairwise(found))
     assert found[0] < 32 and found[-1] > 50
 
 
