@@ -97,7 +97,7 @@ def chosen(codec: str | Options | None, options: Mapping[str, Any]) -> tuple[Cod
 
 def check_decoding(options: Options) -> Decoding:
     """How to decode what was encoded with options: with the models that they name."""
-    names = [getattr(options, name, None) for name in ("model", "coarse", "decoder")]
+    names = [getattr(options, name, None) for name in ("model", "coarse")]
     return Decoding(model=[name for name in names if name])
 
 

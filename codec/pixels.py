@@ -45,6 +45,10 @@ def image_of(samples: Samples, height: int, width: int) -> Tensor:
     The last row and column are repeated to fill it.
     """
     colours = np.repeat(samples, 3, 2) if samples.shape[2] == 1 else samples
-    x = to_unit(torch.tensor(colours).permute(2, 0, 1)[None])
+    return filled(to_unit(torch.tensor(colours).permute(2, 0, 1)[None]), height, width)
+
+
+def filled(x: Tensor, height: int, width: int) -> Tensor:
+    """An image (1, 3, h, w) whose last row and column are repeated to (1, 3, height, width)."""
     below, right = height - x.shape[2], width - x.shape[3]
     return functional.pad(x, (0, right, 0, below), mode="replicate")

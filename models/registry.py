@@ -20,10 +20,10 @@ BUNDLED = {
     2: "ardm-small",
     3: "diffc-photo",
     4: "vdm-photo",
-    5: "hfd-photo",
-    6: "hfd-photo-decoder",
+    7: "hfd-photo",
 }
-"""Names of the bundled models by number. Append-only: numbers are stored in files."""
+"""Names of the bundled models by number. Numbers are stored in files and never used again;
+5 and 6 were those of an earlier hfd."""
 FIRST_CUSTOM = 1024
 """Numbers from here up are for models of users."""
 

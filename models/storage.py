@@ -18,7 +18,6 @@ from torch import Tensor
 
 from ..bitstream.atomic import write_atomically
 from ..bitstream.errors import ModelError
-from .autoencoder import Autoencoder, AutoencoderConfig
 from .card import CARD_KEY
 from .exact import Exact, ExactnessError, convolutions, freeze
 from .lattice import LatticeConfig, LatticeNet
@@ -26,10 +25,9 @@ from .masked import MaskedConfig, MaskedNet
 from .unet import UNet, UNetConfig
 from .vdm import VdmConfig, VdmNet
 
-Network = Autoencoder | LatticeNet | MaskedNet | UNet | VdmNet
+Network = LatticeNet | MaskedNet | UNet | VdmNet
 
 ARCHITECTURES: Mapping[str, tuple[Callable[[Any], Network], Callable[..., Any]]] = {
-    "autoencoder": (Autoencoder, AutoencoderConfig),
     "lattice": (LatticeNet, LatticeConfig),
     "masked": (MaskedNet, MaskedConfig),
     "unet": (UNet, UNetConfig),

@@ -14,28 +14,21 @@ SIDE = 1024
 
 
 def by_tiles(
-    network: Callable[[Tensor], Tensor],
-    x: Tensor,
-    *,
-    reach: int,
-    unit: int,
-    side: int,
-    scale: float = 1,
+    network: Callable[[Tensor], Tensor], x: Tensor, *, reach: int, unit: int, side: int
 ) -> Tensor:
     """A convolutional network on one large image, in tiles.
 
     Tiles overlap by the network's reach, so that the result is that of the whole image.
 
     Args:
-        network: maps (1, c, h, w) to (1, c', scale h, scale w).
+        network: maps (1, c, h, w) to (1, c', h, w).
         x: (1, c, h, w), h and w multiples of `unit`.
         reach: pixels to each side of an output that it depends on, at most.
         unit: height and width of the network's inputs must be multiples of this.
         side: side of the part that a tile contributes, in pixels, a multiple of `unit`.
-        scale: height of an output divided by that of its input; times `unit` a whole number.
 
     Returns:
-        (1, c', scale h, scale w).
+        (1, c', h, w).
     """
     height, width = x.shape[2:]
     halo = -(-reach // unit) * unit
@@ -47,11 +40,9 @@ def by_tiles(
             tile = x[:, :, above : bottom + halo, before : right + halo]
             found = network(tile.contiguous(memory_format=torch.channels_last))
             if out is None:
-                shape = found.shape[1], round(scale * height), round(scale * width)
-                out = found.new_empty((1, *shape))
-            _part(out, scale, top, bottom, left, right).copy_(
-                _part(found, scale, top - above, bottom - above, left - before, right - before)
-            )
+                out = found.new_empty((1, found.shape[1], height, width))
+            inside = found[:, :, top - above : bottom - above, left - before : right - before]
+            out[:, :, top:bottom, left:right] = inside
     assert out is not None
     return out
 
@@ -59,17 +50,6 @@ def by_tiles(
 def device_of(network: nn.Module) -> torch.device:
     """The device that a network's parameters are on."""
     return next(network.parameters()).device
-
-
-def on_its_device(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The network as a function of tensors on any device, with results on the same device."""
-    device = device_of(network)
-    return lambda tile: network(tile.to(device)).to(tile.device)
-
-
-def _part(x: Tensor, scale: float, top: int, bottom: int, left: int, right: int) -> Tensor:
-    above, below, before, behind = (round(scale * edge) for edge in (top, bottom, left, right))
-    return x[:, :, above:below, before:behind]
 
 
 def estimate(

@@ -28,6 +28,8 @@ SCORE_LOGSNR_MIN, SCORE_LOGSNR_MAX = -0.5, 10.0
 Sampling starts at the lower one, where the noise hides the detail that the decoded picture lacks,
 so that it may start from that picture in place of the image.
 """
+RESTORING_LOGSNR = -20.0
+"""Log-SNR in nats at which a noisy image tells nothing: the decoded picture alone is restored."""
 _FREQUENCIES = 16
 """Sines and cosines of the log-SNR that the embedding is computed from."""
 _EMBEDDING = 128

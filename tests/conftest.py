@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from noisepress.models.autoencoder import Autoencoder, AutoencoderConfig
 from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.models.masked import MaskedConfig, MaskedNet
 from noisepress.models.storage import write_network
@@ -19,7 +18,7 @@ from noisepress.models.vdm import VdmConfig, VdmNet
 from noisepress.training.calibration import error_tables
 
 LATTICE_NUMBER, MASKED_NUMBER, UNET_NUMBER, VDM_NUMBER = 1024, 1025, 1026, 1027
-AUTOENCODER_NUMBER, SCORE_NUMBER = 1028, 1029
+SCORE_NUMBER, RESTORING_NUMBER = 1029, 1030
 
 
 @pytest.fixture(scope="session")
@@ -71,42 +70,23 @@ def vdm_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def autoencoder_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Path of a small autoencoder that codes the 48 coarsest waves of each block."""
-    torch.manual_seed(5)
-    network = Autoencoder(
-        AutoencoderConfig(
-            width0=48, width1=192, width2=48, latents=48, hyper=4, exact=8, blocks=1, rates=3
-        )
-    )
-    network.start_as_transform()
-    with torch.no_grad():  # no two distributions alike
-        network.gains.add_(0.2 * torch.randn_like(network.gains))
-        network.prior_mean.copy_(3 * torch.randn_like(network.prior_mean))
-        network.prior_scale.copy_(2 + 0.5 * torch.randn_like(network.prior_scale))
-        network.nearby.add_(0.1 * torch.randn_like(network.nearby))
-        network.surer.add_(0.2 * torch.randn_like(network.surer))
-        network.hyper_analysis.leave.weight.normal_()
-        network.hyper_synthesis.heads.weight.normal_(std=0.2)
-    path: Path = tmp_path_factory.mktemp("autoencoder") / "tiny-autoencoder.safetensors"
-    write_network(
-        network,
-        path,
-        name="tiny-autoencoder",
-        number=AUTOENCODER_NUMBER,
-        tables={},
-        facts={},
-    )
-    return str(path)
-
-
-@pytest.fixture(scope="session")
 def score_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Path of a tiny score decoder."""
     torch.manual_seed(6)
     network = UNet(UNetConfig(width0=8, width1=8, width2=8, width3=8, down=1, up=1, condition=3))
     path: Path = tmp_path_factory.mktemp("score") / "tiny-score.safetensors"
     write_network(network, path, name="tiny-score", number=SCORE_NUMBER, tables={}, facts={})
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def restoring_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Path of a tiny score decoder that is said to restore pictures."""
+    torch.manual_seed(7)
+    network = UNet(UNetConfig(width0=8, width1=8, width2=8, width3=8, down=1, up=1, condition=3))
+    path: Path = tmp_path_factory.mktemp("restoring") / "tiny-restoring.safetensors"
+    tables, number = {"restores": 1}, RESTORING_NUMBER
+    write_network(network, path, name="tiny-restoring", number=number, tables=tables, facts={})
     return str(path)
 
 

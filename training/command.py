@@ -25,7 +25,7 @@ from .calibration import error_tables
 from .data import Crops, cache
 from .distill import Pair
 from .loop import Run
-from .losses import DistillationLoss, masked_digit_bits
+from .losses import DistillationLoss, masked_digit_bits, score_loss
 from .presets import PRESETS, Preset, Trainable
 
 CURVE_POINTS = 256
@@ -167,6 +167,8 @@ def export(
         tables["curves"] = loss_curves(network, validation)
     if isinstance(network, UNet) and not network.config.condition:
         tables = error_tables(network, validation[:CALIBRATION_CROPS])
+    if preset.loss is score_loss:
+        tables["restores"] = 1
     if isinstance(preset.loss, DistillationLoss):
         tables["levels"] = [
             round(level * OCTAVE / math.log(2)) for level in preset.loss.steps.student[:-1]

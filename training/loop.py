@@ -48,8 +48,6 @@ class Recipe:
         clip: largest norm of the gradient.
         average: decay of the moving average of the weights.
         validate: steps between validations and checkpoints.
-        gentle: learning-rate multipliers for weights whose names begin with a prefix, for parts
-            that are initialised close to a solution. The first prefix that fits counts.
     """
 
     steps: int
@@ -61,7 +59,6 @@ class Recipe:
     clip: float = 1.0
     average: float = 0.998
     validate: int = 250
-    gentle: tuple[tuple[str, float], ...] = ()
 
     def continued(self) -> Recipe:
         """For weights that are trained already: half the learning rates, falling from the start."""
@@ -76,21 +73,15 @@ class Recipe:
 
 def optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the hidden convolutions, Adam for everything else, at their peak learning rates."""
-    matrices: dict[float, list[nn.Parameter]] = {}
-    others: dict[float, list[nn.Parameter]] = {}
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, weight in network.named_parameters():
         inner = not any(part in name for part in ("heads", "enter", "leave"))
         hidden = inner and weight.ndim == 4 and weight.shape[1] > 2
-        shares = (share for part, share in recipe.gentle if name.startswith(part))
-        share = next(shares, 1.0)
-        (matrices if hidden else others).setdefault(share, []).append(weight)
-
-    def groups(weights: dict[float, list[nn.Parameter]], rate: float) -> list[dict[str, Any]]:
-        return [{"params": group, "lr": share * rate} for share, group in weights.items()]
-
+        (matrices if hidden else others).append(weight)
     return [
-        Muon(groups(matrices, recipe.matrix_rate), recipe.matrix_rate),
-        torch.optim.Adam(groups(others, recipe.rate), recipe.rate, betas=(0.9, 0.98)),
+        Muon(matrices, recipe.matrix_rate),
+        torch.optim.Adam(others, recipe.rate, betas=(0.9, 0.98)),
     ]
 
 

@@ -21,19 +21,11 @@ from ..bitstream.entropy import (
     SCALE_UNITS,
 )
 from ..models import lattice, vdm
-from ..models.autoencoder import (
-    DEVIATIONS,
-    HYPER_MAX,
-    LOWEST_WEIGHT,
-    Autoencoder,
-    error_weight,
-    known_level,
-)
-from ..models.diffusion import SPAN, Denoiser, bits_density, noisy, sigmoid_weight, to_unit
-from ..models.latents import interval_bits
+from ..models.diffusion import Denoiser, bits_density, noisy, sigmoid_weight, to_unit
 from ..models.masked import STAGES
-from ..models.registry import find, load, load_network
-from ..models.unet import SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, Known
+from ..models.registry import find, load
+from ..models.unet import RESTORING_LOGSNR, SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, Known
+from ..models.wavelet import TRAINED_STEPS, coded, known_level
 from .distill import Pair, Steps
 from .planes import with_planes
 
@@ -138,29 +130,47 @@ def _coarse_up(logsnr: Tensor) -> Tensor:
     return _faint_down(logsnr) * (1 + torch.exp(_COARSE - logsnr))
 
 
-@dataclass(frozen=True)
-class ScoreLoss:
-    """The loss of a score decoder: `weighted_bits` of images conditioned on their decoded pictures.
+_RESTORED = 3
+"""One image in so many is restored in training, the others are drawn."""
+_GRAIN = 4.0
+"""Largest standard deviation of the noise of images that are restored, which files keep or not."""
+_RESTORING_SHARE = 0.25
+"""Weight of the relative squared error of restored images, beside bits per dimension."""
 
-    Attributes:
-        autoencoder: model that codes the images, by name or path; low rates are drawn more often.
+
+def score_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+    """The loss of a network that restores and draws images given their decoded pictures, a scalar.
+
+    A part of the images is restored from the decoded picture alone, for a small squared error
+    relative to the picture's. For the others, `weighted_bits`.
+
+    Args:
+        batch: (n, 3, h, w) float integers from 0 to 255, n at least _RESTORED, h and w multiples of
+            `models.wavelet.MULTIPLE`.
     """
+    count = len(batch) // _RESTORED
+    batch = torch.cat([_grainy(batch[:count], generator), batch[count:]])
+    x = to_unit(batch)
+    known = _decoded(batch, generator)
+    picture = Known(known.image[:count], known.level[:count])
+    level = torch.full((count,), RESTORING_LOGSNR, device=x.device)
+    restored = net(torch.zeros_like(picture.image), level, picture)
+    error, before = (
+        (image - x[:count]).square().mean((1, 2, 3)) for image in (restored, picture.image)
+    )
+    ratio = (error / before.clamp_min(1e-6)).mean()
+    drawn = _conditioned(net, Known(known.image[count:], known.level[count:]))
+    levels = SCORE_LOGSNR_MIN - 0.5, SCORE_LOGSNR_MAX
+    bits = weighted_bits(drawn, x[count:], levels, _coarse_up, generator)
+    return (1 - count / len(x)) * bits + _RESTORING_SHARE * ratio
 
-    autoencoder: str
 
-    def __call__(self, net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Bits per dimension, a scalar.
-
-        Args:
-            batch: (n, 3, h, w) float integers from 0 to 255, h and w multiples of 64.
-
-        Raises:
-            ModelError: there is no such autoencoder.
-        """
-        x = to_unit(batch)
-        known = _decoded(self.autoencoder, x, generator)
-        levels = SCORE_LOGSNR_MIN - 0.5, SCORE_LOGSNR_MAX
-        return weighted_bits(_conditioned(net, known), x, levels, _coarse_up, generator)
+def _grainy(batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (n, 3, h, w) of 0 to 255, half of them with white noise."""
+    most = torch.rand((len(batch), 1, 1, 1), generator=generator, device=batch.device)
+    noise = torch.randn(batch.shape, generator=generator, device=batch.device)
+    deviation = (2 * _GRAIN * most - _GRAIN).clamp_min(0)
+    return (batch + deviation * noise).round().clamp(0, 255)
 
 
 Method = Callable[..., Tensor]
@@ -172,13 +182,11 @@ class DistillationLoss:
     """The loss of a score decoder that samples in few calls.
 
     Attributes:
-        autoencoder: see `ScoreLoss`.
         teacher: the score decoder that it learns from, by name or path.
         steps: those of teacher and student.
         method: how it learns.
     """
 
-    autoencoder: str
     teacher: str
     steps: Steps
     method: Method
@@ -187,13 +195,14 @@ class DistillationLoss:
         """Squared error, a scalar.
 
         Args:
-            batch: (n, 3, h, w) float integers from 0 to 255, h and w multiples of 64.
+            batch: (n, 3, h, w) float integers from 0 to 255, h and w multiples of
+                `models.wavelet.MULTIPLE`.
 
         Raises:
-            ModelError: there is no such autoencoder or teacher.
+            ModelError: there is no such teacher.
         """
         x = to_unit(batch)
-        known = _decoded(self.autoencoder, x, generator)
+        known = _decoded(batch, generator)
         teacher = load(find(self.teacher)).to(x.device)
         learners = (net.student, net.auxiliary) if isinstance(net, Pair) else (net,)
         denoisers = [_conditioned(network, known) for network in (*learners, teacher)]
@@ -206,13 +215,12 @@ def _conditioned(net: nn.Module, known: Known) -> Denoiser:
     return lambda z, logsnr: net(z, logsnr, known)
 
 
-@torch.no_grad()
-def _decoded(autoencoder: str, x: Tensor, generator: torch.Generator) -> Known:
-    """Images (n, 3, h, w) of -SPAN to SPAN after coding by an autoencoder, at random rates."""
-    coder = load_network(find(autoencoder), Autoencoder).to(x.device)
-    place = torch.rand(len(x), generator=generator, device=x.device).square()
-    rate = place * coder.last_rate
-    return Known(coder.reconstruction(x, rate), known_level(rate))
+def _decoded(batch: Tensor, generator: torch.Generator) -> Known:
+    """Images (n, 3, h, w) of 0 to 255 after coding, at random steps."""
+    low, high = (math.log(step) for step in TRAINED_STEPS)
+    place = torch.rand(len(batch), generator=generator, device=batch.device)
+    step = torch.exp(low + (high - low) * place)
+    return Known(to_unit(coded(batch, step)), known_level(step))
 
 
 def masked_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -381,99 +389,3 @@ def vdm_bits(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tenso
     """The sum of `vdm_terms`."""
     prior, diffusion, reconstruction = vdm_terms(net, batch, generator)
     return prior + diffusion + reconstruction
-
-
-_NOISE = 12**-0.5
-"""Standard deviation of the uniform noise that replaces rounding."""
-
-
-class AutoencoderTerms(NamedTuple):
-    """Rate and distortion of images under an autoencoder, (n,) each.
-
-    Attributes:
-        hyper: bits per pixel of hyper-latents.
-        latents: bits per pixel of latents.
-        error: mean squared error of samples from 0 to 255.
-    """
-
-    hyper: Tensor
-    latents: Tensor
-    error: Tensor
-
-
-def autoencoder_terms(
-    net: Autoencoder, batch: Tensor, rate: Tensor, generator: torch.Generator
-) -> AutoencoderTerms:
-    """Rate and distortion of images with all latents rounded, as in a file.
-
-    Rounding has the gradient of the identity. Gradients of the rates with respect to the values are
-    those with noise in place of rounding (arXiv 1611.01704), because the rates of values that round
-    to zero are flat.
-
-    Args:
-        batch: (n, 3, h, w) float integers from 0 to 255, h and w multiples of 64.
-        rate: (n,), in 1/RATE_UNITS.
-        generator: draws that noise, on the device of the batch.
-    """
-    x = to_unit(batch)
-    gain = net.gain(rate)
-    latents = net.analysis(x) * gain
-    hyper = net.hyper_analysis(latents).float()
-    mean, deviation = net.prior(rate)
-    whole = _straight_through(hyper, net.whole(hyper, rate)).clamp(-HYPER_MAX, HYPER_MAX)
-    hyper_bits = _bits(hyper, whole.detach() - mean, mean, deviation, generator)
-    mean, scale = net.hyper_synthesis(whole)
-    mean, deviation = mean / LOCATION_UNITS, net.deviation(scale, gain.detach())
-    known = net.known(latents - mean, deviation, net.worth(rate))
-    shift, factor = net.refined(known)
-    mean, deviation = mean + shift, (deviation * factor).clamp(*DEVIATIONS)
-    symbols = known - shift
-    off = _straight_through(latents.detach() - mean, symbols)
-    bits = _bits(latents, off, mean, deviation, generator)
-    shown = net.synthesis((mean + _straight_through(latents - mean, symbols)) / gain)
-    pixels = x[0, 0].numel()
-    return AutoencoderTerms(
-        hyper_bits.sum((1, 2, 3)) / pixels,
-        bits.sum((1, 2, 3)) / pixels,
-        (shown.float() - x).square().mean((1, 2, 3)) * (255 / (2 * SPAN)) ** 2,
-    )
-
-
-def _bits(
-    values: Tensor, off: Tensor, mean: Tensor, deviation: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Bits of rounded distances from the means of normal distributions, all in levels.
-
-    Args:
-        values: the values before rounding; their gradients are those with noise in its place.
-        off: the rounded distances, through which means and deviations get their gradients.
-        mean, deviation: means and standard deviations of the distributions.
-    """
-    noise = torch.rand(values.shape, generator=generator, device=values.device)
-    wider = torch.hypot(deviation.detach(), torch.tensor(_NOISE))  # that of values with the noise
-    soft = interval_bits(values + noise - 0.5 - mean.detach(), wider)
-    return interval_bits(off, deviation) + soft - soft.detach()
-
-
-def autoencoder_loss(net: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Weighted sum of rate and distortion, a scalar; each image at its own rate, stratified.
-
-    High rates, where both are larger, count less: by the square root of the weight of an error.
-
-    Args:
-        batch: (n, 3, h, w) float integers from 0 to 255, h and w multiples of 64.
-    """
-    assert isinstance(net, Autoencoder)
-    count = len(batch)
-    jitter = torch.rand(count, generator=generator, device=batch.device)
-    place = (torch.arange(count, device=batch.device) + jitter) / count
-    rate = place * net.last_rate
-    terms = autoencoder_terms(net, batch, rate, generator)
-    weight = error_weight(rate)
-    cost = terms.hyper + terms.latents + weight * terms.error
-    return (cost / (weight / LOWEST_WEIGHT).sqrt()).mean()
-
-
-def _straight_through(values: Tensor, rounded: Tensor) -> Tensor:
-    """The rounded values, with the gradient of the values (arXiv 1308.3432)."""
-    return values + (rounded - values).detach()

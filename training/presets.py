@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..models.autoencoder import Autoencoder, AutoencoderConfig
 from ..models.lattice import LatticeConfig, LatticeNet
 from ..models.masked import MaskedConfig, MaskedNet
 from ..models.storage import Network
@@ -20,11 +19,10 @@ from .loop import Loss, Recipe
 from .losses import (
     DistillationLoss,
     Method,
-    ScoreLoss,
-    autoencoder_loss,
     diffusion_loss,
     masked_bits,
     mixed_lattice_bits,
+    score_loss,
     vdm_bits,
 )
 
@@ -54,20 +52,10 @@ class Preset:
 
 
 _PHOTOS = CropSpec(size=128, scale=(2.0, 8.0), passes=12, crops=16, grain=4.0, subsampling=True)
-_LARGE = replace(_PHOTOS, size=320, passes=6, crops=6)
-"""For networks with a large receptive field, most of which should lie inside of a crop."""
 _CLEAN = replace(_PHOTOS, grain=0.0)
 """For generative decoders: no grain, so that they do not learn to synthesise it."""
-_NEAR_TRANSFORM = (("synthesis.stages", 1 / 10), ("analysis", 1 / 40), ("synthesis", 1 / 40))
-"""Learning-rate multipliers for an autoencoder that is initialised as a transform."""
 _DENOISER = UNetConfig(width0=48, width1=80, width2=128, width3=256, down=2, up=2)
 _LARGE_DENOISER = UNetConfig(width0=144, width1=256, width2=448, width3=896, down=2, up=2)
-_CODER = AutoencoderConfig(
-    width0=96, width1=192, width2=256, latents=256, hyper=64, exact=128, blocks=3, rates=6
-)
-_LARGE_CODER = AutoencoderConfig(
-    width0=288, width1=576, width2=896, latents=320, hyper=128, exact=256, blocks=4, rates=6
-)
 """Sizes; a large network has ten times the calculations, for a GPU."""
 
 
@@ -91,22 +79,15 @@ def _student(network: Callable[[], Trainable], method: Method, stride: int, summ
     return Preset(
         network=network,
         loss=DistillationLoss(
-            autoencoder="hfd-photo",
-            teacher="hfd-photo-decoder",
+            teacher="hfd-photo",
             steps=_few(calls=4, stride=stride),
             method=method,
         ),
         crops=_CLEAN,
         recipe=Recipe(steps=2000, batch=16, rate=5e-4, matrix_rate=5e-4, average=0.998),
         summary=f"score decoder distilled to 4 calls {summary}",
-        start="hfd-photo-decoder",
+        start="hfd-photo",
     )
-
-
-def _transform_coder(config: AutoencoderConfig) -> Autoencoder:
-    network = Autoencoder(config)
-    network.start_as_transform()
-    return network
 
 
 PRESETS = {
@@ -139,18 +120,13 @@ PRESETS = {
         summary="lossy, diffusion model ten times as large, for a GPU",
     ),
     "hfd-photo": Preset(
-        network=lambda: _transform_coder(_CODER),
-        loss=autoencoder_loss,
-        crops=_LARGE,
-        recipe=Recipe(steps=20000, batch=4, rate=2e-3, matrix_rate=2e-3, gentle=_NEAR_TRANSFORM),
-        summary="lossy, autoencoder for photographs, 90 kMAC a pixel",
-    ),
-    "hfd-photo-decoder": Preset(
         network=_score_decoder,
-        loss=ScoreLoss("hfd-photo"),
+        loss=score_loss,
         crops=_CLEAN,
-        recipe=Recipe(steps=10000, batch=16, rate=1e-3, matrix_rate=1e-3, average=0.998),
-        summary="score decoder for hfd-photo, 62 kMAC a pixel and call",
+        recipe=Recipe(
+            steps=40000, batch=16, rate=2e-3, matrix_rate=2e-3, average=0.9995, decay=0.8
+        ),
+        summary="restores and draws hfd's pictures, 62 kMAC a pixel and call",
         start="diffc-photo",
     ),
     "hfd-photo-fast": _student(_score_decoder, consistency_loss, 16, "by multistep consistency"),
@@ -164,18 +140,11 @@ PRESETS = {
         "by moment matching (ancestral)",
     ),
     "hfd-photo-gpu": Preset(
-        network=lambda: _transform_coder(_LARGE_CODER),
-        loss=autoencoder_loss,
-        crops=_LARGE,
-        recipe=Recipe(steps=300000, batch=32, rate=1e-3, matrix_rate=1e-3, average=0.9995),
-        summary="lossy, autoencoder ten times as large, for a GPU",
-    ),
-    "hfd-photo-decoder-gpu": Preset(
         network=lambda: _score_decoder(_LARGE_DENOISER),
-        loss=ScoreLoss("hfd-photo"),
+        loss=score_loss,
         crops=_CLEAN,
         recipe=Recipe(steps=200000, batch=64, rate=1e-3, matrix_rate=1e-3, average=0.9995),
-        summary="score decoder for hfd-photo ten times as large, for a GPU",
+        summary="restores and draws hfd's pictures, ten times as large, for a GPU",
     ),
     "ardm-small": Preset(
         network=lambda: MaskedNet(MaskedConfig(width=64, blocks=9, components=4)),

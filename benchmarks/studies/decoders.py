@@ -23,9 +23,9 @@ from ..measure import load
 from ..quality import crop_features, frechet_distance, psnr
 from .points import arguments, measure_missing
 
-CALLS = (4, 8, 50)
-BUNDLED = "hfd-photo-decoder"
-QUALITY = 20.0
+CALLS = (4, 8, 16)
+BUNDLED = "hfd-photo"
+QUALITY = 24.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def measure(images: Sequence[Pixels], decoder: str, calls: int) -> Point:
     model = decoder if decoder.endswith(".safetensors") else None
     bits, psnrs, shown, true = 0, [], [], []
     for image in images:
-        data = noisepress.encode(image, "hfd", quality=QUALITY, decoder=decoder or BUNDLED)
+        data = noisepress.encode(image, "hfd", quality=QUALITY, model=decoder or BUNDLED)
         bits += 8 * len(data)
         decoded = noisepress.decode(data, model=model, **how)
         psnrs.append(psnr(image, decoded))

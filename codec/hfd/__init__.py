@@ -1,1 +1,1 @@
-"""Lossy coding with an autoencoder, and a score-based decoder that restores plausible detail."""
+"""Lossy coding with a wavelet transform, and networks that restore and draw detail."""

@@ -1,29 +1,33 @@
-"""The two stages of hfd: an image to latents and back, and drawing from the result."""
+"""The second stage of hfd: what a network makes of the first stage's picture."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...bitstream.coders import Decoder, Encoder, Tally
-from ...bitstream.errors import CorruptError
+from ...bitstream.errors import ModelError
+from ...bitstream.information import OCTAVE
 from ...bitstream.noise import normals
 from ...models import samplers
-from ...models.autoencoder import LATENT_PIXELS, MULTIPLE, Autoencoder, known_level
+from ...models.card import Card
 from ...models.diffusion import noisy
-from ...models.tiling import SIDE, by_tiles, estimate, on_its_device
-from ...models.unet import SCORE_LOGSNR_MAX, SCORE_LOGSNR_MIN, Known, UNet
-from ..image.raster import Samples
-from ..pixels import image_of, padded, psnr
+from ...models.registry import load_network
+from ...models.tiling import estimate
+from ...models.unet import (
+    CHANNELS,
+    RESTORING_LOGSNR,
+    SCORE_LOGSNR_MAX,
+    SCORE_LOGSNR_MIN,
+    Known,
+    UNet,
+)
+from ...models.wavelet import TRAINED_STEPS, known_level
 from ..protocol import Decoding
-from .hyperprior import SECTIONS, Hyperprior
 
 CALLS = 8
 """Network evaluations of the score decoder, by default."""
@@ -33,99 +37,60 @@ DETAIL = 0.6
 Chosen on crops of photographs: at 0.1 to 0.4 bits per pixel the Frechet distance is least between
 0.5 and 0.7.
 """
-
-
-class Picture:
-    """An image to be coded, and its latents.
-
-    Args:
-        network: the autoencoder, frozen.
-        samples: (h, w, 1 or 3), uint8.
-    """
-
-    @torch.inference_mode()
-    def __init__(self, network: Autoencoder, samples: Samples) -> None:
-        self._network, self._samples = network, samples
-        height, width = samples.shape[:2]
-        self._latents = by_tiles(
-            on_its_device(network.analysis),
-            image_of(samples, *padded(height, width, MULTIPLE)),
-            reach=network.reach,
-            unit=LATENT_PIXELS,
-            side=SIDE,
-            scale=1 / LATENT_PIXELS,
-        )
-
-    def code(self, rate: int) -> list[bytes]:
-        """The data sections at a rate, in 1/RATE_UNITS of the trained rates."""
-        encoders = [Encoder() for _ in range(SECTIONS)]
-        height, width = self._latents.shape[2:]
-        run = Hyperprior(self._network, rate).run(self._latents, height, width, iter(encoders))
-        deque(run, maxlen=0)
-        return [encoder.finish() for encoder in encoders]
-
-    def psnr(self, rate: int) -> float:
-        """PSNR in dB of the mmse picture at a rate."""
-        height, width = self._latents.shape[2:]
-        run = Hyperprior(self._network, rate).run(self._latents, height, width, repeat(Tally()))
-        return psnr(self._samples, _synthesis(self._network, deque(run, maxlen=1)[0]))
-
-
-def received(
-    network: Autoencoder, rate: int, payloads: Sequence[bytes], height: int, width: int
-) -> Iterator[Callable[[], Known]]:
-    """For each data section, a function that synthesises its picture, (1, 3, h, w).
-
-    Args:
-        network: the autoencoder, frozen.
-        rate: in 1/RATE_UNITS of the trained rates.
-        payloads: of the data sections.
-        height, width: of the image; the picture is as large or larger.
-
-    Raises:
-        CorruptError: there are more sections than a file has.
-    """
-    if len(payloads) > SECTIONS:
-        raise CorruptError(f"{len(payloads)} data sections, of {SECTIONS}")
-    sides = [side // LATENT_PIXELS for side in padded(height, width, MULTIPLE)]
-    decoders = (Decoder(payload) for payload in payloads)
-    run = Hyperprior(network, rate).run(None, sides[0], sides[1], decoders)
-    level = known_level(torch.tensor([float(rate)]))
-    for _ in payloads:
-        latents = next(run)
-        yield lambda latents=latents: Known(_synthesis(network, latents), level)  # type: ignore[misc]
-
-
-@torch.inference_mode()
-def _synthesis(network: Autoencoder, latents: Tensor) -> Tensor:
-    return by_tiles(
-        on_its_device(network.synthesis),
-        latents,
-        reach=-(-network.reach // LATENT_PIXELS),
-        unit=1,
-        side=SIDE // LATENT_PIXELS,
-        scale=LATENT_PIXELS,
-    )
+_LEAST_RESTORED = known_level(torch.tensor(TRAINED_STEPS[0]))
+"""Log-SNR in nats from which pictures are not restored."""
+_UNRESTORED_LEVEL = 4.0
+"""Least log-SNR in nats of pictures that networks without `restores` were trained with."""
 
 
 @dataclass(frozen=True)
-class Drawer:
-    """Draws images that may have been coded to what the first stage gives.
+class Painter:
+    """Makes pictures from those of the first stage.
 
     Attributes:
         network: the score decoder.
+        restores: whether it was trained to restore pictures, too: to give the mean of all images
+            that may have been coded so.
         levels: log-SNRs in nats at which a distilled decoder is evaluated, each step ending at the
             next; None: any levels.
         seed: of the noise.
     """
 
     network: UNet
+    restores: bool
     levels: Sequence[float] | None
     seed: int
 
+    @classmethod
+    def of(cls, card: Card, seed: int, device: str) -> Painter:
+        """The painter of a model.
+
+        Raises:
+            ModelError: the model is made for another codec, or there is no such device.
+        """
+        network = load_network(card, UNet, device)
+        if network.config.condition != CHANNELS:
+            raise ModelError(f"model {card.name} is not a score decoder for hfd")
+        levels = card.tables.get("levels")
+        nats = levels and [level * math.log(2) / OCTAVE for level in levels]
+        return cls(network, bool(card.tables.get("restores")), nats, seed)
+
+    def picture(self, known: Known, decoding: Decoding) -> Tensor:
+        """The picture (1, 3, h, w) of the rendering that is wanted."""
+        if decoding.render == "mmse":
+            return self.restored(known)
+        return self.drawn(known, decoding)
+
     @torch.inference_mode()
-    def draw(self, known: Known, decoding: Decoding) -> Tensor:
-        """An image (1, 3, h, w) between the first stage's and one drawn by the score decoder.
+    def restored(self, known: Known) -> Tensor:
+        """The mean of all images that may have been coded to the first stage's (1, 3, h, w)."""
+        if not self.restores or known.level >= _LEAST_RESTORED:
+            return known.image
+        return estimate(self.network, torch.zeros_like(known.image), RESTORING_LOGSNR, known)
+
+    @torch.inference_mode()
+    def drawn(self, known: Known, decoding: Decoding) -> Tensor:
+        """An image (1, 3, h, w) between the mean and one drawn by the score decoder.
 
         Where the first has the least squared error and the second the distribution of originals,
         points on the line between them trade the two optimally (arXiv 2107.02555).
@@ -135,24 +100,26 @@ class Drawer:
             decoding: its `detail` is the share of the drawn image, its `steps` the network
                 evaluations.
         """
-        image = known.image
         detail = DETAIL if decoding.detail is None else decoding.detail
         if detail == 0:
-            return image
+            return self.restored(known)
+        if not self.restores:
+            known = known._replace(level=known.level.clamp(min=_UNRESTORED_LEVEL))
 
         def denoise(z: Tensor, logsnr: Tensor) -> Tensor:
             return estimate(self.network, z, float(logsnr[0]), known)
 
         def noise(index: int) -> Tensor:
-            return torch.from_numpy(normals(self.seed, index, n=image.numel())).view_as(image)
+            count = known.image.numel()
+            return torch.from_numpy(normals(self.seed, index, n=count)).view_as(known.image)
 
         calls = decoding.steps or CALLS
         levels = self.levels or np.linspace(SCORE_LOGSNR_MIN, SCORE_LOGSNR_MAX, calls).tolist()
-        z = noisy(image, noise(0), torch.tensor(levels[:1]))
+        z = noisy(known.image, noise(0), torch.tensor(levels[:1]))
         path = [*levels, math.inf]
         if decoding.render == "ancestral":
             drawn = samplers.ancestral(denoise, z, path, lambda step: noise(step + 1))
         else:
             flow = samplers.dpm_solver if self.levels is None else samplers.ddim
             drawn = flow(denoise, z, path)
-        return torch.lerp(image, drawn, detail)
+        return torch.lerp(self.restored(known), drawn, detail)

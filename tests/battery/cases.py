@@ -115,8 +115,8 @@ SMALL = (
         GREY_AND_COLOUR,
         hfd.FIELDS,
         {"quality": 100},
-        {"model": "autoencoder_model", "decoder": "score_model"},
-        floor=36,
+        {"model": "score_model"},
+        floor=45,
     ),
     Case("screen", "screen", EIGHT_BITS, screen.FIELDS[:1]),
     Case("webp", "webp", EIGHT_BITS),
@@ -124,17 +124,7 @@ SMALL = (
     Case("jpegxl", "jpegxl", tuple(Mode), options={"effort": 3}),
 )
 
-_BUNDLED_FLOORS = {"hfd": 33.0}
-"""Floors of cases whose bundled models keep a single pixel less well than the small ones."""
-
 BUNDLED = tuple(
-    replace(
-        case,
-        name=f"{case.name}-bundled",
-        models={},
-        floor=_BUNDLED_FLOORS.get(case.name, case.floor),
-    )
-    for case in SMALL
-    if case.models
+    replace(case, name=f"{case.name}-bundled", models={}) for case in SMALL if case.models
 )
 """The same cases with the models of the package."""

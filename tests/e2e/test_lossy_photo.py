@@ -18,7 +18,7 @@ from noisepress.benchmarks.quality import psnr
 from noisepress.codec.protocol import Render
 from noisepress.models import registry
 
-MODELS = {"diffc": ["diffc-photo"], "hfd": ["hfd-photo", "hfd-photo-decoder"]}
+MODELS = {"diffc": ["diffc-photo"], "hfd": ["hfd-photo"]}
 SLACK = 0.05
 """Largest difference in dB between the encoder's picture and that of another machine."""
 

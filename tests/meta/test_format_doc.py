@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +15,18 @@ import pytest
 import torch
 
 from noisepress.bitstream import (
+    _bands,
     _contexts,
     _mixing,
+    _wavelet,
+    bands,
     coders,
     contexts,
     entropy,
     errors,
     mixing,
     noise,
+    wavelet,
 )
 from noisepress.bitstream.container import (
     COMMON,
@@ -40,14 +45,15 @@ from noisepress.codec.ardm import conversions
 from noisepress.codec.ardm.lattice import _BEFORE, _BESIDE, LANES_FROM, NEIGHBOURHOODS
 from noisepress.codec.diffc import codec as diffc
 from noisepress.codec.hfd import codec as hfd
-from noisepress.codec.hfd import hyperprior, stages
+from noisepress.codec.hfd import first_stage, stages
 from noisepress.codec.image import reduction
 from noisepress.codec.jpegfile import codec as jpegfile
 from noisepress.codec.protocol import Codec
 from noisepress.codec.screen import codec as screen
 from noisepress.codec.vdm import bits_back
 from noisepress.codec.vdm import codec as vdm
-from noisepress.models import autoencoder, exact, latents, unet
+from noisepress.models import unet
+from noisepress.models import wavelet as models_wavelet
 from noisepress.models.lattice import PHASES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -260,39 +266,45 @@ def test_neighbours_of_online_mixing() -> None:
         assert max(abs(step) for offset in phase.further for step in offset) <= _mixing.PAD
 
 
+def test_constants_of_hfd() -> None:
+    of_modules = constants(bands) | constants(_bands) | {"DEPTH": wavelet.DEPTH}
+    in_words = {"CRC", "LESSON_CRC", "SMOOTH", "SIZES", "SIGN_SIZES", "MAPS", "ROWS", "MAP_ROWS"}
+    in_words |= {"FULL", "FREE_CONTEXTS"}
+    of_encoders = {"WEIGHT", "SIGN_WEIGHT", "NEXT", "NEAR", "WORTH", "RUN"}
+    assert_constants("### Constants of hfd", of_modules, in_words | of_encoders)
+    assert (_bands.SMOOTH, _bands.MAPS) == (3, 2)
+
+
 def test_numbers_of_hfd() -> None:
     text = " ".join(chapter(hfd.HfdCodec.ID, hfd.HfdCodec.NAME).split())
-    low, high = entropy.DEVIATION_LOW, entropy.DEVIATION_HIGH
-    energy = f"(min(max(a, {low}), {high}) + {-low}) / {entropy.DEVIATION_UNITS // 2}"
-    assert f"2^floor({energy})" in text and f"min(max(a - b, {low}), {high})" in text
-    assert f"above {autoencoder.RATE_UNITS} (R - 1) is an error" in text
-    assert f"{autoencoder.HYPER_LATENTS} ceil(height / {autoencoder.MULTIPLE})" in text
-    assert f"all with u = {entropy.DEVIATION_UNITS}; and `prior_mean`" in text
-    assert hyperprior.NEARBY_UNITS == entropy.DEVIATION_UNITS
-    assert f"clamped to -{hyperprior.NEARBY_MAX} .. {hyperprior.NEARBY_MAX}" in text
-    assert f"with u = {entropy.LOCATION_UNITS}." in text
-    first, second, last = hyperprior._SHARES
-    assert f"first round(c / {1 / first:.0f})" in text and last == 1
-    assert f"up to round(c / {1 / second:.0f})" in text
-    for number, part in enumerate(latents.PASSES, 1):
-        rows, columns = (f"{first}, {first + part.stride}, .." for first in (part.row, part.column))
-        row = "none" if part.narrowing is None else part.narrowing
-        named = " and ".join(map(str, part.weights))
-        kind = f"corners, row {named}" if len(part.weights) == 1 else f"sides, rows {named}"
-        expected = f"{kind}, distance {part.stride // 2}" if part.weights else "0"
-        assert f"| {number} | {rows} | {columns} | {expected} | {row} |" in text
-    middle = 4**hyperprior._HYPER_DIGITS // 2
-    assert f"the symbol v + {middle} of four digits" in text and middle > autoencoder.HYPER_MAX
-    assert f"the symbol q + {4**latents.DIGITS // 2} of five digits" in text
-    assert f"q to -{latents.FURTHEST} .. {latents.FURTHEST}" in text
-    assert f"clamped to -{exact.RESIDUAL_LIMIT} .. {exact.RESIDUAL_LIMIT}" in text
+    for crc in (bands._CRC, bands._LESSON_CRC, wavelet._CRC):
+        assert f"0x{crc:08X}" in text
+    assert _wavelet.LARGEST == 2**26 and "LARGEST = 2^26" in text and wavelet.ONE_LEVEL == 64
+    assert f"({_wavelet.SHRINKAGE} x[i] + 2^19) >> 20 for even i, ({_wavelet.GROWTH} x[i]" in text
+    lifts = re.findall(r"x\[i\] \+= \( *(-?\d+) \(", text)
+    assert [-int(lift) for lift in reversed(lifts)] == list(_wavelet.LIFTING)
+    assert f"at most {first_stage.SECTIONS} DATA sections" in text
+    rows = {row[0]: row for row in cells(part("### Coefficients"))}
+    for number, size in enumerate(_bands.SIZES, 1):
+        _, digits, decisions = rows[str(number)]
+        assert math.prod(int(digit.split()[-1]) for digit in digits.split(", ")) == size
+        free = number - 1 in bands._FREE_CONTEXTS
+        assert int(decisions) == (_bands.DECISIONS if free else _bands.CAPPED)
+    shapes = {
+        name: ", ".join(map(str, part.shape)) for name, part in bands.untaught()._asdict().items()
+    }
+    table = {row[0].strip("`"): row[1] for row in cells(part("### Slots and lesson"))}
+    assert table == shapes
+    assert f"at the log-SNR {unet.RESTORING_LOGSNR} in nats" in text
     assert f"at the log-SNR {unet.SCORE_LOGSNR_MIN}," in text
-    for rate in (10, 28, 29, 80):
-        level = autoencoder.known_level(torch.tensor(float(rate)))
-        assert level == 4 + max(0, rate - 28) / 32
-    assert "log-SNR 4 + max(0, `rate` - 28) / 32." in text
+    for step in (4.0, 70.0, 400.0):
+        level = float(models_wavelet.known_level(torch.tensor(step)))
+        assert level == pytest.approx(-math.log((4 / 255) ** 2 * 0.2 * step**1.22), abs=1e-4)
+    least, most = models_wavelet.TRAINED_STEPS
+    assert "-ln((4 / 255)^2 0.2 s^1.22), s the step in levels" in text
+    assert f"at least {least:.0f} and at most {most:.0f}" in text
     drawn, first = stages.DETAIL, 1 - stages.DETAIL
-    assert f"{drawn} times the sampled image and {first} times the picture" in text
+    assert f"{drawn} times the sampled image and {first} times the `mmse` picture" in text
 
 
 def test_hex_dump_is_the_golden_file() -> None:

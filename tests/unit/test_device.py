@@ -12,9 +12,6 @@ import noisepress
 from noisepress.bitstream.errors import ModelError
 from noisepress.codec.diffc import coding as diffc
 from noisepress.models import registry
-from noisepress.models.autoencoder import Autoencoder, AutoencoderConfig
-from noisepress.models.storage import placed
-from noisepress.models.tiling import device_of
 
 LOSSY = ("diffc", "hfd")
 CARD = registry.find("diffc-photo")
@@ -49,16 +46,6 @@ def test_devices_that_do_not_exist_are_refused(codec: str, device: str) -> None:
         with pytest.raises(ModelError) as info:
             act()
         assert repr(device) in str(info.value) and "\n" not in str(info.value)
-
-
-def test_only_floating_point_parts_leave_the_processor() -> None:
-    config = AutoencoderConfig(8, 8, 8, latents=8, hyper=4, exact=8, blocks=1, rates=2)
-    network = placed(Autoencoder(config), "meta")
-    assert isinstance(network, Autoencoder)
-    moved = (network.analysis, network.synthesis, network.hyper_analysis)
-    assert {device_of(part).type for part in moved} == {"meta"}
-    assert device_of(network.hyper_synthesis).type == "cpu"
-    assert network.gains.device.type == "cpu"
 
 
 def test_a_network_is_kept_for_each_device() -> None:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from noisepress.models import exact
-from noisepress.models.autoencoder import HYPER_MAX, AutoencoderConfig, HyperSynthesis
 from noisepress.models.exact import (
     ACTIVATION_FRAC,
     ACTIVATION_MAX,
@@ -148,28 +147,11 @@ def masked() -> nn.Module:
     return MaskedNet(MaskedConfig(width=24, blocks=3, components=3))
 
 
-def hyper_synthesis() -> HyperSynthesis:
-    return HyperSynthesis(
-        AutoencoderConfig(
-            width0=1, width1=1, width2=1, latents=12, hyper=10, exact=24, blocks=1, rates=2
-        )
-    )
-
-
-def hyper_outputs(network: nn.Module, dtype: torch.dtype, layout: Any) -> list[Tensor]:
-    """Means and standard deviations for hyper-latents of any size."""
-    hyper = integers(2, 10, 6, 5, low=-HYPER_MAX, high=HYPER_MAX)
-    hyper[1].div_(32, rounding_mode="floor")
-    with torch.no_grad():
-        return list(network(hyper.to(dtype).contiguous(memory_format=layout)))
-
-
 Outputs = Callable[[nn.Module, torch.dtype, Any], list[Tensor]]
 NETWORKS = [
     pytest.param(lattice, lattice_outputs, id="lattice"),
     pytest.param(masked, masked_outputs, id="masked"),
     pytest.param(vdm, vdm_outputs, id="vdm"),
-    pytest.param(hyper_synthesis, hyper_outputs, id="hyper-synthesis"),
 ]
 
 
@@ -258,29 +240,6 @@ def test_block_equals_int64(dilation: int) -> None:
     with torch.no_grad():
         found = block(h.clone())[0].numpy()
     assert np.array_equal(found, reference_block(block, h[0].numpy().astype(np.int64)))
-
-
-def test_hyper_synthesis_equals_int64() -> None:
-    torch.manual_seed(8)
-    network = hyper_synthesis()
-    randomise(network)
-    freeze(network)
-    mean, scale = hyper_outputs(network, torch.float32, torch.contiguous_format)
-    hyper = integers(2, 10, 6, 5, low=-HYPER_MAX, high=HYPER_MAX)[0].numpy().astype(np.int64)
-    h = reference_block(network.coarse, reference_conv(network.enter, hyper))
-    stages: list[list[nn.Module]] = [[network.middle], list(network.fine)]
-    for grow, blocks in zip(network.grow, stages, strict=True):
-        assert isinstance(grow, ExactConv)
-        wide = reference_conv(grow, reference_relu(h, RESIDUAL_FRAC))
-        count, height, width = len(wide) // 4, *wide.shape[1:]
-        parts = wide.reshape(count, 2, 2, height, width).transpose(0, 3, 1, 4, 2)
-        h = parts.reshape(count, 2 * height, 2 * width)
-        for block in blocks:
-            assert isinstance(block, ExactBlock)
-            h = reference_block(block, h)
-    expected = reference_conv(network.heads, reference_relu(h, RESIDUAL_FRAC))
-    np.testing.assert_array_equal(mean[0].numpy(), expected[:12])
-    np.testing.assert_array_equal(scale[0].numpy(), 2 * expected[12:])
 
 
 def test_largest_provable_sums_are_exact() -> None:

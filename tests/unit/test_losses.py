@@ -17,26 +17,21 @@ from noisepress.bitstream.noise import words
 from noisepress.codec.ardm.groups import GRID, equal
 from noisepress.codec.ardm.lattice import Lattice
 from noisepress.codec.ardm.random_order import RandomOrder
-from noisepress.codec.hfd.hyperprior import SECTIONS, Hyperprior
-from noisepress.codec.hfd.stages import Picture
 from noisepress.models import registry
-from noisepress.models.autoencoder import HYPER_MAX, Autoencoder, AutoencoderConfig, known_level
 from noisepress.models.diffusion import to_unit
 from noisepress.models.exact import freeze
-from noisepress.models.latents import interval_bits
 from noisepress.models.lattice import CODING_ORDER, LatticeConfig, LatticeNet
 from noisepress.models.masked import STAGES, MaskedConfig, MaskedNet
 from noisepress.models.storage import read_network
-from noisepress.models.unet import Known, UNet, UNetConfig
+from noisepress.models.unet import RESTORING_LOGSNR, Known, UNet, UNetConfig
+from noisepress.models.wavelet import TRAINED_STEPS, known_level
 from noisepress.training.losses import (
-    ScoreLoss,
-    autoencoder_loss,
-    autoencoder_terms,
     diffusion_loss,
     lattice_bits,
     lattice_level_bits,
     masked_bits,
     masked_digit_bits,
+    score_loss,
 )
 
 Samples = NDArray[np.uint8]
@@ -180,182 +175,65 @@ def test_losses_have_gradients() -> None:
 # hfd -----------------------------------------------------------------------------------------
 
 
-def below(value: float) -> float:
-    """The cumulative distribution function of the standard normal."""
-    return math.erfc(-value / math.sqrt(2)) / 2
-
-
-@pytest.mark.parametrize("deviation", [2.0**octave for octave in (-4, -2, 0, 1, 3, 7, 10)])
-def test_interval_bits_are_those_of_the_interval(deviation: float) -> None:
-    offsets = [0.0, 0.2, 0.5, 0.7, 1.0, *(share * deviation for share in (0.5, 2.0, 5.0))]
-    for off in offsets:
-        mass = below((0.5 - off) / deviation) - below((-0.5 - off) / deviation)
-        if mass < 1e-30:
-            continue
-        for dtype, rel in ((torch.float64, 1e-9), (torch.float32, 1e-3)):
-            signed = torch.tensor([off, -off], dtype=dtype)
-            found = interval_bits(signed, torch.tensor(deviation, dtype=dtype)).tolist()
-            assert found == pytest.approx([-math.log2(mass)] * 2, rel=rel, abs=rel)
-
-
-@pytest.mark.parametrize("deviation", [2.0**-4, 1.0, 2.0**5])
-def test_interval_bits_rise_with_the_square_far_out(deviation: float) -> None:
-    at = (40 * deviation + 1) * torch.tensor([-4.0, -2.0, 1.0, 2.0, 4.0, 8.0])
-    off, width = at.requires_grad_(), torch.tensor(deviation).requires_grad_()
-    bits = interval_bits(off, width)
-    assert bits.isfinite().all() and bits.min() > 500
-    edges = (off.detach().abs() - 0.5) / deviation
-    expected = edges.square() / 2 / math.log(2)
-    torch.testing.assert_close(bits.detach(), expected, rtol=0.02, atol=0)
-    bits.sum().backward()  # type: ignore[no-untyped-call]
-    assert off.grad is not None and width.grad is not None
-    slopes = off.detach().sign() * edges / deviation / math.log(2)
-    torch.testing.assert_close(off.grad, slopes, rtol=0.02, atol=0)
-    assert width.grad.isfinite() and width.grad < 0
-
-
-@pytest.mark.parametrize("rate", [0, 13, 32])
-def test_autoencoder_terms_are_those_of_the_file(rate: int, autoencoder_model: str) -> None:
-    """The coder bounds the bits of outliers, so the image has no edges."""
-    network = registry.load(registry.find(autoencoder_model))
-    assert isinstance(network, Autoencoder)
-    rng = np.random.default_rng(0)
-    row, column = np.mgrid[:128, :128]
-    shade = 128 + 30 * np.sin(row / 30 + np.arange(3)[:, None, None]) * np.cos(column / 25)
-    image: Samples = (shade + rng.normal(0, 8, shade.shape)).astype(np.uint8).transpose(1, 2, 0)
-    coded = Picture(network, image)
-    tallies = [Tally() for _ in range(SECTIONS)]
-    for _ in Hyperprior(network, rate).run(coded._latents, 8, 8, iter(tallies)):
-        pass
-    hyper, *latents = (tally.bits / (128 * 128) for tally in tallies)
-    error = 255**2 / 10 ** (coded.psnr(rate) / 10)
-    with torch.inference_mode():
-        batch, rates = as_batch(image).expand(8, -1, -1, -1), torch.full((8,), float(rate))
-        generator = torch.Generator().manual_seed(0)
-        terms = autoencoder_terms(network, batch, rates, generator)
-    assert terms.hyper.shape == terms.latents.shape == terms.error.shape == (8,)
-    assert float(terms.hyper.mean()) == pytest.approx(hyper, rel=0.05)
-    assert float(terms.latents.mean()) == pytest.approx(sum(latents), rel=0.05)
-    assert float(terms.error.mean()) == pytest.approx(error, rel=0.05)
-
-
-def small_autoencoder() -> Autoencoder:
-    torch.manual_seed(0)
-    network = Autoencoder(
-        AutoencoderConfig(
-            width0=6, width1=8, width2=10, latents=8, hyper=4, exact=8, blocks=1, rates=3
-        )
-    )
-    with torch.no_grad():  # so that not all is rounded to zero
-        network.analysis.leave.weight.normal_(std=3)
-    return network
-
-
-def test_autoencoder_loss_trains_every_weight() -> None:
-    network = small_autoencoder()
-    with torch.no_grad():
-        network.hyper_analysis.leave.weight.normal_(std=30)
-    batch = torch.cat([as_batch(picture(64, 64, seed)) for seed in range(6)])
-    loss = autoencoder_loss(network, batch, torch.Generator().manual_seed(0))
-    assert loss.isfinite() and loss > 0
-    loss.backward()  # type: ignore[no-untyped-call]
-    for name, weight in network.named_parameters():
-        assert weight.grad is not None and weight.grad.isfinite().all(), name
-        assert weight.grad.abs().max() > 0, name
-    rows = (network.gains.grad, network.prior_scale.grad)
-    assert all(row is not None and (row.abs().amax(1) > 0).all() for row in rows), "all rates"
-
-
-def test_hyper_latents_out_of_range_are_whole_and_in_range() -> None:
-    """Scaling large whole numbers back and forth again is not exact."""
-    network, seen = small_autoencoder(), []
-    with torch.no_grad():
-        network.hyper_analysis.leave.weight.normal_(std=1e9)
-    network.hyper_synthesis.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    autoencoder_loss(network, as_batch(picture(64, 64)), torch.Generator().manual_seed(0))
-    (hyper,) = seen
-    assert torch.equal(hyper, hyper.round()) and hyper.abs().max() == HYPER_MAX
-
-
-def test_autoencoder_loss_falls() -> None:
-    network = small_autoencoder()
-    batch = torch.cat([as_batch(picture(64, 64, seed)) for seed in range(4)])
-    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
-    losses = []
-    for _ in range(15):
-        optimiser.zero_grad()
-        loss = autoencoder_loss(network, batch, torch.Generator().manual_seed(0))
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.8 * losses[0]
-
-
-def test_score_decoders_see_what_the_autoencoder_makes(
-    autoencoder_model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    coder = registry.load(registry.find(autoencoder_model))
-    assert isinstance(coder, Autoencoder)
-    rates: list[float] = []
-    known: list[Known] = []
-    exact = coder.reconstruction
-
-    def spy(x: Tensor, rate: Tensor) -> Tensor:
-        rates.extend(rate.tolist())
-        return exact(x, rate)
+def test_score_decoders_see_coded_pictures() -> None:
+    known: list[tuple[Tensor, Known]] = []
 
     class Shown(nn.Module):
         def forward(self, z: Tensor, logsnr: Tensor, given: Known) -> Tensor:
-            known.append(given)
+            known.append((logsnr, given))
             return given.image
 
-    monkeypatch.setattr(coder, "reconstruction", spy)
-    batch = as_batch(picture(64, 64)).repeat(200, 1, 1, 1)
-    loss = ScoreLoss(autoencoder_model)(Shown(), batch, torch.Generator().manual_seed(0))
-    ((coded, level),), x = known, to_unit(batch)
-    assert 0 < loss < 25 and not loss.requires_grad
+    batch = as_batch(picture(64, 64)).repeat(90, 1, 1, 1)
+    loss = score_loss(Shown(), batch, torch.Generator().manual_seed(0))
+    (nothing, restored), (levels, drawn) = known
+    assert set(nothing.tolist()) == {RESTORING_LOGSNR} and len(nothing) == 30
+    assert len(levels) == len(set(levels.tolist())) == 60 and levels.min() < 0 < levels.max()
+    coded, level = (torch.cat(parts) for parts in zip(restored, drawn, strict=True))
+    x = to_unit(batch)
+    assert 0.25 < loss < 25 and not loss.requires_grad
     assert coded.shape == x.shape and coded.dtype == x.dtype and not coded.requires_grad
-    assert len(rates) == len(set(rates)) == 200
-    assert 0 <= min(rates) < 0.5 and 0.95 * coder.last_rate < max(rates) <= coder.last_rate
-    assert sum(rate < coder.last_rate / 4 for rate in rates) == pytest.approx(100, abs=20)
+    cleanest, noisiest = (float(known_level(torch.tensor(step))) for step in TRAINED_STEPS)
+    assert noisiest < level.min() < noisiest + 0.5 and cleanest - 0.5 < level.max() < cleanest
     errors = (coded - x).square().mean((1, 2, 3))
-    assert 0 < errors.max() < 0.3 * x.var()
-    few, many = (errors[torch.tensor(rates) // 11 == part].mean() for part in (0, 2))
-    assert many < few
-    torch.testing.assert_close(level, known_level(torch.tensor(rates)))
-    assert torch.equal(known_level(torch.tensor([0.0, 28, 60])), torch.tensor([4.0, 4, 5]))
+    order = level.argsort()
+    assert errors[order[:20]].mean() > 10 * errors[order[-20:]].mean() > 0
 
 
 @pytest.mark.parametrize("low", [-1, 1, 4, 7])
-def test_score_loss_counts_an_error_by_its_noise_level(low: int, autoencoder_model: str) -> None:
+def test_score_loss_counts_an_error_by_its_noise_level(low: int) -> None:
     x = to_unit(as_batch(picture(64, 64)))
 
     class Off(nn.Module):
         """A network whose estimates are wrong at a range of levels."""
 
-        def forward(self, z: Tensor, logsnr: Tensor, given: Known) -> Tensor:
-            return x + 0.1 * ((low < logsnr) & (logsnr < low + 1)).float()[:, None, None, None]
+        def __init__(self, error: float) -> None:
+            super().__init__()
+            self.error = error
 
-    batch = as_batch(picture(64, 64)).repeat(220, 1, 1, 1)
-    loss = ScoreLoss(autoencoder_model)(Off(), batch, torch.Generator().manual_seed(0))
+        def forward(self, z: Tensor, logsnr: Tensor, given: Known) -> Tensor:
+            inside = ((low < logsnr) & (logsnr < low + 1)).float()
+            return x + self.error * inside[:, None, None, None]
+
+    batch = as_batch(picture(64, 64)).repeat(330, 1, 1, 1)
+    wrong, right = (
+        score_loss(Off(error), batch, torch.Generator().manual_seed(0)).item()
+        for error in (0.1, 0.0)
+    )
     level = np.linspace(low, low + 1, 101)
     weight = (np.exp(level) + math.e) / (1 + np.exp(level - 4))
-    assert loss.item() == pytest.approx(0.1**2 * weight.mean() / (2 * math.log(2)), rel=0.05)
+    expected = 2 / 3 * 0.1**2 * weight.mean() / (2 * math.log(2))
+    assert wrong - right == pytest.approx(expected, rel=0.05)
 
 
-def test_score_loss_trains_the_decoder_and_not_the_autoencoder(
-    autoencoder_model: str, score_model: str
-) -> None:
+def test_score_loss_trains_every_weight(score_model: str) -> None:
     card = registry.find(score_model)
     decoder = read_network(card.path, card.architecture, card.config)
     assert isinstance(decoder, UNet)
-    batch = torch.cat([as_batch(picture(64, 64, seed)) for seed in range(4)])
-    loss = ScoreLoss(autoencoder_model)(decoder, batch, torch.Generator().manual_seed(0))
+    batch = torch.cat([as_batch(picture(64, 64, seed)) for seed in range(6)])
+    loss = score_loss(decoder, batch, torch.Generator().manual_seed(0))
     assert 0 < loss.item() < 100
     loss.backward()  # type: ignore[no-untyped-call]
     for name, weight in decoder.named_parameters():
         assert weight.grad is not None and weight.grad.isfinite().all(), name
     seen = decoder.enter.weight.grad
     assert seen is not None and (seen.abs().amax((0, 2, 3)) > 0).all(), "image and condition"
-    loaded = registry.load(registry.find(autoencoder_model))
-    assert all(weight.grad is None for weight in loaded.parameters())

@@ -22,7 +22,6 @@ from torch import nn
 
 import noisepress
 from noisepress.models import registry
-from noisepress.models.autoencoder import MULTIPLE, Autoencoder
 from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.models.masked import STAGES, MaskedConfig, MaskedNet
 from noisepress.models.storage import Network, build
@@ -40,7 +39,7 @@ from noisepress.training.data import (
     prescale,
 )
 from noisepress.training.distill import Pair, consistency_loss, moment_loss, progressive_loss
-from noisepress.training.loop import Recipe, Run, optimisers
+from noisepress.training.loop import Recipe, Run
 from noisepress.training.losses import DistillationLoss, lattice_bits, masked_bits
 from noisepress.training.presets import PRESETS, Preset, listing
 
@@ -185,25 +184,6 @@ def test_learning_rate_rises_then_falls_to_almost_nothing() -> None:
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
     assert 0 < rates[-1] < 0.01
-
-
-def test_gentle_parts_learn_more_slowly() -> None:
-    """By the share given for the first prefix that matches a name, for weights of every shape."""
-    preset = PRESETS["hfd-photo"]
-    network = preset.network()
-    rates: dict[int, float] = {}
-    for optimiser in optimisers(network, preset.recipe):
-        for group in optimiser.param_groups:
-            rates |= {id(weight): group["lr"] for weight in group["params"]}
-    shares = {name: rates[id(weight)] / 2e-3 for name, weight in network.named_parameters()}
-    found = {
-        share: {n for n, s in shares.items() if s == pytest.approx(share)}
-        for share in (1, 0.1, 1 / 40)
-    }
-    assert sum(map(len, found.values())) == len(shares)
-    assert all(name.startswith("synthesis.stages") for name in found[0.1])
-    assert {name.partition(".")[0] for name in found[1 / 40]} == {"analysis", "synthesis"}
-    assert "gains" in found[1] and "hyper_synthesis.heads.weight" in found[1]
 
 
 @pytest.mark.parametrize(
@@ -405,11 +385,6 @@ def test_presets_build(name: str) -> None:
         assert build(part.ARCHITECTURE, vars(part.config)).config == part.config
     if preset.start:
         assert preset.start in registry.BUNDLED.values()
-    if isinstance(network, Autoencoder):
-        assert preset.crops.size % MULTIPLE == 0
-        x = torch.full((1, 3, MULTIPLE, MULTIPLE), 0.5)
-        with torch.inference_mode():
-            torch.testing.assert_close(network.synthesis(network.analysis(x)), x)
 
 
 def test_denoisers_are_widened_for_a_condition() -> None:
@@ -470,14 +445,13 @@ def test_distilled_decoders_are_trained_and_exported(
     photos: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    autoencoder_model: str,
     score_model: str,
 ) -> None:
     preset = PRESETS[name]
     assert isinstance(preset.loss, DistillationLoss)
     tiny = replace(
         preset,
-        loss=replace(preset.loss, autoencoder=autoencoder_model, teacher=score_model),
+        loss=replace(preset.loss, teacher=score_model),
         crops=replace(SPEC, size=64, crops=4),
         recipe=replace(preset.recipe, steps=2, batch=4),
         start=score_model,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -23,17 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import noisepress
-from noisepress.bitstream.coders import Decoder
 from noisepress.bitstream.container import Section, SectionKind, read, write
-from noisepress.bitstream.header import unpack_all
 from noisepress.bitstream.noise import words
 from noisepress.codec.ardm import conversions, planes
-from noisepress.codec.hfd.codec import FIELDS
-from noisepress.codec.hfd.hyperprior import Hyperprior
 from noisepress.codec.image.raster import Mode, Palette, Raster
 from noisepress.codec.jpegfile.codec import JpegFileParameters
-from noisepress.models import registry
-from noisepress.models.autoencoder import Autoencoder, AutoencoderConfig
 from noisepress.models.lattice import LatticeConfig, LatticeNet
 from noisepress.models.masked import MaskedConfig, MaskedNet
 from noisepress.models.storage import write_network
@@ -44,7 +37,7 @@ from noisepress.training.calibration import error_tables
 FOLDER = Path(__file__).parent
 LATTICE, MASKED = str(FOLDER / "lattice.safetensors"), str(FOLDER / "masked.safetensors")
 UNET, VDM = str(FOLDER / "unet.safetensors"), str(FOLDER / "vdm.safetensors")
-AUTOENCODER, SCORE = str(FOLDER / "autoencoder.safetensors"), str(FOLDER / "score.safetensors")
+SCORE = str(FOLDER / "score.safetensors")
 
 
 def make_lattice() -> None:
@@ -72,28 +65,6 @@ def make_vdm() -> None:
     torch.manual_seed(6)
     network = VdmNet(VdmConfig(width=8, blocks=1))
     write_network(network, Path(VDM), name="golden-vdm", number=2004, tables={}, facts={})
-
-
-def make_autoencoder() -> None:
-    torch.manual_seed(7)
-    network = Autoencoder(
-        AutoencoderConfig(
-            width0=8, width1=12, width2=16, latents=16, hyper=4, exact=8, blocks=1, rates=3
-        )
-    )
-    with torch.no_grad():  # so that pictures have contrast, and distributions differ
-        network.analysis.leave.weight.normal_(std=4)
-        network.synthesis.leave.weight.mul_(1.5)
-        network.hyper_analysis.leave.weight.normal_()
-        network.hyper_synthesis.heads.weight.normal_(std=0.3)
-        network.gains.add_(0.3 * torch.randn_like(network.gains))
-        network.prior_mean.copy_(2 * torch.randn_like(network.prior_mean))
-        network.prior_scale.copy_(1 + torch.randn_like(network.prior_scale))
-        network.nearby.copy_(0.3 * torch.randn_like(network.nearby))
-        network.surer.copy_(0.3 * torch.randn_like(network.surer))
-    write_network(
-        network, Path(AUTOENCODER), name="golden-autoencoder", number=2005, tables={}, facts={}
-    )
 
 
 def make_score() -> None:
@@ -131,8 +102,7 @@ def diffc(mode: Mode, height: int, width: int, **options: Any) -> bytes:
 
 
 def hfd(mode: Mode, height: int, width: int, **options: Any) -> bytes:
-    models: dict[str, Any] = {"model": AUTOENCODER, "decoder": SCORE}
-    return noisepress.encode(raster(mode, height, width, 9), "hfd", **models, **options)
+    return noisepress.encode(raster(mode, height, width, 9), "hfd", model=SCORE, **options)
 
 
 def vdm(mode: Mode, height: int, width: int, **options: Any) -> bytes:
@@ -250,9 +220,11 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "diffc_small.nzp": ("a file of 100 bytes", lambda: diffc(Mode.RGB8, 64, 64, bytes=100)),
     "diffc_grey_alpha.nzp": ("grey and opacity", lambda: diffc(Mode.LA8, 20, 9, seed=2**32 - 1)),
     "diffc_pfr.nzp": ("pfr", lambda: diffc(Mode.RGB8, 16, 16, reverse="pfr", steps=10)),
-    "hfd_rgb.nzp": ("a rate between two", lambda: hfd(Mode.RGB8, 45, 71, quality=70)),
+    "hfd_rgb.nzp": ("colour", lambda: hfd(Mode.RGB8, 45, 71, quality=50)),
+    "hfd_large.nzp": ("large coefficients", lambda: hfd(Mode.RGB8, 40, 33, quality=100)),
     "hfd_grey_alpha.nzp": ("grey and opacity", lambda: hfd(Mode.LA8, 20, 9, seed=2**32 - 1)),
     "hfd_bytes.nzp": ("a file of 600 bytes", lambda: hfd(Mode.RGB8, 128, 64, bytes=600)),
+    "hfd_pixel.nzp": ("a single pixel", lambda: hfd(Mode.RGB8, 1, 1)),
     "vdm_rgb.nzp": ("tiles in the chain", lambda: vdm(Mode.RGB8, 1001, 8, steps=4)),
     "vdm_small.nzp": ("lattice order and opacity", lambda: vdm(Mode.RGBA8, 9, 5, steps=384)),
     "vdm_archive.nzp": ("two groups, one image in PNG", mixed_archive),
@@ -279,30 +251,15 @@ MODELS = {
     MASKED: make_masked,
     UNET: make_unet,
     VDM: make_vdm,
-    AUTOENCODER: make_autoencoder,
     SCORE: make_score,
 }
-OF = {"l": [LATTICE], "r": [MASKED], "d": [UNET], "v": [VDM, LATTICE], "h": [AUTOENCODER, SCORE]}
+OF = {"l": [LATTICE], "r": [MASKED], "d": [UNET], "v": [VDM, LATTICE], "h": [SCORE]}
 """The models of a file, by its first letter."""
 
 
 def digest(samples: NDArray[Any]) -> str:
     little = np.ascontiguousarray(samples, f"<u{samples.itemsize}")
     return sha256(little.tobytes()).hexdigest()
-
-
-def latents(data: bytes, model: str) -> str:
-    """Digest of an hfd file's latents in 1/16 of a level."""
-    contents = read(data)
-    header = contents.header
-    rate = unpack_all(FIELDS, header.parameters, "hfd")["rate"]
-    network = registry.load(registry.find(model))
-    assert isinstance(network, Autoencoder)
-    height, width = (-(-side // 64) * 4 for side in (header.height, header.width))
-    decoders = map(Decoder, contents.payloads(SectionKind.DATA))
-    run = Hyperprior(network, rate).run(None, height, width, decoders)
-    scaled = deque(run, maxlen=1)[0] * network.gain(torch.tensor([float(rate)])).detach()
-    return digest((16 * scaled).round().numpy().astype(np.int32))
 
 
 def main() -> None:
@@ -334,9 +291,7 @@ def main() -> None:
         }
         if name.startswith("jpegfile"):
             entry["file"] = sha256(noisepress.original_file(data)).hexdigest()
-        if AUTOENCODER in models:
-            entry["latents"] = latents(data, AUTOENCODER)
-        if {UNET, AUTOENCODER} & {*models}:  # pictures are not the same to the last bit everywhere
+        if UNET in models:  # pictures are not the same to the last bit everywhere
             entry["picture"] = str(Path(name).with_suffix(".png"))
             Image.fromarray(restored.samples).save(FOLDER / entry["picture"], optimize=True)
         else:
