@@ -238,7 +238,8 @@ class _Pulls:
     def __init__(self, target: Target, plan: Plan) -> None:
         self._plan = plan
         self._pull = target.mean / target.variance * plan.signs
-        self.curvatures = (1 / target.variance[plan.starts[:-1]] - 1) / 2
+        variance = target.variance[plan.starts[:-1]]
+        self.curvatures: Float32s = ((1 / variance - 1) / 2).astype(np.float32)
         self.lengths = np.diff(plan.starts)
 
     def __call__(self, first: int, last: int) -> Float32s:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,8 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="folder of photographs")
     parser.add_argument("-o", "--output", type=Path, default=bands.LESSON, help="file to write")
     args = parser.parse_args()
-    lesson = bands.lesson(teach(args.photos, CROPS))
+    # As `Any`: for numpy 2's types any name might be the option of `savez_compressed`.
+    lesson: dict[str, Any] = bands.lesson(teach(args.photos, CROPS))
     with atomic_writer(args.output) as file:
         np.savez_compressed(file, **lesson)
     print(f"0x{checksum(*(part.astype(np.int64) for part in lesson.values())):08X}")

@@ -42,7 +42,7 @@ class Variant:
     """One way of coding.
 
     Attributes:
-        coder: `ideal`, `pfr`, or `trellis` and the bits of its state, such as `trellis12`.
+        coder: `ideal`, `pfr`, or `trellis` and the bits of its state, such as `trellis14`.
         steps: of the chain.
         spectrum: an error variance for each frequency and colour; if False, a single variance
             and a single gain, which only the ideal coder supports.
@@ -63,7 +63,7 @@ class Variant:
 VARIANTS = (
     *(Variant(f"trellis{bits}") for bits in (8, 10, 12, 14, 16)),
     Variant("pfr"),
-    *(Variant("trellis12", steps) for steps in (16, 24, 32, 48, 96)),
+    *(Variant(f"trellis{EFFORT}", steps) for steps in (12, 24, 32, 48, 96)),
     *(Variant("ideal", steps, spectrum) for steps in (12, 24) for spectrum in (True, False)),
 )
 

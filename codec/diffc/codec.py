@@ -45,7 +45,7 @@ class Diffc(LossyOptions):
     quality: Annotated[float, Doc("quality of the picture", 0, 100)] = 60
     steps: Annotated[
         int, Doc("steps of the chain: more make smaller files and take longer", 10, 1000)
-    ] = 12
+    ] = 16
     effort: Annotated[
         int, Doc("effort of the search: more makes smaller files and takes longer", 6, 16)
     ] = 14
