@@ -389,8 +389,8 @@ def document() -> str:
         experts.table(left_out),
         "Experts stand in for each other: on average, a whole group is worth more than the sum of "
         "its members, and most contexts that select weights are worth nothing as long as the "
-        "others are there. Counts are worth most on the images with source planes and little on "
-        "the others, where the network is worth most.\n",
+        "others are there. The network is worth most, counts as much on the images with source "
+        "planes and little on the others.\n",
         "## diffc: coders and steps\n",
         f"The middles of {len({one.image for one in middles})} images, "
         "`python -m noisepress.benchmarks.studies.chains PHOTO... -o OUT.json`. The divergence is "
