@@ -103,7 +103,7 @@ def _percent(value: float | None, digits: int = 1) -> str:
 
 
 def lossless_table(results: Results) -> str:
-    """Sizes of lossless files and times as ratios to WebP's, smallest files first."""
+    """Sizes of lossless files and processor times as ratios to WebP's, smallest files first."""
     columns: Columns = {
         "codec": _name,
         "bytes": size,
@@ -340,8 +340,7 @@ def document() -> str:
         "# Results\n",
         "Written by `python -m noisepress.benchmarks.document` from "
         "[benchmarks/measured](../benchmarks/measured). Sizes are those of real files. Times are "
-        "ratios to WebP's on the same machine; a resumed run was measured at several times of "
-        "day.\n",
+        "ratios of processor time to WebP's on the same machine.\n",
         f"## Kodak, lossless\n\n{_images(lossless)} images, "
         f"`OMP_NUM_THREADS=1 {command('kodak24/', lossless.settings())}`.\n",
         lossless_table(lossless),
@@ -390,8 +389,8 @@ def document() -> str:
         experts.table(left_out),
         "Experts stand in for each other: on average, a whole group is worth more than the sum of "
         "its members, and most contexts that select weights are worth nothing as long as the "
-        "others are there. Counts are worth most on the images with source planes and little on "
-        "the others, where the network is worth most.\n",
+        "others are there. The network is worth most, counts as much on the images with source "
+        "planes and little on the others.\n",
         "## diffc: coders and steps\n",
         f"The middles of {len({one.image for one in middles})} images, "
         "`python -m noisepress.benchmarks.studies.chains PHOTO... -o OUT.json`. The divergence is "

@@ -70,7 +70,7 @@ def summary(results: Results) -> str:
     """Means over the images of every setting.
 
     There is a table of the lossless settings for each kind of image, and one of the lossy. Times
-    are in seconds and, where a setting of the peer was measured, as ratios to its times.
+    are in seconds and, where a setting of the peer was measured, ratios of processor times.
     """
     exact: Columns = {"bits per sub-pixel": bits_per_subpixel}
     lossy: Columns = {"bits per pixel": bits_per_pixel, **quality_columns(results)}

@@ -117,8 +117,8 @@ class Row:
     Attributes:
         mean: of the setting.
         peer: label of the first setting of that codec; empty where it was not measured.
-        size_ratio, encode_ratio, decode_ratio: the setting's bytes and times divided by the
-            peer's, over the images that both have; None without such images.
+        size_ratio, encode_ratio, decode_ratio: the setting's bytes and processor times divided by
+            the peer's, over the images that both have; None without such images.
     """
 
     mean: Mean
@@ -247,8 +247,8 @@ def _rows(results: Results, lossless: bool, codec: str) -> list[Row]:
                 mean,
                 peer,
                 _ratio([(one.size, other.size) for one, other in pairs]),
-                _ratio([(one.encode_s, other.encode_s) for one, other in pairs]),
-                _ratio([(one.decode_s, other.decode_s) for one, other in pairs]),
+                _ratio([(one.encode_cpu_s, other.encode_cpu_s) for one, other in pairs]),
+                _ratio([(one.decode_cpu_s, other.decode_cpu_s) for one, other in pairs]),
             )
         )
     return rows

@@ -212,7 +212,7 @@ def test_lossless_rows() -> None:
         coded("b.png", "png", 250),
         coded("a.png", "webp-lossless", 100),
         coded("b.png", "webp-lossless", 100),
-        replace(coded("b.png", "ardm", 90), encode_s=5.0, decode_s=1.0),
+        replace(coded("b.png", "ardm", 90), encode_cpu_s=7.5, decode_cpu_s=1.5),
         failure("a.png", "ardm", "ValueError: no"),
         coded("a.png", "jpeg", 10, {"psnr": 30.0}),
         coded("c.png", "late", 1),
@@ -250,14 +250,18 @@ def test_summary_by_kind() -> None:
 
 def test_summary() -> None:
     results = of(
-        replace(coded("a.png", "ardm", 75), encode_s=3.0),
-        replace(coded("b.png", "ardm", 150), encode_s=5.0),
-        replace(coded("a.png", "png", 300), encode_s=1.0),
+        replace(coded("a.png", "ardm", 75), encode_s=3.0, encode_cpu_s=4.5),
+        replace(coded("b.png", "ardm", 150), encode_s=5.0, encode_cpu_s=7.5),
+        replace(coded("a.png", "png", 300), encode_s=1.0, encode_cpu_s=1.5),
         coded("a.png", "webp-lossless", 150),
         coded("b.png", "webp-lossless", 1500),
         coded("a.png", "jpeg", 1250, {"psnr": 30.0}),
         coded("b.png", "jpeg", 50, {"psnr": 31.0}),
-        replace(coded("a.png", "jpeg", 9, {"psnr": 20.0, "ms-ssim": 0.5}, q=1), decode_s=1.0),
+        replace(
+            coded("a.png", "jpeg", 9, {"psnr": 20.0, "ms-ssim": 0.5}, q=1),
+            decode_s=1.0,
+            decode_cpu_s=1.5,
+        ),
         failure("a.png", "avif", "ValueError: no"),
         jpeg=1.234,
     )
