@@ -4,11 +4,14 @@ from .bitstream.container import Limits as Limits
 from .bitstream.errors import CorruptError as CorruptError
 from .bitstream.errors import FieldError as FieldError
 from .bitstream.errors import LimitError as LimitError
+from .bitstream.errors import LossWarning as LossWarning
 from .bitstream.errors import ModelError as ModelError
 from .bitstream.errors import NoisepressError as NoisepressError
+from .bitstream.errors import NoisepressWarning as NoisepressWarning
 from .bitstream.errors import NotNoisepressError as NotNoisepressError
 from .bitstream.errors import OptionError as OptionError
 from .bitstream.errors import TruncatedError as TruncatedError
+from .bitstream.errors import TruncatedWarning as TruncatedWarning
 from .bitstream.errors import UnknownIdError as UnknownIdError
 from .bitstream.errors import UnsupportedImageError as UnsupportedImageError
 from .bitstream.errors import VersionError as VersionError

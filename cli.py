@@ -1,4 +1,4 @@
-"""The command line: encode, decode, archives, info, models, truncate, train, demo, bench.
+"""The command line: encode, decode, archives, info, models, truncate, train, demo and others.
 
 Errors are one line on stderr. Exit status 0: all done; 1: an input failed (the others were
 still done); 2: wrong usage.
@@ -174,7 +174,8 @@ def _each(jobs: Sequence[_Job], force: bool, work: Callable[[_Job], None]) -> in
     for job in jobs:
         try:
             _refuse_overwrite(job.target, force)
-            work(job)
+            with _warnings_of(job.source):
+                work(job)
         except BrokenPipeError:
             raise
         except (NoisepressError, MemoryError, OSError, RuntimeError) as error:
@@ -187,6 +188,14 @@ def _blame(job: _Job, error: Exception) -> None:
     """Report the failure of a job."""
     text = _reason(error)
     _complain(text if text.startswith(job.source) else f"{job.source}: {text}")
+
+
+@contextmanager
+def _warnings_of(path: str) -> Iterator[None]:
+    """Warnings as one line on stderr that names an input."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_args, **_kwargs: _complain(f"{path}: {message}")
+        yield
 
 
 def _reason(error: Exception) -> str:
@@ -230,7 +239,7 @@ def _encoding_arguments(args: argparse.Namespace) -> dict[str, Any]:
         chosen(args.codec, options)
     except OptionError as error:
         raise UsageError(str(error)) from error
-    return {"codec": args.codec, "pixels": args.pixels, **options}
+    return {"codec": args.codec, "pixels": args.pixels, "strip": args.strip, **options}
 
 
 def _decoding_options(args: argparse.Namespace) -> Decoding:
@@ -267,13 +276,13 @@ def _encoded(
     progress: Callable[[int, int], None] | None = None,
 ) -> bytes:
     """The .nzp file of a job's image; also in a process of its own."""
-    _show_warnings_as_lines()
     from .codec.api import encode
     from .codec.image.read import open_image
 
-    file = _read(job.source)
-    image = file if page is None else open_image(file, page)
-    return encode(image, progress=progress, **arguments)
+    with _warnings_of(job.source):
+        file = _read(job.source)
+        image = file if page is None else open_image(file, page)
+        return encode(image, progress=progress, **arguments)
 
 
 def _written(job: _Job, data: bytes) -> str:
@@ -321,7 +330,8 @@ def _encode_together(
 
 
 def _decode(args: argparse.Namespace) -> int:
-    from .codec.api import decode_raster, inspect, original_file
+    from .bitstream.container import outline
+    from .codec.api import decode_raster, original_file
     from .codec.image.jpeg import SUFFIXES
     from .codec.image.write import save_image
 
@@ -340,16 +350,12 @@ def _decode(args: argparse.Namespace) -> int:
             target, suffix = str(Path(target).with_suffix(_PIXELS)), _PIXELS
             _complain(f"{job.source}: {_NO_JPEG} {target}")
         with _bar(job.source) as progress:
-            raster = decode_raster(data, decoding, progress=progress)
+            raster = decode_raster(data, decoding, partial=args.partial, progress=progress)
         _write(target, save_image(raster, suffix), args.force)
-        info = inspect(data)
-        if info.truncated:
-            there = sum(present for *_, present in info.sections)
-            _complain(
-                f"{job.source}: the file was cut; this is what {there} of {len(info.sections)}"
-                f" sections hold, {raster.width} x {raster.height} pixels"
-                f" of {info.width} x {info.height}"
-            )
+        info = outline(data).header
+        if (raster.width, raster.height) != (info.width, info.height):
+            size = f"{raster.width} x {raster.height} pixels of {info.width} x {info.height}"
+            _complain(f"{job.source}: this is what the file still holds, {size}")
 
     return _each(_jobs(args, frozenset({NZP}), args.to or _PIXELS), args.force, work)
 
@@ -379,7 +385,10 @@ def _open_archive(path: str) -> Archive:
 
 
 def _list(args: argparse.Namespace) -> int:
-    for member in _open_archive(args.archive).members:
+    archive = _open_archive(args.archive)
+    if archive.cut:
+        _complain(f"{args.archive}: the file was cut: {len(archive.cut)} groups are not there")
+    for member in archive.members:
         if args.json:
             print(json.dumps(dataclasses.asdict(member)))
         else:
@@ -460,6 +469,7 @@ def _describe(info: FileInfo) -> Iterator[str]:
     if info.truncated:
         there = sum(present for *_, present in info.sections)
         yield f"truncated   {there} of {len(info.sections)} sections are there"
+        yield f"missing     {', '.join(info.missing)}"
     for kind, length, present in info.sections:
         yield f"section     {kind}, {length} bytes" + ("" if present else ", missing")
 
@@ -551,6 +561,16 @@ def _demo(args: argparse.Namespace) -> int:
     return 0
 
 
+def _selfcheck(args: argparse.Namespace) -> int:
+    from .codec.selfcheck import run
+
+    status = 0
+    for finding in run():
+        print(f"{finding.name:<40} {finding.fault or 'holds'}", flush=True)
+        status |= bool(finding.fault)
+    return status
+
+
 def _bench(args: argparse.Namespace) -> int:
     with _extra("bench"):
         from .benchmarks import quality  # noqa: F401  (a run imports it late)
@@ -602,6 +622,12 @@ def _encoding(parser: argparse.ArgumentParser) -> None:
         "--pixels",
         action="store_true",
         help="code the pixels of JPEG files where that is smaller than to keep the files",
+    )
+    parser.add_argument(
+        "--strip",
+        choices=("private", "all"),
+        help="metadata to remove: private, which is all that does not say how the image looks, or "
+        "all, which is also the ICC profile and the resolution; the orientation stays",
     )
     _flags(parser, {codec.NAME: codec.OPTIONS for codec in CODECS})
     parser.add_argument("-q", "--quiet", action="store_true", help="print no sizes")
@@ -701,6 +727,11 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _shared(decode, "IN.nzp OUT, or files, folders and patterns; '-' is stdin or stdout")
     if "decode" in words:
         _decoding(decode, ".png; .jpg gives back JPEG files that were kept")
+    decode.add_argument(
+        "--partial",
+        action="store_true",
+        help="part of a lossless file that was cut or damaged: decode what there is of it",
+    )
 
     pack = add("archive", _archive, "Encode many images to one .nzp file.")
     pack.add_argument("paths", nargs="+", metavar="PATH", help="images, folders and patterns")
@@ -759,6 +790,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     demo = add("demo", _demo, "Encode and decode a bundled photograph.")
     demo.add_argument("-o", "--output", help="folder that receives the files")
 
+    add("selfcheck", _selfcheck, "Check that this machine decodes as all others do.")
+
     bench = add("bench", _bench, "Compare codecs on images: tables, plots and a report.")
     bench.add_argument("paths", nargs="+", metavar="PATH", help="images, folders and patterns")
     bench.add_argument("-o", "--output", required=True, metavar="OUT", help="folder of the results")
@@ -802,7 +835,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         status = 2
     except KeyboardInterrupt:
         _complain("interrupted")
-        status = 130
+        os._exit(130)  # without waiting for threads that still search
     except (NoisepressError, MemoryError, OSError, RuntimeError) as error:
         status = 1
         if not isinstance(error, BrokenPipeError):

@@ -49,6 +49,7 @@ class SectionKind(IntEnum):
     ICC = 64
     EXIF = 65
     XMP = 66
+    CHUNKS = 67
 
 
 FIRST_SKIPPABLE = 64
@@ -76,10 +77,14 @@ class Limits:
     Attributes:
         pixels: width times height.
         header: bytes of the header.
+        metadata: bytes that a profile, EXIF, XMP or other metadata unpacks to, each.
+        members: images of an archive.
     """
 
     pixels: int = 2**30
     header: int = 2**16
+    metadata: int = 2**26
+    members: int = 2**20
 
 
 DEFAULT_LIMITS = Limits()
@@ -126,17 +131,26 @@ class Contents:
         sections: the complete sections, in file order.
         table: kind of every section of the complete file, and bytes of its payload.
         start: file offset of the first payload.
+        damaged: the section behind `sections` is there, but damaged.
+        limits: that the file is read with.
     """
 
     header: Header
     sections: Sequence[Section]
     table: Sequence[tuple[int, int]]
     start: int
+    damaged: bool = False
+    limits: Limits = DEFAULT_LIMITS
 
     @property
     def truncated(self) -> bool:
-        """True if the file ends before the end of its last section."""
+        """True if the file ends, or is damaged, before the end of its last section."""
         return len(self.sections) < len(self.table)
+
+    @property
+    def missing(self) -> Sequence[int]:
+        """Kinds of the sections that are not there, in file order."""
+        return [kind for kind, _ in self.table[len(self.sections) :]]
 
     def payloads(self, kind: int) -> list[bytes]:
         """The payloads of the sections of one kind, in file order."""
@@ -281,7 +295,7 @@ def outline(data: Bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
     for kind, _ in table:
         if kind < FIRST_SKIPPABLE and kind not in tuple(SectionKind):
             raise UnknownIdError(f"section kind {kind} is not known to this release")
-    return Contents(header, [], table, start)
+    return Contents(header, [], table, start, limits=limits)
 
 
 def section(data: Bytes, contents: Contents, index: int) -> Section:
@@ -309,8 +323,11 @@ def _section(data: Bytes, contents: Contents, index: int, start: int, end: int) 
     return Section(contents.table[index][0], payload)
 
 
-def read(data: Bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
+def read(data: Bytes, limits: Limits = DEFAULT_LIMITS, *, partial: bool = False) -> Contents:
     """The header and the complete sections of a file, which may be truncated.
+
+    Args:
+        partial: of a file with a damaged section, read what is before it.
 
     Raises:
         NotNoisepressError: the file does not start with the magic bytes.
@@ -322,14 +339,21 @@ def read(data: Bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
     """
     contents = outline(data, limits)
     ends = contents.ends()
-    sections = [
-        _section(data, contents, index, start, end)
-        for index, (start, end) in enumerate(pairwise(ends))
-        if end <= len(data)
-    ]
+    sections: list[Section] = []
+    damaged = False
+    for index, (start, end) in enumerate(pairwise(ends)):
+        if end > len(data):
+            break
+        try:
+            sections.append(_section(data, contents, index, start, end))
+        except CorruptError:
+            if not partial:
+                raise
+            damaged = True
+            break
     if len(data) > ends[-1]:
         raise CorruptError(f"{len(data) - ends[-1]} bytes follow the last section")
-    return replace(contents, sections=sections)
+    return replace(contents, sections=sections, damaged=damaged)
 
 
 def truncate(data: Bytes, max_bytes: int) -> bytes:

@@ -1,4 +1,10 @@
-"""Named errors of the package. Every one derives from `NoisepressError`."""
+"""Named errors and warnings of the package.
+
+Errors derive from `NoisepressError`, warnings from `NoisepressWarning`.
+"""
+
+import sys
+import warnings
 
 
 class NoisepressError(Exception):
@@ -43,6 +49,37 @@ class FieldError(NoisepressError):
 
 class OptionError(NoisepressError):
     """An encoding option has a value that is not supported."""
+
+
+class NoisepressWarning(UserWarning):
+    """Base of all warnings: the work is done, and something about it must be known."""
+
+
+class TruncatedWarning(NoisepressWarning):
+    """What was decoded is not all that the complete file holds."""
+
+
+class LossWarning(NoisepressWarning):
+    """Something that a picture carried is not kept."""
+
+
+_PACKAGE = __name__.partition(".bitstream")[0]
+
+
+def warn(category: type[NoisepressWarning], text: str) -> None:
+    """A warning that names the line of the user's program which called the package.
+
+    Python shows a warning of equal text and line once a process. These concern one file each, so
+    all of them are shown, unless the user filters them.
+
+    Raises:
+        category: warnings of it are errors in the user's program.
+    """
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+        frame = frame.f_back
+    place = frame.f_code.co_filename, frame.f_lineno
+    warnings.warn_explicit(text, category, *place, registry={})
 
 
 def one_line(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,21 @@ from ..bitstream import container
 from ..bitstream.container import DEFAULT_LIMITS, Contents, Limits, SectionKind, read
 from ..bitstream.errors import (
     CorruptError,
+    LossWarning,
     OptionError,
     TruncatedError,
     UnsupportedImageError,
+    warn,
 )
 from .alpha import unpack_plane
 from .ardm.codec import Ardm, ArdmCodec, modes
+from .completeness import has_all_samples, lacks, require_whole
 from .fallback.attempts import FIRST, attempted, is_clear
+from .image.jpeg import beside
 from .image.metadata import unpack_metadata
 from .image.raster import Mode, Raster, Samples, checksum, to_array
 from .image.reduction import Reduction, Simpler, reduce, reduction_of
+from .image.strip import Strip, stripped
 from .inputs import Data, UnreadJpeg, as_data, as_image, as_raster
 from .jpegfile.codec import (
     JpegFile,
@@ -60,7 +66,8 @@ class FileInfo:
         size: bytes of the data at hand.
         bits_per_sample: 8 size / (width height channels); of the whole file.
         truncated: the file was cut.
-        metadata: which of `icc`, `exif` and `xmp` there are.
+        missing: what is not there of a file that was cut, such as `pixels`, `opacity` or `EXIF`.
+        metadata: which of `icc`, `exif`, `xmp` and `chunks` (of PNG) there are.
         sections: kind, bytes of the payload, and whether the section is there.
         parameters: the codec's own fields: order, model, digest and so on; and `coded`, the layout
             of the simpler image that was coded in place of the image, if one was.
@@ -73,6 +80,7 @@ class FileInfo:
     size: int
     bits_per_sample: float
     truncated: bool
+    missing: tuple[str, ...]
     metadata: tuple[str, ...]
     sections: tuple[tuple[str, int, bool], ...]
     parameters: Mapping[str, int | str]
@@ -119,6 +127,8 @@ def encode(
     *,
     fallback: bool = True,
     pixels: bool = False,
+    strip: Strip | None = None,
+    limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
     **options: Any,
 ) -> bytes:
@@ -138,6 +148,9 @@ def encode(
         fallback: also try lossless WebP, PNG and JPEG XL besides a lossless codec, and `screen`
             where pixels repeat, and keep the smallest.
         pixels: of a kept JPEG file, also code the pixels, and keep only them where that is smaller.
+        strip: remove metadata, also from JPEG files: `private` all that does not say how the image
+            looks, `all` also the ICC profile and the resolution.
+        limits: of them, the pixels that the image may have.
         progress: called with (samples coded, samples in all).
         options: of the codec, or of ardm without one: the fields of `noisepress.Ardm`, `Vdm`,
             `Diffc`, `Hfd`, `Screen`, `WebP`, `Png` or `JpegXL`.
@@ -151,27 +164,36 @@ def encode(
             `fallback` is off.
         OptionError: an option is wrong, or the file cannot be as small or as good as asked for.
         ModelError: there is no such model or device.
+        LimitError: the image exceeds `limits`.
         CorruptError: the encoded image does not decode to itself.
         OSError: the path or the file cannot be read.
     """
     asked, settings = chosen(codec, options)
-    opened = as_image(image)
+    opened = as_image(image, limits.pixels)
     keeps = codec is None or isinstance(settings, JpegFile)
     if isinstance(opened, UnreadJpeg):
-        if not keeps:
+        if not keeps or strip:
             raise UnsupportedImageError(opened.reason)
         return keep_unread(opened)
-    raster = opened
+    raster = stripped(opened, strip) if strip else opened
     total = raster.samples.size
     kept = _file(raster, JpegFileCodec(), JpegFile(), lambda _: None) if keeps else None
     if kept is None or pixels:
         file = _coded(raster, asked, settings, fallback, reporter(progress, total))
         file = min(kept or file, file, key=len)
+        if file is not kept:
+            warn_of_losses(raster)
     else:
         file = kept
     if progress:
         progress(total, total)
     return file
+
+
+def warn_of_losses(raster: Raster) -> None:
+    """A `LossWarning` of what a JPEG file has besides the pixels and metadata that are coded."""
+    if raster.jpeg and (lost := beside(raster.jpeg)):
+        warn(LossWarning, f"of the JPEG file are not kept: {', '.join(lost)}")
 
 
 def _coded(
@@ -229,10 +251,10 @@ def _smallest(raster: Raster, asked: Codec, settings: Options, report: Report) -
     The fallbacks are made while the codec's file is checked, for both take about as long.
     """
     simpler, repeats = reduce(raster), may_win(raster)
-    samples = raster.samples.size
+    samples, stopped = raster.samples.size, Event()
 
     def made(options: Options) -> bytes | None:
-        if isinstance(options, Screen) and not repeats:
+        if stopped.is_set() or (isinstance(options, Screen) and not repeats):
             return None
         return _file(raster, by_options(options), options, lambda _: None, simpler)
 
@@ -245,11 +267,15 @@ def _smallest(raster: Raster, asked: Codec, settings: Options, report: Report) -
         own = _file(raster, asked, settings, report, simpler)
     if own is not None:
         files[settings] = own
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
+    try:
         others = pool.submit(lambda: attempted(samples, files, made))
         if own is not None:
             _checked(raster, own, settings)
         best, smallest = min(others.result().items(), key=lambda each: len(each[1]))
+    finally:  # an interrupt does not wait for a long search, whose result nobody gets
+        stopped.set()
+        pool.shutdown(wait=False)
     return smallest if smallest is own else _checked(raster, smallest, best)
 
 
@@ -324,16 +350,24 @@ def opened(contents: Contents) -> tuple[Codec, Contents, Callable[[Samples], Sam
 
 
 def _pictures(
-    contents: Contents, decoding: Decoding, report: Report, *, previews: bool
+    contents: Contents, decoding: Decoding, report: Report, *, previews: bool, partial: bool
 ) -> Iterator[Samples]:
-    """The picture after each data section; the complete one is checked."""
+    """The picture after each data section; the complete one is checked.
+
+    Raises:
+        TruncatedError: after the last picture of a part of a file that must be whole.
+    """
     codec, coded, expand = opened(contents)
+    if not previews:
+        require_whole(contents, lossless=codec.LOSSLESS, partial=partial)
     latest: Samples | None = None
     for picture in codec.decode(coded, decoding, report, previews=previews):
         if latest is not None:
             yield latest
         latest = expand(picture)
     yield _whole(contents, codec, latest)
+    if previews:
+        require_whole(contents, lossless=codec.LOSSLESS, partial=partial)
 
 
 def _whole(contents: Contents, codec: Codec, picture: Samples | None) -> Samples:
@@ -348,13 +382,16 @@ def _whole(contents: Contents, codec: Codec, picture: Samples | None) -> Samples
     whole = picture.shape[:2] == (header.height, header.width)
     if codec.LOSSLESS:
         whole = whole and checksum(picture) == header.check
-    if not (whole or contents.truncated):
+    if has_all_samples(contents) and not whole:
         raise CorruptError("the decoded samples do not match the file's checksum")
     return picture
 
 
 def _reduced(contents: Contents, decoding: Decoding, level: int) -> Samples:
-    """The picture of every 2^level-th pixel and row, from no more data than it needs."""
+    """The picture of every 2^level-th pixel and row, from no more data than it needs.
+
+    Of a file that was cut before that, it is what there is, with a warning.
+    """
     codec, coded, expand = opened(contents)
     height, width = contents.header.height, contents.header.width
     least = -(-height >> level), -(-width >> level)
@@ -365,6 +402,7 @@ def _reduced(contents: Contents, decoding: Decoding, level: int) -> Samples:
             picture = expand(_with_opacity(latest, coded))
             break
     else:
+        require_whole(contents, lossless=codec.LOSSLESS, partial=True)
         picture = _whole(contents, codec, None if latest is None else expand(latest))
     step = 1 << max(0, level - _level(contents, picture))
     return np.ascontiguousarray(picture[::step, ::step])
@@ -397,7 +435,12 @@ def to_raster(contents: Contents, samples: Samples) -> Raster:
     """
     metadata = unpack_metadata(contents)
     try:
-        return Raster(samples=samples, mode=Mode(contents.header.mode), **metadata)
+        return Raster(
+            samples=samples,
+            mode=Mode(contents.header.mode),
+            missing=lacks(contents),
+            **metadata,
+        )
     except UnsupportedImageError as error:
         raise CorruptError(str(error)) from error
 
@@ -406,19 +449,21 @@ def decode_raster(
     data: Data,
     decoding: Decoding | None = None,
     *,
+    partial: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
     **options: Any,
 ) -> Raster:
-    """Like `decode`, with the sample layout, palette and metadata."""
+    """Like `decode`, with the sample layout, palette and metadata, and what is missing."""
     how = given(Decoding, decoding, options)
-    contents = read(as_data(data), limits)
+    contents = read(as_data(data), limits, partial=partial)
     header = contents.header
     total = header.width * header.height * known_mode(contents).channels
     if header.codec == JpegFileCodec.ID:
         raster = kept_raster(contents)
     else:
-        pictures = _pictures(contents, how, reporter(progress, total), previews=False)
+        report = reporter(progress, total)
+        pictures = _pictures(contents, how, report, previews=False, partial=partial)
         raster = to_raster(contents, deque(pictures, maxlen=1)[0])
     if progress and not contents.truncated:
         progress(total, total)
@@ -429,6 +474,7 @@ def decode(
     data: Data,
     decoding: Decoding | None = None,
     *,
+    partial: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
     **options: Any,
@@ -439,31 +485,40 @@ def decode(
         data: a .nzp file, complete or cut: bytes, bytearray, memoryview, array of uint8, path or
             binary file object.
         decoding: see `Decoding`.
+        partial: decode what there is of a lossless file that was cut, or of any that is damaged; a
+            lossy one that was cut is a picture in any case. A `TruncatedWarning` says what is
+            missing.
         limits: what to accept.
         progress: called with (samples decoded, samples in all).
         options: fields of `Decoding`, instead of one: `decode(data, render="flow")`.
 
     Returns:
-        (h, w) or (h, w, c) of uint8, uint16 or bool; palettes are applied. A lossless file that
-        was cut gives the last whole pyramid level, which is smaller than the image; a lossy one
-        a picture of lower quality.
+        (h, w) or (h, w, c) of uint8, uint16 or bool; palettes are applied. Part of a lossless file
+        gives the last whole pyramid level, which is smaller than the image, or an opaque image; a
+        lossy one that was cut gives a picture of lower quality.
 
     Raises:
         OptionError: an option is wrong.
         ModelError: a model is not there or has another digest, or there is no such device.
         NotNoisepressError, VersionError, UnknownIdError: the data is no .nzp image that this
             release reads.
-        CorruptError, TruncatedError: the file is damaged, or cut before its first picture.
+        CorruptError: the file is damaged.
+        TruncatedError: the file was cut before its first picture; or it is lossless, was cut, and
+            `partial` is off.
         LimitError: the file exceeds `limits`.
         OSError: the path or the file cannot be read.
     """
-    return to_array(decode_raster(data, decoding, limits=limits, progress=progress, **options))
+    raster = decode_raster(
+        data, decoding, partial=partial, limits=limits, progress=progress, **options
+    )
+    return to_array(raster)
 
 
 def decode_progressive(
     data: Data,
     decoding: Decoding | None = None,
     *,
+    partial: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     **options: Any,
 ) -> Iterator[NDArray[Any]]:
@@ -472,6 +527,7 @@ def decode_progressive(
     Args:
         data: see `decode`.
         decoding: see `decode`.
+        partial: see `decode`.
         limits: see `decode`.
         options: see `decode`.
 
@@ -479,11 +535,12 @@ def decode_progressive(
         Arrays as `decode` returns them, of growing size or quality.
 
     Raises:
-        NoisepressError, OSError: see `decode`; also between two pictures.
+        NoisepressError, OSError: see `decode`; also between two pictures. Of a lossless file that
+            was cut, the error follows the pictures that there are.
     """
     how = given(Decoding, decoding, options)
-    contents = read(as_data(data), limits)
-    for picture in _pictures(contents, how, lambda _: None, previews=True):
+    contents = read(as_data(data), limits, partial=partial)
+    for picture in _pictures(contents, how, lambda _: None, previews=True, partial=partial):
         yield to_array(to_raster(contents, picture))
 
 
@@ -502,9 +559,10 @@ def preview_raster(
 ) -> Raster:
     """Like `decode_preview`, with the sample layout, palette and metadata."""
     check_level(level)
+    file = as_data(data)
+    contents = read(file, limits)  # damage is an error, also where a part of the file would do
     if level == 0:
-        return decode_raster(data, decoding, limits=limits)
-    contents = read(as_data(data), limits)
+        return decode_raster(file, decoding, partial=True, limits=limits)
     reduced = _reduced(contents, decoding or Decoding(), level)
     return replace(to_raster(contents, reduced), jpeg=b"")
 
@@ -531,7 +589,8 @@ def decode_preview(
 
     Returns:
         (h', w') or (h', w', c) as `decode` returns it, with h' = ceil(h / 2^level) and
-        w' = ceil(w / 2^level), or a smaller level if the file was cut before this one.
+        w' = ceil(w / 2^level), or a smaller level if the file was cut before this one, with a
+        `TruncatedWarning`.
 
     Raises:
         OptionError: the level or an option is wrong.
@@ -585,6 +644,7 @@ def inspect(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
         size=len(file),
         bits_per_sample=8 * whole / (header.width * header.height * mode.channels),
         truncated=contents.truncated,
+        missing=lacks(contents),
         sections=tuple(
             (names.get(kind, f"kind {kind}"), length, index < len(contents.sections))
             for index, (kind, length) in enumerate(contents.table)
@@ -595,11 +655,11 @@ def inspect(data: Data, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
 
 
 def _metadata_names(contents: Contents) -> tuple[str, ...]:
-    """Which of ICC, EXIF and XMP a file has, in sections of its own or in a JPEG file."""
+    """Which metadata a file has, in sections of its own or in a JPEG file."""
     if contents.header.codec == JpegFileCodec.ID and not contents.truncated:
         found = kept_metadata(contents)
         return tuple(name for name in ("icc", "exif", "xmp") if found.get(name))
-    kinds = (SectionKind.ICC, SectionKind.EXIF, SectionKind.XMP)
+    kinds = (SectionKind.ICC, SectionKind.EXIF, SectionKind.XMP, SectionKind.CHUNKS)
     return tuple(kind.name.lower() for kind in kinds if contents.payloads(kind))
 
 

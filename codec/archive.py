@@ -35,7 +35,13 @@ from ..bitstream.container import (
     unpack_member,
     write,
 )
-from ..bitstream.errors import CorruptError, NoisepressError, OptionError, UnsupportedImageError
+from ..bitstream.errors import (
+    CorruptError,
+    LimitError,
+    NoisepressError,
+    OptionError,
+    UnsupportedImageError,
+)
 from ..bitstream.header import VARINT, Field, pack, unpack
 from .api import (
     Progress,
@@ -49,10 +55,12 @@ from .api import (
     original_file,
     reporter,
     to_raster,
+    warn_of_losses,
 )
 from .fallback.codecs import WebP
 from .image.raster import Mode, Raster, Samples, checksum, to_array
-from .inputs import Data, UnreadJpeg, as_data, as_image, as_raster
+from .image.strip import Strip, stripped
+from .inputs import Data, UnreadJpeg, as_data, as_image
 from .jpegfile.codec import keep_unread, kept_unread
 from .options import Options, given
 from .protocol import Decoding, GroupCodec, Report, assemble
@@ -95,6 +103,8 @@ def archive(
     *,
     group: int = 32,
     pixels: bool = False,
+    strip: Strip | None = None,
+    limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
     **options: Any,
 ) -> bytes:
@@ -108,7 +118,7 @@ def archive(
             Without a codec, JPEG files are kept as files; with any lossless codec, those whose
             picture is not supported are.
         group: images of a group. To get one image, vdm has to decode all of its group.
-        pixels: see `noisepress.encode`.
+        pixels, strip, limits: see `noisepress.encode`.
         progress: called with the samples coded so far, and those of the images opened so far.
         options: of the codec, see `noisepress.encode`.
 
@@ -134,7 +144,12 @@ def archive(
         for name, image in batch:
             _check_name(name, names)
             with _naming(name):
-                opened.append(as_image(image) if coder.LOSSLESS else as_raster(image))
+                found = as_image(image, limits.pixels)
+                if isinstance(found, UnreadJpeg) and (strip or not coder.LOSSLESS):
+                    raise UnsupportedImageError(found.reason)
+                if isinstance(found, Raster) and strip:
+                    found = stripped(found, strip)
+                opened.append(found)
             rows += _row(name, opened[-1])
         total = sum(map(_size, opened))
         report = reporter(progress, done + total, done)
@@ -227,6 +242,7 @@ def _together(
         if isinstance(image, UnreadJpeg):
             members.append(keep_unread(image))
         elif image.mode in codec.GROUP_MODES:
+            warn_of_losses(image)
             members.append(assemble(image, codec, next(waiting)))
         else:
             members.append(encode(image, WebP()))
@@ -315,6 +331,7 @@ class Archive:
 
     Attributes:
         members: in the order in which they were put in.
+        cut: groups, from 0, that are not there because the file was cut.
 
     Raises:
         NoisepressError: a subclass names what is wrong with the header or the index.
@@ -326,6 +343,8 @@ class Archive:
         if self._contents.header.codec != ARCHIVE:
             raise CorruptError("the file is an image, not an archive")
         self.members = _parse_index(self._contents, section(self._data, self._contents, 0).payload)
+        ends = self._contents.ends()[2:]
+        self.cut = tuple(group for group, end in enumerate(ends) if end > len(self._data))
 
     @property
     def groups(self) -> Sequence[Sequence[Member]]:
@@ -427,10 +446,14 @@ def _parse_index(contents: Contents, payload: bytes) -> tuple[Member, ...]:
         CorruptError, TruncatedError: the index is damaged.
     """
     values, position = unpack(INDEX, payload, 0)
-    kinds = [kind for kind, _ in contents.table]
+    if values["count"] > contents.limits.members:
+        raise LimitError(
+            f"the archive has {values['count']} images; the limit is {contents.limits.members}"
+        )
+    first, *others = (kind for kind, _ in contents.table)
     groups = -(-values["count"] // values["group"])
-    if kinds != [SectionKind.INDEX, *[SectionKind.GROUP] * groups]:
-        raise CorruptError(f"{len(kinds) - 1} groups do not fit {values['count']} images")
+    if first != SectionKind.INDEX or set(others) != {SectionKind.GROUP} or len(others) != groups:
+        raise CorruptError(f"{len(others)} groups do not fit {values['count']} images")
     members: list[Member] = []
     names: set[str] = set()
     for index in range(values["count"]):

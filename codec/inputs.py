@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..bitstream.errors import NotNoisepressError, UnsupportedImageError
 from .image.jpeg import frame_size
-from .image.raster import MAX_PIXELS, Mode, Raster, from_array, from_tensor
+from .image.raster import MAX_PIXELS, Mode, Raster, check_size, from_array, from_tensor
 from .image.read import from_pillow, open_image
 from .sources import FileSource, file_bytes
 
@@ -55,27 +55,36 @@ def as_raster(image: object) -> Raster:
     return found
 
 
-def as_image(image: object) -> Raster | UnreadJpeg:
+def as_image(image: object, pixels: int = MAX_PIXELS) -> Raster | UnreadJpeg:
     """Any image that the library takes, or a JPEG file that it can only keep.
 
     Args:
         image: a Raster or UnreadJpeg; `FileSource`; an array (see `from_array`) or what numpy takes
             for one; a torch tensor (see `from_tensor`); or a Pillow image (see `from_pillow`).
+        pixels: that it may have; those of a file are checked before they are decoded.
 
     Raises:
         UnsupportedImageError: it is none of these, or one that would not be kept exactly.
+        LimitError: it has more pixels.
         OSError: a path or file cannot be read.
     """
+    found = _found(image, pixels)
+    check_size(found.width, found.height, pixels)
+    return found
+
+
+def _found(image: object, pixels: int) -> Raster | UnreadJpeg:
     if isinstance(image, (Raster, UnreadJpeg)):
         return image
     if isinstance(image, Image.Image):
+        check_size(*image.size, pixels)
         return from_pillow(image)
     tensors: Any = getattr(sys.modules.get("torch"), "Tensor", ())  # torch stays unloaded
     if isinstance(image, tensors):
         return from_tensor(image)
     data = file_bytes(image, UnsupportedImageError)
     if data is not None:
-        return _opened(data)
+        return _opened(data, pixels)
     if hasattr(image, "__array__") or hasattr(image, "__array_interface__"):
         return from_array(image)
     raise UnsupportedImageError(
@@ -84,9 +93,9 @@ def as_image(image: object) -> Raster | UnreadJpeg:
     )
 
 
-def _opened(data: bytes) -> Raster | UnreadJpeg:
+def _opened(data: bytes, pixels: int) -> Raster | UnreadJpeg:
     try:
-        return open_image(data)
+        return open_image(data, pixels=pixels)
     except UnsupportedImageError as error:
         size = frame_size(data)
         if size is None or size[0] * size[1] > MAX_PIXELS:

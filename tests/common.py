@@ -78,7 +78,7 @@ def crop(channels: int, dtype: type[Any] = np.uint8, height: int = HEIGHT) -> Sa
     return deep
 
 
-def raster(mode: Mode, height: int, width: int, seed: int = 0, **metadata: bytes) -> Raster:
+def raster(mode: Mode, height: int, width: int, seed: int = 0, **metadata: Any) -> Raster:
     """A smooth image of any sample layout; opacity is noise."""
     rng = np.random.default_rng(seed)
     shape = (height, width, mode.channels)
@@ -96,9 +96,7 @@ def raster(mode: Mode, height: int, width: int, seed: int = 0, **metadata: bytes
     return Raster(samples, mode, palette, **metadata)
 
 
-def noise(
-    mode: Mode, height: int = 5, width: int = 7, colours: int = 5, **metadata: bytes
-) -> Raster:
+def noise(mode: Mode, height: int = 5, width: int = 7, colours: int = 5, **metadata: Any) -> Raster:
     """Random samples over the whole range of a mode; a palette has translucent colours."""
     top = {Mode.BILEVEL: 2, Mode.PALETTE8: colours}.get(mode, np.iinfo(mode.dtype).max + 1)
     rng = np.random.default_rng(mode)

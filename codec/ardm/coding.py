@@ -21,11 +21,12 @@ from ...bitstream.binary import (
 )
 from ...bitstream.coders import Coder, Decoder, Encoder, Tally
 from ...bitstream.container import Contents, Section, SectionKind
-from ...bitstream.errors import CorruptError, ModelError
+from ...bitstream.errors import CorruptError, ModelError, OptionError
 from ...bitstream.mixing import BYTE, Depth
 from ...models.lattice import LatticeNet
 from ...models.masked import STAGES, MaskedNet
 from ...models.registry import load_network
+from ...models.surroundings import in_settled
 from ..alpha import split_alpha, with_alpha
 from ..image.raster import Mode, Raster, Samples, Shape
 from ..protocol import Decoding, Encoded, Report, Size, check_mode, watched
@@ -36,10 +37,15 @@ from .lattice import Lanes, Lattice, streams
 from .location import located_bits
 from .random_order import RandomOrder
 
+_FREE_CALLS = 64
+"""Network calls that a file in random order may have, whatever its size."""
+_FREE_WORK, _WORK = 2**22, 2**12
+"""Pixels that further calls may be made on, in all and for each byte of the file."""
 _CROP = 192
 """Side of the square of an image by which source planes and ranks are compared with its samples."""
 
 
+@in_settled
 def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded | None:
     """See `protocol.Codec.encode`."""
     if raster.mode not in modes(options.order, options.effort):
@@ -52,10 +58,13 @@ def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded
     encoders = [[encoder() for _ in range(count)] for count in counts]
     source.code(_coders(encoders, report, _share(parameters)))
     payloads = [join_streams([each.finish() for each in group]) for group in encoders]
+    if (most := _most_calls(parameters, _shape(colour), payloads)) < parameters.calls:
+        raise OptionError(f"calls is {parameters.calls}, supported are {most} for this image")
     data = [Section(SectionKind.DATA, payload) for payload in payloads]
     return Encoded(parameters.pack(), [*source.sections, *data, *alpha])
 
 
+@in_settled
 def estimate(raster: Raster, options: Ardm) -> float:
     """Bits of the data sections by the model's probabilities, and of the sections before them.
 
@@ -66,6 +75,7 @@ def estimate(raster: Raster, options: Ardm) -> float:
     return source.bits + source.bits_before
 
 
+@in_settled
 def decode(
     contents: Contents, decoding: Decoding, report: Report, *, previews: bool
 ) -> Iterator[Samples]:
@@ -76,6 +86,7 @@ def decode(
         yield with_alpha(shown, contents, complete=done == len(coded.counts))
 
 
+@in_settled
 def bits_by_place(contents: Contents, decoding: Decoding, cell: int) -> NDArray[np.float64]:
     """Where the bits of a file in lattice order went, without those of opacity.
 
@@ -134,9 +145,12 @@ class _Coded:
         planned = sum(kind == SectionKind.DATA for kind, _ in contents.table)
         if planned != len(counts):
             raise CorruptError(f"{planned} data sections do not fit the image's size")
+        payloads = contents.payloads(SectionKind.DATA)
+        if (most := _most_calls(parameters, shape, payloads)) < parameters.calls:
+            raise CorruptError(f"{parameters.calls} network calls, {most} are supported")
         decoders = [
             [decoder(stream) for stream in split_streams(payload, count)]
-            for payload, count in zip(contents.payloads(SectionKind.DATA), counts, strict=False)
+            for payload, count in zip(payloads, counts, strict=False)
         ]
         depth, convert = _conversion(parameters, contents, shape)
         coders = _coders(decoders, report, _share(parameters))
@@ -296,6 +310,18 @@ def _conversion(
         return colour
 
     return depth, to_rgb
+
+
+def _most_calls(parameters: ArdmParameters, shape: Shape, payloads: Sequence[bytes]) -> int:
+    """Network calls in random order that a file may have, which bounds the time that it takes.
+
+    The sections that are there have their share of the calls.
+    """
+    if parameters.order != "random":
+        return parameters.calls
+    share = len(payloads) / STAGES
+    work = _FREE_WORK + _WORK * sum(map(len, payloads)) / max(share, 1 / STAGES)
+    return _FREE_CALLS + int(work) // (shape[0] * shape[1])
 
 
 def _shape(samples: Samples) -> Shape:

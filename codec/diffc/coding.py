@@ -16,6 +16,7 @@ from ...bitstream.reverse_channel import Pfr, Product, ReverseCoder, Trellis
 from ...models import tiling
 from ...models.card import Card
 from ...models.registry import load_network
+from ...models.surroundings import in_settled
 from ...models.unet import UNet
 from ..alpha import split_alpha
 from ..image.raster import Raster, Samples
@@ -27,6 +28,7 @@ from .codec import Diffc, DiffcParameters
 from .rate_control import Goal, receive, send
 
 
+@in_settled
 def encode(raster: Raster, options: Diffc, report: Report, size: Size) -> Encoded | None:
     """See `protocol.Codec.encode`."""
     if raster.mode not in MODES:
@@ -52,6 +54,7 @@ def encode(raster: Raster, options: Diffc, report: Report, size: Size) -> Encode
     return Encoded.of(parameters.pack(), payloads, alpha)
 
 
+@in_settled
 def decode(
     contents: Contents, decoding: Decoding, report: Report, *, previews: bool
 ) -> Iterator[Samples]:

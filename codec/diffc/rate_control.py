@@ -33,6 +33,22 @@ _SPARE_BITS = 48
 """Upper bound of a step's level, its flag and the flag before it, with the coder's rounding."""
 
 
+FREE_STEPS = 24
+"""Steps that a file of any size may have."""
+_WORK = 2**11
+"""Pixels for each byte of a file that further steps may be made on."""
+
+
+def most_steps(size: int, pixels: int) -> int:
+    """Steps that a chain may have, which bounds the time that a small file takes.
+
+    Args:
+        size: bytes of the data sections up to that of the last step.
+        pixels: of the noisy image.
+    """
+    return FREE_STEPS + _WORK * size // pixels
+
+
 @dataclass(frozen=True)
 class Goal:
     """Where a chain should end.
@@ -145,13 +161,13 @@ class _Control:
         Raises:
             OptionError: the picture cannot be as good as asked for.
         """
-        allowed = self.goal.size
+        allowed, total = self.goal.size, sum(map(len, done)) + held
         if allowed is None:
-            return self._unbounded()
+            return self._paid(self._unbounded(), total)
         at = self.chain.level
         gains = self.chain.gains(self.image)
         used = self.size([*done, bytes(held)])
-        high = self._affordable(gains, 8 * (allowed - used))
+        high = self._paid(self._affordable(gains, 8 * (allowed - used)), total)
 
         def fits(level: int) -> bool:
             bits = self.chain.price(gains, level) + _SPARE_BITS
@@ -163,6 +179,22 @@ class _Control:
             return None
         level = at + bisect_left(range(at + 1, high), True, key=lambda level: not fits(level))
         return level if level - at >= _LEAST_STEP else None
+
+    def _paid(self, wanted: int | None, size: int) -> int | None:
+        """The wanted level, or a higher one if steps as short as that might become too many.
+
+        Args:
+            size: bytes of all sections so far.
+        """
+        at, most = self.chain.level, most_steps(size, self.chain.z[0, 0].numel())
+        if wanted is None or at is None or self.chain.steps >= most:
+            return wanted if at is None else None
+        free = self.goal.size is None and self.goal.psnr is None
+        last = self.goal.level if free else HIGHEST
+        rest = -(-max(last - wanted, 0) // LONGEST_STEP)
+        if self.chain.steps + 1 + rest <= most:
+            return wanted
+        return min(at + LONGEST_STEP, last)
 
     def _unbounded(self) -> int | None:
         """The next level if files of any size are allowed."""
@@ -218,12 +250,17 @@ def receive(chain: Chain, payloads: Sequence[bytes], first: int) -> Iterator[Cha
     """The chain after each data section.
 
     Raises:
-        CorruptError: a section leads beyond the range of levels.
+        CorruptError: a section leads beyond the range of levels, or has too many steps.
     """
+    size = 0
+    pixels = chain.z[0, 0].numel()
     for payload in payloads:
         coder = Decoder(payload)
+        size += len(payload)
         ends = False
         while not ends:
+            if chain.steps >= (most := most_steps(size, pixels)):
+                raise CorruptError(f"more than {most} steps, too many for {size} bytes")
             with torch.inference_mode():
                 chain.advance(None, None, first - 1, coder)
             if chain.level is None or chain.level > HIGHEST:

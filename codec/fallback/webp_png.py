@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...bitstream.errors import CorruptError
+from ..image import png
+from ..image.pillow import load, open_checked
 from ..image.raster import Mode, Raster, Samples
-from ..image.read import LibraryLimits
-from ..image.write import png_chunk
 from .payloads import corrupt_payload, in_range, restored, smallest
 
 WEBP_MAX_SIDE = 16383
@@ -171,16 +171,17 @@ def _unfiltered_png(indices: NDArray[np.uint8]) -> bytes:
     body = zlib.compress(np.hstack([no_filter, rows]).tobytes(), 9)
     header = struct.pack(">IIBBBBB", width, height, depth, _GREY, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))
-    return _PNG_MAGIC + b"".join(png_chunk(kind, data) for kind, data in chunks)
+    return _PNG_MAGIC + b"".join(png.chunk(kind, data) for kind, data in chunks)
 
 
 def _read(payload: bytes, kind: str, modes: tuple[str, ...], width: int, height: int) -> Samples:
     """Pixels of a file, shape (height, width, c); the size is checked before they are decoded."""
-    with corrupt_payload(kind), LibraryLimits():
-        image = Image.open(BytesIO(payload), formats=(kind,))
+    with corrupt_payload(kind):
+        image = open_checked(payload, (kind,))
         if image.size != (width, height) or image.mode not in modes:
             found = f"{image.size[0]}x{image.size[1]} {image.mode}"
             raise ValueError(f"{found} found, {width}x{height} expected")
+        load(image)
         pixels: NDArray[Any] = np.asarray(image)
     return pixels.reshape(height, width, -1)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ...bitstream.container import Contents, SectionKind
 from ...bitstream.errors import OptionError
+from ...models.surroundings import in_settled
 from ..alpha import split_alpha
 from ..image.raster import Mode, Raster, Samples
 from ..lossy import MODES, out_of_reach, rendered
@@ -26,6 +27,7 @@ _OCTAVE_OF_SIZE, _OCTAVE_OF_PSNR = -0.8, 4.0
 """How the logarithm of a size, and the distance to a PSNR in dB, change with an octave of steps."""
 
 
+@in_settled
 def encode(raster: Raster, options: Hfd, report: Report, size: Size) -> Encoded | None:
     """See `protocol.Codec.encode`."""
     if raster.mode not in MODES:
@@ -50,6 +52,7 @@ def encode(raster: Raster, options: Hfd, report: Report, size: Size) -> Encoded 
     return encoded
 
 
+@in_settled
 def decode(
     contents: Contents, decoding: Decoding, report: Report, *, previews: bool
 ) -> Iterator[Samples]:

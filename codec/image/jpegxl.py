@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import imagecodecs
 import numpy as np
 
-from ...bitstream.errors import UnsupportedImageError
+from ...bitstream.errors import LossWarning, UnsupportedImageError, warn
 from .raster import Raster, check_page, check_size, mode_of, plain_copy, to_whole_range
 
 SIGNATURE = b"\xff\x0a"
@@ -123,33 +123,40 @@ def parse(data: bytes) -> Codestream | None:
     )
 
 
-def read(data: bytes, stream: bytes, page: int | None) -> Raster:
+def read(data: bytes, stream: bytes, page: int | None, pixels: int) -> Raster:
     """The image of a file, or one of its frames, upright.
 
     Args:
         stream: its codestream.
         page: which frame, from 1; None for a file of one.
+        pixels: that it may have.
 
     Raises:
         UnsupportedImageError: it is of a kind that would not be kept exactly, or there is no such
             frame.
+        LimitError: it has more pixels.
     """
     found = parse(stream)
     assert found
     reason = _refusal(found)
     if reason:
         raise UnsupportedImageError(f"JPEG XL {reason}")
-    check_size(found.width, found.height)
-    pixels = np.asarray(imagecodecs.jpegxl_decode(data, index=None, numthreads=1))
+    check_size(found.width, found.height, pixels)
+    decoded = np.asarray(imagecodecs.jpegxl_decode(data, index=None, numthreads=1))
     channels = found.colours + found.extra
     side = -2 if channels == 1 else -3  # orientation may have changed the sides
-    frames = pixels.reshape(-1, *pixels.shape[side:][:2], channels)
+    frames = decoded.reshape(-1, *decoded.shape[side:][:2], channels)
     check_page(page, len(frames), "JPEG XL")
     samples = frames[(page or 1) - 1]
     if found.bits not in (8, 16):
         samples = to_whole_range(samples, (1 << found.bits) - 1)
     samples = plain_copy(samples, samples.dtype)
     found_boxes = dict(boxes(data)) if data.startswith(_BOXES) else {}
+    if b"brob" in found_boxes:
+        warn(
+            LossWarning,
+            "of the JPEG XL file are not kept: EXIF, XMP and others that are compressed",
+        )
     exif = found_boxes.get(b"Exif", b"")
     start = 4 + int.from_bytes(exif[:4])
     return Raster(samples, mode_of(samples), exif=exif[start:], xmp=found_boxes.get(b"xml ", b""))

@@ -1,13 +1,15 @@
-"""Palette, ICC, EXIF and XMP in sections of the container, byte for byte."""
+"""Palette, ICC, EXIF, XMP and chunks of PNG in sections of the container, byte for byte."""
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import replace
+from typing import Any
 
 from ...bitstream.container import Contents, Section, SectionKind, section
-from ...bitstream.errors import CorruptError, TruncatedError
+from ...bitstream.errors import CorruptError, LimitError, TruncatedError
 from ...bitstream.header import Bytes
+from . import png
 from .raster import Mode, Raster
 
 _NAMES = {
@@ -15,6 +17,7 @@ _NAMES = {
     SectionKind.ICC: "icc",
     SectionKind.EXIF: "exif",
     SectionKind.XMP: "xmp",
+    SectionKind.CHUNKS: "chunks",
 }
 """Attributes of a raster by the section that keeps them."""
 
@@ -31,18 +34,22 @@ def pack_metadata(raster: Raster) -> list[Section]:
     return [Section(kind, _pack(data)) for kind, data in kept if data]
 
 
-def unpack_metadata(contents: Contents) -> dict[str, bytes]:
+def unpack_metadata(contents: Contents) -> dict[str, Any]:
     """Keyword arguments of `Raster` for the kinds that are there.
 
     Raises:
         CorruptError: a section is damaged.
+        LimitError: it unpacks to more bytes than the limit.
         TruncatedError: an image of indices has no palette.
     """
+    limit = contents.limits.metadata
     found = {
-        name: _unpack(payloads[0], name)
+        name: _unpack(payloads[0], name, limit)
         for kind, name in _NAMES.items()
         if (payloads := contents.payloads(kind))
     }
+    if not png.well_formed(found.get("chunks", b"")):
+        raise CorruptError("the section of PNG chunks holds something else")
     if contents.header.mode == Mode.PALETTE8 and "palette" not in found:
         raise TruncatedError("the file is cut before its palette")
     return found
@@ -72,12 +79,14 @@ def _pack(data: bytes) -> bytes:
     return _DEFLATED + deflated if len(deflated) < len(data) else _STORED + data
 
 
-def _unpack(payload: bytes, what: str) -> bytes:
+def _unpack(payload: bytes, what: str, limit: int) -> bytes:
     if payload[:1] == _STORED:
+        if len(payload) - 1 > limit:
+            raise LimitError(f"the {what} section has more than {limit} bytes, the limit")
         return payload[1:]
     if payload[:1] != _DEFLATED:
         raise CorruptError(f"the {what} section is packed in an unknown way")
-    return inflate(payload[1:], what)
+    return inflate(payload[1:], what, limit)
 
 
 def inflate(payload: bytes, what: str, limit: int = INFLATE_LIMIT) -> bytes:
@@ -88,13 +97,16 @@ def inflate(payload: bytes, what: str, limit: int = INFLATE_LIMIT) -> bytes:
         limit: bytes that it may have.
 
     Raises:
-        CorruptError: the stream is damaged, cut or longer.
+        CorruptError: the stream is damaged or cut.
+        LimitError: it is longer.
     """
     stream = zlib.decompressobj()
     try:
-        data = stream.decompress(payload, limit)
+        data = stream.decompress(payload, limit + 1)
     except zlib.error as error:
         raise CorruptError(f"the {what} section is damaged") from error
+    if len(data) > limit:
+        raise LimitError(f"the {what} section has more than {limit} bytes, the limit")
     if not stream.eof:
-        raise CorruptError(f"the {what} section is cut or longer than {limit} bytes")
+        raise CorruptError(f"the {what} section is cut")
     return data

@@ -20,17 +20,21 @@ _PAM_FIELDS = (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL")
 _PLAIN, _COLOUR = (2, 3), (3, 6)
 
 
-def read(data: bytes) -> Raster | None:
+def read(data: bytes, pixels: int) -> Raster | None:
     """The image of a file; None for other files, and those that Pillow reads exactly.
 
     Samples are scaled from the maximum of the file to that of 8 or 16 bits and rounded, which keeps
     them apart.
 
+    Args:
+        pixels: that the image may have.
+
     Raises:
         UnsupportedImageError: the file is damaged, or a PAM of another kind.
+        LimitError: the image has more pixels.
     """
     if data.startswith(_PAM):
-        return _read_pam(data)
+        return _read_pam(data, pixels)
     found = _HEADER.match(data)
     if not found:
         return None
@@ -38,11 +42,12 @@ def read(data: bytes) -> Raster | None:
     if maximum == 255:
         return None
     shape = height, width, 3 if kind in _COLOUR else 1
+    check_size(width, height, pixels)
     samples = _samples(data[found.end() :], shape, maximum, plain=kind in _PLAIN)
     return Raster(samples, mode_of(samples))
 
 
-def _read_pam(data: bytes) -> Raster:
+def _read_pam(data: bytes, pixels: int) -> Raster:
     """The image of a PAM file."""
     head, end, body = data.partition(b"\nENDHDR\n")
     words = [line.split() for line in head.splitlines() if not line.startswith(b"#")]
@@ -58,6 +63,7 @@ def _read_pam(data: bytes) -> Raster:
             f"PAM of type {kind[:40] or 'unknown'} with {depth} channels: BLACKANDWHITE, "
             "GRAYSCALE and RGB, with or without _ALPHA, are supported"
         )
+    check_size(width, height, pixels)
     samples = _samples(body, (height, width, depth), maximum, plain=False)
     if kind == "BLACKANDWHITE":
         return Raster(samples // np.uint8(255), Mode.BILEVEL)
@@ -71,7 +77,6 @@ def _samples(data: bytes, shape: tuple[int, int, int], maximum: int, plain: bool
         UnsupportedImageError: the maximum is wrong, samples are missing or above it.
     """
     height, width, channels = shape
-    check_size(width, height)
     if not 1 <= maximum <= 65535:
         raise UnsupportedImageError(f"PNM with maximum {maximum}, 1 to 65535 is supported")
     count, dtype = height * width * channels, np.dtype(">u2" if maximum > 255 else "u1")

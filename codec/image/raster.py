@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ...bitstream.errors import UnsupportedImageError, one_line
+from ...bitstream.errors import LimitError, UnsupportedImageError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -141,6 +141,10 @@ class Raster:
         xmp: as found, empty when absent.
         jpeg: the JPEG file that all of it was read from, empty when absent. It is not compared;
             empty it in a copy that has other samples.
+        chunks: of a PNG file: colour, resolution, text and time as in the file, one chunk behind
+            the other; empty when absent.
+        missing: what a file that was cut or damaged no longer has of the image, such as "pixels",
+            "opacity" or "EXIF". It is not compared.
 
     Raises:
         UnsupportedImageError: samples, mode and palette do not agree.
@@ -153,6 +157,8 @@ class Raster:
     exif: bytes = b""
     xmp: bytes = b""
     jpeg: bytes = field(default=b"", repr=False)
+    chunks: bytes = field(default=b"", repr=False)
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         mode, shape = self.mode, self.samples.shape
@@ -175,8 +181,8 @@ class Raster:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Raster):
             return NotImplemented
-        metadata = (self.icc, self.exif, self.xmp) == (other.icc, other.exif, other.xmp)
-        return metadata and self.shows(other)
+        kept, others = ((each.icc, each.exif, each.xmp, each.chunks) for each in (self, other))
+        return kept == others and self.shows(other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -228,16 +234,22 @@ def checksum(samples: Samples) -> int:
     return zlib.crc32(np.ascontiguousarray(little).data)
 
 
-def check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int, pixels: int = MAX_PIXELS) -> None:
     """Check the sides of an image, in pixels.
+
+    Args:
+        pixels: that the image may have.
 
     Raises:
         UnsupportedImageError: a side is zero, or there are more than `MAX_PIXELS` pixels.
+        LimitError: there are more than `pixels`.
     """
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
         raise UnsupportedImageError(
             f"image of {width}x{height} pixels, 1 to {MAX_PIXELS} pixels are supported"
         )
+    if width * height > pixels:
+        raise LimitError(f"the image has {width} x {height} pixels; the limit is {pixels}")
 
 
 def check_page(page: int | None, frames: int, kind: str) -> None:

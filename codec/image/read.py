@@ -5,33 +5,39 @@ what was wrong and what is supported. Pillow alone does not keep that rule (it r
 as 8-bit, rescales odd depths, divides premultiplied alpha), so every format that can hold more than
 8 bits is inspected before Pillow's samples are believed.
 
-What is kept: samples, palette with its transparency, ICC profile, EXIF, XMP, of up to 64 MiB each.
-What is not: gamma and chromaticity chunks, resolution, text, thumbnails, the maximum of a PNM file,
-and that samples have 9 to 15 bits. Orientation tags are not applied (the tag comes back with the
-EXIF), except for TIFF and JPEG XL, whose orientation is a property of the stored rows and is not
-kept: there the rows are turned upright.
+What is kept: samples, palette with its transparency, ICC profile, EXIF, XMP, of up to 64 MiB each,
+and of PNG files the chunks of colour (gAMA, cHRM, cICP and so on), resolution, text and time. A
+`LossWarning` says what else a file has. It does not speak of resolution and comments outside of
+PNG, of the maximum of a PNM file, and of the fact that samples have 9 to 15 bits. Orientation tags
+are not applied (the tag comes back with the EXIF), except for TIFF and JPEG XL, whose orientation
+is a property of the stored rows and is not kept: there the rows are turned upright.
 """
 
 from __future__ import annotations
 
 import struct
-import threading
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from io import BytesIO
-from typing import Any, ClassVar
+from typing import Any
 
 import imagecodecs
 import numpy as np
-from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from ...bitstream.errors import NoisepressError, UnsupportedImageError, one_line
+from ...bitstream.errors import (
+    LossWarning,
+    NoisepressError,
+    NoisepressWarning,
+    UnsupportedImageError,
+    one_line,
+    warn,
+)
 from ..sources import FileSource, file_bytes
-from . import jpegxl, pnm, tiff
+from . import jpeg, jpeg2000, jpegxl, png, pnm, tiff
 from .metadata import INFLATE_LIMIT
+from .pillow import load, open_checked
 from .raster import (
     MAX_PIXELS,
     PILLOW_MODES,
@@ -64,7 +70,7 @@ _REDUCED = ("LA", "RGB", "RGBA")
 """Pillow's modes that have 8 bits even where the file has 16."""
 
 
-def open_image(source: FileSource, page: int | None = None) -> Raster:
+def open_image(source: FileSource, page: int | None = None, *, pixels: int = MAX_PIXELS) -> Raster:
     """The image in a file, exactly.
 
     PNG, JPEG, WebP, GIF, BMP, PPM/PGM/PBM, PAM, TIFF, JPEG 2000, JPEG XL, AVIF and QOI; 8-bit
@@ -77,10 +83,12 @@ def open_image(source: FileSource, page: int | None = None) -> Raster:
         source: a path, the bytes of a file, or a binary file.
         page: of a file with several frames or pages, which one, from 1; needed for those, except
             that of a TIFF file the one page is taken that is not a thumbnail.
+        pixels: that the image may have; checked before they are decoded.
 
     Raises:
         UnsupportedImageError: the file is damaged, has no such page, or the image would not be kept
             exactly.
+        LimitError: the image has more pixels.
         OSError: the path or file cannot be read.
     """
     data = file_bytes(source, UnsupportedImageError)
@@ -88,28 +96,39 @@ def open_image(source: FileSource, page: int | None = None) -> Raster:
         raise UnsupportedImageError(
             f"{type(source).__name__} is not an image file: give a path, bytes or a binary file"
         )
-    with library_errors("read"), LibraryLimits():
+    with library_errors("read"):
         if stream := jpegxl.codestream(data):
-            return jpegxl.read(data, stream, page)
-        whole = pnm.read(data) or tiff.read(data)
+            return jpegxl.read(data, stream, page, pixels)
+        whole = pnm.read(data, pixels) or tiff.read(data, pixels)
         if whole is not None:
             check_page(page, 1, "image")
             return whole
         _refuse_heic(data)
-        image = Image.open(BytesIO(data), formats=_FORMATS)
-        check_size(*image.size)
-        is_jpeg = image.format in ("JPEG", "MPO")
+        chunks: list[png.Chunk] = []
+        behind, file = 0, data
+        if data.startswith(png.SIGNATURE):
+            data, chunks, behind = png.split(data)
+        image = open_checked(data, _FORMATS)
+        check_size(*image.size, pixels)
+        is_jpeg = image.format == "JPEG"
         if is_jpeg:
             check_page(page, 1, "JPEG")
         else:
-            _choose_page(image, page)
+            _choose_page(image, page, pixels)
         deep = _deep_samples(image, data)
-        image.load()
+        load(image)
         if deep is None:
             raster = _convert(image)
-            return replace(raster, jpeg=data) if is_jpeg else raster
-        samples = plain_copy(deep, np.uint16)
-        return Raster(samples, mode_of(samples), **_metadata(image.info))
+        else:
+            samples = plain_copy(deep, np.uint16)
+            raster = Raster(samples, mode_of(samples), **_metadata(image.info))
+        if is_jpeg:
+            return replace(raster, jpeg=file, **jpeg.metadata(file, raster.xmp))
+        if image.format == "PNG":
+            return _with_chunks(raster, chunks, behind)
+        if image.format == "JPEG2000":
+            return replace(raster, **jpeg2000.metadata(data))
+        return raster
 
 
 def _refuse_heic(data: bytes) -> None:
@@ -120,7 +139,17 @@ def _refuse_heic(data: bytes) -> None:
         )
 
 
-def _choose_page(image: Image.Image, page: int | None) -> None:
+def _with_chunks(raster: Raster, chunks: Sequence[png.Chunk], behind: int) -> Raster:
+    """An image with what the chunks of its PNG file say."""
+    bits = 3 if raster.mode is Mode.PALETTE8 else raster.mode.channels
+    found = png.sort(chunks, bits, INFLATE_LIMIT)
+    lost = [*found.lost, *([f"{behind} bytes behind the image"] if behind else [])]
+    if lost:
+        warn(LossWarning, f"of the PNG file are not kept: {', '.join(dict.fromkeys(lost))}")
+    return replace(raster, icc=found.icc, exif=found.exif, xmp=found.xmp, chunks=found.kept)
+
+
+def _choose_page(image: Image.Image, page: int | None, pixels: int) -> None:
     """Go to the page that is asked for, or to the one that is no thumbnail.
 
     Raises:
@@ -131,24 +160,23 @@ def _choose_page(image: Image.Image, page: int | None) -> None:
         full = [index for index in range(frames) if not tiff.is_thumbnail(image, index)]
         page = full[0] + 1 if len(full) == 1 else None
         if page is not None:
-            warnings.warn(
-                f"TIFF with {frames} pages: page {page} is read, the others are thumbnails",
-                stacklevel=3,
-            )
+            text = f"TIFF with {frames} pages: page {page} is read, the others are thumbnails"
+            warn(LossWarning, text)
     check_page(page, frames, str(image.format))
     if page is not None and frames > 1:
         image.seek(page - 1)
-        check_size(*image.size)
+        check_size(*image.size, pixels)
 
 
-def jpeg_metadata(data: bytes) -> dict[str, bytes]:
+def jpeg_metadata(data: bytes) -> dict[str, Any]:
     """ICC profile, EXIF and XMP of a JPEG file, by the attributes of `Raster`; decodes no pixels.
 
     Raises:
         UnsupportedImageError: the file is damaged.
     """
-    with library_errors("read"), LibraryLimits():
-        return _metadata(Image.open(BytesIO(data), formats=("JPEG",)).info)
+    with library_errors("read"):
+        found = _metadata(open_checked(data, ("JPEG",)).info)
+        return {**found, **jpeg.metadata(data, found["xmp"])}
 
 
 def from_pillow(image: Image.Image) -> Raster:
@@ -166,7 +194,7 @@ def from_pillow(image: Image.Image) -> Raster:
         check_page(None, getattr(image, "n_frames", 1), str(image.format))
         if isinstance(image, ImageFile.ImageFile):
             _refuse_reduced(image)
-        image.load()
+        load(image)
         return _convert(image)
 
 
@@ -182,7 +210,7 @@ def library_errors(verb: str) -> Iterator[None]:
     """
     try:
         yield
-    except NoisepressError:
+    except (NoisepressError, NoisepressWarning):
         raise
     except UnidentifiedImageError as error:
         raise UnsupportedImageError(
@@ -191,40 +219,6 @@ def library_errors(verb: str) -> Iterator[None]:
         ) from error
     except Exception as error:  # plugins raise OSError, SyntaxError, struct.error, KeyError, ...
         raise UnsupportedImageError(f"cannot {verb} the image: {one_line(error)}") from error
-
-
-class LibraryLimits:
-    """While any of these is entered, Pillow takes images and chunks of PNG up to our own limits.
-
-    Those are `MAX_PIXELS` pixels and `INFLATE_LIMIT` bytes. Pillow's limits are globals: they are
-    put back when the last user, in any thread, leaves.
-    """
-
-    _lock: ClassVar[threading.Lock] = threading.Lock()
-    _users: ClassVar[int] = 0
-    _before: ClassVar[tuple[int | None, int, int]]
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if LibraryLimits._users == 0:
-                LibraryLimits._before = (
-                    Image.MAX_IMAGE_PIXELS,
-                    PngImagePlugin.MAX_TEXT_CHUNK,
-                    PngImagePlugin.MAX_TEXT_MEMORY,
-                )
-                self._set(MAX_PIXELS, INFLATE_LIMIT, 4 * INFLATE_LIMIT)
-            LibraryLimits._users += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            LibraryLimits._users -= 1
-            if LibraryLimits._users == 0:
-                self._set(*LibraryLimits._before)
-
-    @staticmethod
-    def _set(pixels: int | None, chunk: int, chunks: int) -> None:
-        Image.MAX_IMAGE_PIXELS = pixels
-        PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = chunk, chunks
 
 
 def _deep_samples(image: ImageFile.ImageFile, data: bytes) -> Samples | None:
@@ -273,6 +267,7 @@ def _inspect_jpeg2000(image: Image.Image, data: bytes) -> Samples | None:
             "unsigned 8 bits, or grey and RGB of 9 to 16 are supported"
         )
     deep = np.asarray(imagecodecs.jpeg2k_decode(data))
+    load(image)
     reduced = np.asarray(image)
     # Two readers, one picture: Pillow shifts up to 16 bits, or rounds to 8.
     shown = deep >> (depth - 8) if reduced.dtype == np.uint8 else deep << (16 - depth)
@@ -379,7 +374,7 @@ def _palette(image: Image.Image, used: int) -> Palette:
     return Palette(colours, alpha.rstrip(b"\xff"))
 
 
-def _metadata(info: Mapping[Any, Any]) -> dict[str, bytes]:
+def _metadata(info: Mapping[Any, Any]) -> dict[str, Any]:
     """ICC, EXIF and XMP as Pillow's plugins leave them; EXIF also from ImageMagick's PNG text."""
     xmp = info.get("xmp") or b""
     exif = info.get("exif") or _exif_from_text(info.get("Raw profile type exif"))

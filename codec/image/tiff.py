@@ -12,6 +12,7 @@ from PIL.ExifTags import Base as Tag
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from ...bitstream.errors import UnsupportedImageError
+from .pillow import load
 from .raster import PILLOW_MODES, Mode, Raster, Samples, check_size, plain_copy
 
 Tags = Mapping[int, Any]
@@ -50,11 +51,15 @@ def is_thumbnail(image: TiffImageFile, index: int) -> bool:
     return bool(_value(image.tag_v2, Tag.NewSubfileType, 0) & _REDUCED)
 
 
-def read(data: bytes) -> Raster | None:
+def read(data: bytes, pixels: int) -> Raster | None:
     """Grey with opacity of 16 bits, which Pillow does not open, upright; None for other files.
+
+    Args:
+        pixels: that the image may have.
 
     Raises:
         UnsupportedImageError: the file has bands of which no layout has as many.
+        LimitError: the image has more pixels.
     """
     tags = _single(data)
     if tags is None:
@@ -72,7 +77,7 @@ def read(data: bytes) -> Raster | None:
         )
     if not is_grey or {*_values(tags, Tag.SampleFormat, _UNSIGNED)} != {_UNSIGNED}:
         return None
-    check_size(_value(tags, Tag.ImageWidth, 1), _value(tags, Tag.ImageLength, 1))
+    check_size(_value(tags, Tag.ImageWidth, 1), _value(tags, Tag.ImageLength, 1), pixels)
     samples = _decode(data, 0, tags)
     icc, xmp = (bytes(tags.get(tag, b"")) for tag in (Tag.InterColorProfile, Tag.XMLPacket))
     return Raster(plain_copy(samples, np.uint16), Mode.LA16, icc=icc, xmp=xmp)
@@ -137,6 +142,7 @@ def inspect(image: TiffImageFile, data: bytes) -> Samples | None:
     samples = _decode(data, image.tell(), image.tag_v2)
     # Two readers, one picture: Pillow keeps the upper bytes, which guards the layout above. Not so
     # for separate planes, which Pillow misreads when they are not compressed.
+    load(image)
     reduced = np.asarray(image)
     planar = _is_planar(image.tag_v2)
     agree = samples.shape == reduced.shape and (planar or np.array_equal(samples >> 8, reduced))

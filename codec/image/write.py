@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,8 +13,8 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base as Tag
 
-from ...bitstream.errors import UnsupportedImageError
-from . import jpeg
+from ...bitstream.errors import LossWarning, UnsupportedImageError, warn
+from . import jpeg, png
 from .raster import Mode, Palette, Raster, Samples
 from .read import library_errors
 
@@ -25,8 +24,9 @@ def save_image(raster: Raster, suffix: str) -> bytes:
 
     PNG takes every mode and all metadata. TIFF and WebP keep ICC and XMP, and WebP keeps EXIF; of
     EXIF, TIFF keeps the orientation. BMP and PNM have no place for metadata: their pixels are
-    turned as the orientation says. WebP does not say whether opaque pixels had an alpha
-    channel. JPEG is not written, except that `raster.jpeg` is given back as it is.
+    turned as the orientation says. A `LossWarning` says what a format does not keep. WebP does not
+    say whether opaque pixels had an alpha channel. JPEG is not written, except that `raster.jpeg`
+    is given back as it is.
 
     Args:
         suffix: names the format: ".png", ".tif", ".tiff", ".webp", ".bmp", ".pbm", ".pgm", ".ppm",
@@ -49,11 +49,19 @@ def save_image(raster: Raster, suffix: str) -> bytes:
         )
     if raster.palette and not writer.translucent and Palette.unpack(raster.palette).alpha:
         raise UnsupportedImageError(f"{suffix} does not hold a translucent palette: use .png")
+    lost = [word for name, word in _WORDS.items() if getattr(raster, name)]
+    lost = [word for word in lost if word not in writer.keeps]
+    if _EXIF in lost and _is_orientation(raster.exif):
+        lost.remove(_EXIF)
+    if raster.jpeg:
+        lost += jpeg.beside(raster.jpeg)
+    if lost:
+        warn(LossWarning, f"{suffix} does not keep {', '.join(lost)}")
     with library_errors("write"):
         return writer.write(raster)
 
 
-def _orientation(raster: Raster) -> int:
+def orientation(raster: Raster) -> int:
     """The orientation in the EXIF data, 1 to 8; 1, upright, if there is none that can be read."""
     exif = Image.Exif()
     try:
@@ -62,6 +70,16 @@ def _orientation(raster: Raster) -> int:
     except Exception:  # whatever Pillow raises for damaged data
         return 1
     return value if value in _TURNS else 1
+
+
+def _is_orientation(exif: bytes) -> bool:
+    """Whether EXIF data says nothing but the orientation."""
+    found = Image.Exif()
+    try:
+        found.load(exif)
+        return set(found) <= {Tag.Orientation}
+    except Exception:  # whatever Pillow raises for damaged data
+        return False
 
 
 _TURNS: Mapping[int, Callable[[Samples], Samples]] = {
@@ -79,7 +97,7 @@ _TURNS: Mapping[int, Callable[[Samples], Samples]] = {
 
 def _upright(raster: Raster) -> Raster:
     """The image as viewers show it, for formats that cannot say how it lies."""
-    turned = _TURNS[_orientation(raster)](raster.samples)
+    turned = _TURNS[orientation(raster)](raster.samples)
     return replace(raster, samples=np.ascontiguousarray(turned), exif=b"", jpeg=b"")
 
 
@@ -132,25 +150,20 @@ def _write_png(raster: Raster) -> bytes:
         pixels = _pillow_file(raster, "PNG")
     chunks = b""
     if raster.icc:
-        chunks += png_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(raster.icc))
+        chunks += png.chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(raster.icc))
     if raster.exif:
-        chunks += png_chunk(b"eXIf", raster.exif)
+        chunks += png.chunk(b"eXIf", raster.exif)
     if raster.xmp:
-        chunks += png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + raster.xmp)
-    ihdr_end = 8 + 25  # before the palette, where all three are allowed
+        chunks += png.chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + raster.xmp)
+    chunks += raster.chunks
+    ihdr_end = 8 + 25  # before the palette, where all of them are allowed
     return pixels[:ihdr_end] + chunks + pixels[ihdr_end:]
-
-
-def png_chunk(kind: bytes, body: bytes) -> bytes:
-    """One PNG chunk: length, four letters, body, CRC."""
-    crc = zlib.crc32(kind + body)
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)
 
 
 def _write_tiff(raster: Raster) -> bytes:
     tags: dict[int, Any] = {Tag.XMLPacket: raster.xmp} if raster.xmp else {}
-    if (orientation := _orientation(raster)) > 1:
-        tags[Tag.Orientation] = orientation
+    if (turned := orientation(raster)) > 1:
+        tags[Tag.Orientation] = turned
     return _pillow_file(
         raster,
         "TIFF",
@@ -183,20 +196,25 @@ class _Writer:
     Attributes:
         modes: those that it holds exactly.
         translucent: whether palette entries may be translucent.
+        keeps: metadata, see `_WORDS`.
     """
 
     write: Callable[[Raster], bytes]
     modes: tuple[Mode, ...]
     translucent: bool = False
+    keeps: tuple[str, ...] = ()
 
 
+_WORDS = {"icc": "the ICC profile", "exif": "EXIF", "xmp": "XMP", "chunks": "PNG chunks"}
+"""Metadata by the attributes of a raster."""
+_ICC, _EXIF, _XMP, _CHUNKS = _WORDS.values()
 _PLAIN = (Mode.BILEVEL, Mode.L8, Mode.RGB8, Mode.PALETTE8)
-_TIFF = _Writer(_write_tiff, (*_PLAIN, Mode.LA8, Mode.RGBA8, Mode.L16))
+_TIFF = _Writer(_write_tiff, (*_PLAIN, Mode.LA8, Mode.RGBA8, Mode.L16), keeps=(_ICC, _XMP))
 _WRITERS: Mapping[str, _Writer] = {
-    ".png": _Writer(_write_png, tuple(Mode), translucent=True),
+    ".png": _Writer(_write_png, tuple(Mode), True, (_ICC, _EXIF, _XMP, _CHUNKS)),
     ".tif": _TIFF,
     ".tiff": _TIFF,
-    ".webp": _Writer(_write_webp, (Mode.RGB8, Mode.RGBA8)),
+    ".webp": _Writer(_write_webp, (Mode.RGB8, Mode.RGBA8), keeps=(_ICC, _EXIF, _XMP)),
     ".bmp": _Writer(_write_bmp, _PLAIN),
     ".pbm": _Writer(_write_pnm, (Mode.BILEVEL,)),
     ".pgm": _Writer(_write_pnm, (Mode.L8, Mode.L16)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from ...bitstream.container import Contents, Header, Section, SectionKind, write
 from ...bitstream.errors import (
@@ -129,7 +129,7 @@ def kept_raster(contents: Contents) -> Raster:
     return raster
 
 
-def kept_metadata(contents: Contents) -> dict[str, bytes]:
+def kept_metadata(contents: Contents) -> dict[str, Any]:
     """ICC and so on of the JPEG file in a .nzp file, by the attributes of `Raster`.
 
     Raises:

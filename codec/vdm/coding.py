@@ -13,6 +13,7 @@ from ...bitstream.errors import CorruptError
 from ...bitstream.header import pack, unpack
 from ...models.lattice import LatticeNet
 from ...models.registry import load_network
+from ...models.surroundings import in_settled
 from ...models.vdm import VdmNet
 from ..alpha import split_alpha, with_alpha
 from ..ardm.lattice import Lattice, sections
@@ -36,6 +37,7 @@ def encode(raster: Raster, options: Vdm, report: Report, size: Size) -> Encoded 
     return Encoded(coarse.parameters, [*data, Section(SectionKind.DATA, details), *alpha])
 
 
+@in_settled
 def encode_group(
     rasters: Sequence[Raster], options: Vdm, report: Report
 ) -> tuple[list[Encoded], bytes]:
@@ -58,6 +60,7 @@ def encode_group(
     return found, pack(DETAILS, {"plain": plain}) + stack.seal()
 
 
+@in_settled
 def decode(
     contents: Contents, decoding: Decoding, report: Report, *, previews: bool
 ) -> Iterator[Samples]:
@@ -75,6 +78,7 @@ def decode(
         yield _whole([contents], [picture], payloads[-1], parameters, report)[0]
 
 
+@in_settled
 def decode_group(
     files: Sequence[Contents], details: bytes, decoding: Decoding, report: Report
 ) -> list[Samples]:

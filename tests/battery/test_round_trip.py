@@ -259,6 +259,7 @@ def lengths_to_try(data: bytes) -> list[int]:
     return sorted(size for size in {0, 1, *near, *map(int, between)} if 0 <= size <= len(data))
 
 
+@pytest.mark.filterwarnings("ignore::noisepress.TruncatedWarning")
 def test_a_file_cut_anywhere_is_what_its_whole_sections_are(case: Case) -> None:
     image = raster(Mode.RGBA8, 18, 21, **METADATA)
     data = case.encode(image)
@@ -278,7 +279,7 @@ def test_a_file_cut_anywhere_is_what_its_whole_sections_are(case: Case) -> None:
                     call(cut)
                 one_line(error)
             continue
-        found = case.raster(cut)
+        found = case.raster(cut, partial=True)
         shown = pictures[min(whole, count) - 1]
         np.testing.assert_array_equal(found.samples[..., :3], shown[..., :3])
         if whole < opacity:

@@ -17,9 +17,10 @@ from common import HEIGHT, WIDTH, crop, photograph, pillow, saved, tiff, to_pill
 from PIL import Image
 
 import noisepress
+from noisepress.codec.image.png import chunk as png_chunk
 from noisepress.codec.image.raster import Mode, Raster, Samples
 from noisepress.codec.image.read import open_image
-from noisepress.codec.image.write import png_chunk, save_image
+from noisepress.codec.image.write import save_image
 
 OVERHEAD = 40
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>\xc3\xa9</x:xmpmeta>"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import warnings
+import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,8 +13,17 @@ from typing import Any
 from common import one_line
 
 import noisepress
-from noisepress.bitstream.container import Contents, Section, read, write
+from noisepress.bitstream.container import (
+    Contents,
+    Section,
+    SectionKind,
+    pack_member,
+    read,
+    unpack_member,
+    write,
+)
 from noisepress.bitstream.errors import NoisepressError, UnsupportedImageError
+from noisepress.codec.registry import CODECS
 
 LIMITS = noisepress.Limits(pixels=2**14)
 """Small, so that damaged sizes cost no time."""
@@ -41,7 +52,7 @@ def mutate_contents(contents: Contents, rng: random.Random) -> bytes:
     header, sections = contents.header, list(contents.sections)
     at = rng.randrange(len(sections))
     kind, payload = sections[at].kind, sections[at].payload
-    match rng.randrange(6):
+    match rng.randrange(9):
         case 0:
             header = replace(header, parameters=mutate(header.parameters, rng))
         case 1:
@@ -49,16 +60,75 @@ def mutate_contents(contents: Contents, rng: random.Random) -> bytes:
             value = getattr(header, name) + rng.choice((-1, 1, 16, 64))
             header = replace(header, **{name: max(1, value)})
         case 2:
-            header = replace(header, mode=rng.randrange(12), codec=rng.choice((header.codec, 9)))
+            codecs = (header.codec, *(codec.ID for codec in CODECS))
+            header = replace(header, mode=rng.randrange(12), codec=rng.choice(codecs))
         case 3:
-            sections[at] = Section(rng.choice((0, 1, 2, 3, 4, 64, 99)), payload)
+            sections[at] = Section(rng.choice((*SectionKind, 99)), payload)
+        case 4:
+            other = rng.choice(sections)
+            sections[at : at + rng.randrange(2)] = [other]
+        case 5:
+            sections[at] = Section(kind, _mutate_deflated(payload, rng))
+        case 6 if kind == SectionKind.GROUP:
+            sections[at] = Section(kind, _mutate_group(payload, rng))
         case _:
             sections[at] = Section(kind, mutate(payload, rng))
     return write(header, sections)
 
 
-def outcomes(data: bytes, models: Sequence[str]) -> dict[str, str]:
-    """The error of one line that each public function raises for a file, or an empty text."""
+def _mutate_deflated(payload: bytes, rng: random.Random) -> bytes:
+    """A payload whose deflated bytes, which may follow one other, hold something else."""
+    for start in (0, 1):
+        try:
+            inflated = zlib.decompress(payload[start:])
+        except zlib.error:
+            continue
+        return payload[:start] + zlib.compress(mutate(inflated, rng))
+    return repaired_png(mutate(payload, rng))
+
+
+def repaired_png(data: bytes) -> bytes:
+    """A PNG file, perhaps behind a byte, with right checksums of its chunks; others as given."""
+    start = data.find(b"\x89PNG\r\n\x1a\n")
+    if start < 0:
+        return data
+    out, at = bytearray(data), start + 8
+    while at + 12 <= len(out):
+        end = at + 8 + int.from_bytes(out[at : at + 4])
+        if end + 4 > len(out):
+            break
+        out[end : end + 4] = zlib.crc32(out[at + 4 : end]).to_bytes(4)
+        at = end + 4
+    return bytes(out)
+
+
+def _mutate_group(payload: bytes, rng: random.Random) -> bytes:
+    """A group of an archive with one member damaged behind right checksums."""
+    files, before, position = [], None, 0
+    try:
+        while position < len(payload):
+            file, before, position = unpack_member(payload, position, before)
+            files.append(file)
+    except NoisepressError:
+        pass  # what follows the members is not one of them
+    if not files:
+        return mutate(payload, rng)
+    members = [read(file) for file in files]
+    at = rng.randrange(len(members))
+    members[at] = read(mutate_contents(members[at], rng))
+    packed = [pack_member(member, None) for member in members]
+    return b"".join(packed) + payload[position:]
+
+
+def outcomes(
+    data: bytes, models: Sequence[str], only: Sequence[str] | None = None
+) -> dict[str, str]:
+    """The error of one line that each public function raises for a file, or an empty text.
+
+    Args:
+        models: paths of the models that the file may need.
+        only: names of the functions to call; None: all.
+    """
 
     def groups() -> None:
         archive = noisepress.Archive(data, limits=LIMITS)
@@ -70,15 +140,18 @@ def outcomes(data: bytes, models: Sequence[str]) -> dict[str, str]:
 
     calls: dict[str, Callable[[], Any]] = {
         "inspect": lambda: noisepress.inspect(data, limits=LIMITS),
-        "decode": lambda: noisepress.decode(data, model=models, limits=LIMITS),
+        "decode": lambda: noisepress.decode(data, partial=True, model=models, limits=LIMITS),
         "decode_progressive": pictures,
+        "members": lambda: noisepress.Archive(data, limits=LIMITS).members,
         "Archive": groups,
         "truncate": lambda: read(noisepress.truncate(data, len(data) - 1)),
     }
     found = {}
-    for name, call in calls.items():
+    for name in only or calls:
         try:
-            call()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", noisepress.TruncatedWarning)
+                calls[name]()
             found[name] = ""
         except NoisepressError as error:
             assert not isinstance(error, UnsupportedImageError), "that is for images, not files"

@@ -128,6 +128,7 @@ def test_pfr_is_a_codec_too(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> No
 # Prefixes ------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::noisepress.TruncatedWarning")
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("render", ["mmse", "flow", "ancestral"])
 def test_prefixes_decode_to_the_pictures_on_the_way(

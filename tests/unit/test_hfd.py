@@ -360,6 +360,7 @@ def test_missing_and_changed_models_are_refused(codec: Codec, tmp_path: Path) ->
 # Prefixes ------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::noisepress.TruncatedWarning")
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("render", ["mmse", "flow"])
 def test_prefixes_decode_to_the_pictures_on_the_way(

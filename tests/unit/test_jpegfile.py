@@ -108,6 +108,7 @@ def transcoded(data: bytes) -> int:
     return len(imagecodecs.jpegxl_encode_jpeg(data, numthreads=1))
 
 
+@pytest.mark.filterwarnings("ignore::noisepress.LossWarning")
 @pytest.mark.parametrize("name", READ)
 def test_the_file_and_its_pixels_come_back(name: str) -> None:
     data = READ[name]()

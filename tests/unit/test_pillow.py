@@ -188,6 +188,7 @@ def test_a_jpeg_file_without_a_picture() -> None:
 
 
 @pytest.mark.usefixtures("known_model")
+@pytest.mark.filterwarnings("ignore::noisepress.TruncatedWarning")
 def test_cut_files_load_only_if_that_is_allowed(
     pyramid: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,9 +84,12 @@ def test_levels_of_a_file_that_was_cut(lattice_model: str) -> None:
     image = picture(100, 150)
     data = noisepress.encode(image, fallback=False, model=lattice_model)
     assert len(noisepress.inspect(data).sections) == 4
-    for level, shown in ((2, 2), (1, 1), (0, 1)):
+    for level in (2, 1):
         found = noisepress.decode_preview(data[:-9], level, model=lattice_model)
-        assert np.array_equal(found, image[:: 1 << shown, :: 1 << shown])
+        assert np.array_equal(found, image[:: 1 << level, :: 1 << level])
+    with pytest.warns(noisepress.TruncatedWarning, match="missing: pixels"):
+        found = noisepress.decode_preview(data[:-9], 0, model=lattice_model)
+    assert np.array_equal(found, image[::2, ::2])
 
 
 def test_a_damaged_file_is_noticed_at_the_whole_picture(lattice_model: str) -> None:

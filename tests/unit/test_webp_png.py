@@ -19,8 +19,8 @@ from noisepress.codec.fallback.webp_png import (
     encode_png,
     encode_webp,
 )
+from noisepress.codec.image.png import chunk as png_chunk
 from noisepress.codec.image.raster import Mode, Palette, Raster, from_array
-from noisepress.codec.image.write import png_chunk
 
 raster = partial(noise, height=9, width=13, colours=200)
 

@@ -130,6 +130,7 @@ def test_pictures_are_shown_as_they_were(suffix: str, orientation: int) -> None:
     assert np.array_equal(np.asarray(shown), np.asarray(turned))
 
 
+@pytest.mark.filterwarnings("ignore::noisepress.LossWarning")
 @pytest.mark.parametrize("exif", [b"", EXIF, b"II*\0", b"nonsense", EXIF[:-3]])
 def test_damaged_exif_turns_nothing(exif: bytes) -> None:
     image = noise(Mode.RGB8, exif=exif)
