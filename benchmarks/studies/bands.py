@@ -31,7 +31,7 @@ from ...bitstream.bands import Bands, BinaryCoder, untaught
 from ...bitstream.wavelet import Place
 from ...codec.hfd.stages import Painter
 from ...models.unet import Known
-from ..codecs import Pixels
+from ..images import Pixels
 from ..measure import load
 from ..quality import psnr
 from .points import arguments, measure_missing, read
@@ -73,12 +73,12 @@ FIXED = "with fixed colour planes"
 
 def _jpeg2000(image: Pixels, setting: int) -> tuple[bytes, Pixels]:
     data = imagecodecs.jpeg2k_encode(image, level=setting, reversible=False, mct=True)
-    return data, imagecodecs.jpeg2k_decode(data)
+    return bytes(data), imagecodecs.jpeg2k_decode(data).astype(np.uint8)
 
 
 def _avif(image: Pixels, setting: int) -> tuple[bytes, Pixels]:
     data = imagecodecs.avif_encode(image, level=setting, speed=4)
-    return data, imagecodecs.avif_decode(data)
+    return bytes(data), imagecodecs.avif_decode(data).astype(np.uint8)
 
 
 PEERS: Mapping[str, tuple[Peer, Sequence[int]]] = {
