@@ -13,6 +13,7 @@ from PIL import Image
 
 import noisepress
 from noisepress.benchmarks.studies import (
+    bands,
     bits_back,
     chains,
     decoders,
@@ -209,6 +210,34 @@ def test_pictures_cost_the_same_by_all_decoders() -> None:
 def test_decoders_of_files_are_named_by_the_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot read"):
         decoders.measure(IMAGES, str(tmp_path / "own.safetensors"), 1)
+
+
+def test_parts_of_hfd_are_left_out_one_by_one() -> None:
+    image = photo(128, 160)
+    found = {
+        way: bands.measure(image, "a.png", way, settings[1])
+        for way, settings in bands.ways().items()
+    }
+    whole = found[bands.FIRST_STAGE]
+    assert found[bands.RESTORED].bytes == whole.bytes
+    assert found[bands.RESTORED].psnr != whole.psnr
+    for way in (bands.FIXED, *bands.LEFT_OUT):
+        assert (found[way].bytes, found[way].psnr) != (whole.bytes, whole.psnr), way
+    assert found["without choosing by cost"].psnr > whole.psnr
+    assert found["without the lesson"].bytes > whole.bytes
+    assert bands.measure(image, "a.png", bands.FIRST_STAGE, 28) == whole
+
+
+def test_the_table_of_hfds_parts_compares_sizes_at_equal_psnr() -> None:
+    points = [
+        bands.Point(image, way, setting, round(size * factor), psnr)
+        for image in ("a.png", "b.png")
+        for way, factor in zip(bands.ways(), np.linspace(1, 1.5, 10), strict=True)
+        for setting, size, psnr in ((4, 4000, 44.0), (3, 2000, 38.0), (2, 1000, 33.0))
+    ]
+    rows = bands.table(points).splitlines()
+    assert len(rows) == 2 + 9 and rows[0] == "| | mean | a.png | b.png |"
+    assert rows[-1] == "| AVIF, 4:4:4, speed 4 | +50.0 % | +50.0 % | +50.0 % |"
 
 
 def test_synthetic_images_are_made_of_a_photograph() -> None:
