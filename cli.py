@@ -12,6 +12,7 @@ import glob
 import json
 import os
 import sys
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -835,7 +836,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         status = 2
     except KeyboardInterrupt:
         _complain("interrupted")
-        os._exit(130)  # without waiting for threads that still search
+        status = 130
+        if any(not thread.daemon for thread in threading.enumerate()[1:]):
+            os._exit(status)  # without waiting for threads that still search
     except (NoisepressError, MemoryError, OSError, RuntimeError) as error:
         status = 1
         if not isinstance(error, BrokenPipeError):
