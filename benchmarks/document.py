@@ -248,7 +248,7 @@ def decoders_table(found: Sequence[decoders.Point]) -> str:
     return table(
         found,
         {
-            "decoder": lambda one: one.decoder or "none: the first stage",
+            "decoder": lambda one: one.decoder or "none: the restored picture",
             "calls": lambda one: str(one.calls or ""),
             "bits per pixel": lambda one: f"{one.bpp:.3f}",
             "PSNR": lambda one: f"{one.psnr:.2f}",
@@ -403,8 +403,7 @@ def document() -> str:
         "## hfd: score decoders\n",
         f"{drawn[0].images} Kodak images at quality {decoders.QUALITY:.0f}, decoded with the given "
         "number of network calls, `python -m noisepress.benchmarks.studies.decoders "
-        "kodak24/{01,07,13,19}.png -o OUT.json --decoder hfd-photo-fast.safetensors`. That decoder "
-        "was distilled for 400 steps and is not bundled.\n",
+        "kodak24/{01,07,13,19}.png -o OUT.json`.\n",
         decoders_table(drawn),
         "## vdm: files against the bound\n",
         f"An archive of {bits_back.CROPS} crops of 64 x 64 of all Kodak images, and whole images, "

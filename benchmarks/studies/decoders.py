@@ -34,8 +34,8 @@ class Point:
 
     Attributes:
         images: how many.
-        decoder: name of the model or of its file; empty for the first stage alone.
-        calls: of its network; 0 for the first stage alone.
+        decoder: name of the model or of its file; empty for the restored picture.
+        calls: of its network; 0 for the restored picture.
         bpp: bits per pixel of the files.
         psnr: mean, in dB.
         frechet: distance between the features of decoded and original crops, see `quality`.
@@ -54,7 +54,7 @@ class Point:
 
 
 def measure(images: Sequence[Pixels], decoder: str, calls: int) -> Point:
-    """Encode and decode photographs; without a decoder and calls, by the first stage alone."""
+    """Encode and decode photographs; without a decoder and calls, to the restored picture."""
     pixels = sum(image.shape[0] * image.shape[1] for image in images)
     how: dict[str, Any] = {"render": "flow", "steps": calls} if calls else {}
     model = decoder if decoder.endswith(".safetensors") else None
@@ -72,7 +72,7 @@ def measure(images: Sequence[Pixels], decoder: str, calls: int) -> Point:
 
 
 def ways(decoders: Sequence[str]) -> list[tuple[str, int]]:
-    """Decoders and numbers of calls to measure; the first stage alone comes first."""
+    """Decoders and numbers of calls to measure; the restored picture comes first."""
     found = [("", 0)]
     for decoder in decoders:
         levels = find(decoder).tables.get("levels")
