@@ -35,6 +35,8 @@ COUNTED = 5
 """Experts that count decisions in a context."""
 INPUTS = DISTRIBUTIONS + COUNTED + 1
 """Inputs of the mixer; the last is constant."""
+COLUMNS = 16
+"""Of a row of weights: one for each input, zeros, and a count of updates; two lines of a cache."""
 
 LEVEL_NODES, NODES = 39, 47
 """Kinds of decisions about levels, and of all."""
@@ -100,7 +102,7 @@ class Memory(NamedTuple):
             the mean squares of their gradients.
         gain, gain_power: (7 + 2 c,), the same for the logarithm of the scale.
         products, targets: (k, k) and (k,), sums for the least squares of k regressors.
-        weights: (SETS, NODES KINDS, INPUTS + 1), of the mixer; the last is a count.
+        weights: (SETS, NODES KINDS, COLUMNS), of the mixer.
         final: (NODES, SETS), weights of the final mixer.
         maps: (MAPS, NODES KINDS, BUCKETS), adaptive probability maps.
     """
@@ -554,7 +556,7 @@ def _mix(node: int, memory: Memory, tables: Tables, work: Work) -> float:
         work.selected[s] = node * KINDS + work.kinds[s]
         weights = memory.weights[s, work.selected[s]]
         output = 0.0
-        for e in range(INPUTS):
+        for e in range(COLUMNS):
             output += weights[e] * work.inputs[e]
         output = clip(output, -14.0, 14.0)
         work.outputs[s] = output
@@ -578,10 +580,10 @@ def _adapt(
     for s in range(SETS):
         memory.final[node, s] += step * work.outputs[s]
         weights = memory.weights[s, work.selected[s]]
-        count = weights[INPUTS]
-        weights[INPUTS] = count + 1.0
+        count = weights[COLUMNS - 1]
+        weights[COLUMNS - 1] = count + 1.0
         rate = (bit - work.chances[s]) * max(LAST_RATE, FIRST_RATE / (1.0 + 0.02 * count))
-        for e in range(INPUTS):
+        for e in range(COLUMNS):
             weights[e] += rate * work.inputs[e]
     for q in range(COUNTED):
         entry = np.int64(contexts.counts[q, work.slots[q]])

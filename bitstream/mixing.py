@@ -122,7 +122,7 @@ def _memory(channel: int, regressors: int) -> Memory:
     odds = np.arange(_mixing.BUCKETS) / 2 - 15
     at = (np.clip(odds, -15, 15) + _mixing.LOGISTIC_RANGE) * _mixing.LOGISTIC_STEPS
     rows = _mixing.NODES * _mixing.KINDS
-    weights = np.zeros((_mixing.SETS, rows, _mixing.INPUTS + 1))
+    weights = np.zeros((_mixing.SETS, rows, _mixing.COLUMNS))
     weights[..., : _mixing.DISTRIBUTIONS] = _FIRST_WEIGHTS
     maps = np.empty((_mixing.MAPS, rows, _mixing.BUCKETS))
     maps[:] = exact_tables().logistic[at.astype(int)]
@@ -302,7 +302,7 @@ def _work(components: int, regressors: int, channel: int) -> Work:
         below=np.zeros(_mixing.DISTRIBUTIONS),
         above=np.zeros(_mixing.DISTRIBUTIONS),
         at=np.zeros(_mixing.DISTRIBUTIONS),
-        inputs=np.zeros(_mixing.INPUTS),
+        inputs=np.zeros(_mixing.COLUMNS),
         outputs=np.zeros(_mixing.SETS),
         chances=np.zeros(_mixing.SETS),
         width=np.zeros(_mixing.RECENT),

@@ -224,7 +224,7 @@ def test_constants_of_screen() -> None:
 
 def test_constants_of_online_mixing() -> None:
     in_words = {"CRC", "MULTIPLIER", "SECOND_MULTIPLIER", "DISTRIBUTIONS"}
-    in_words |= {"SHAPED", "FITTED", "RECENT", "COUNTED", "MAPS"}
+    in_words |= {"SHAPED", "FITTED", "RECENT", "COUNTED", "MAPS", "COLUMNS"}
     assert_constants("#### Constants", constants(mixing) | constants(_mixing), in_words)
     words = (
         _mixing.SHAPED,
