@@ -188,7 +188,12 @@ def test_jobs_survive_a_killed_process_and_continue_after_an_interruption(tmp_pa
             assert time.monotonic() < deadline and running.poll() is None
             time.sleep(0.01)
 
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
+    def mind_interruptions() -> None:  # shells start background jobs without
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, preexec_fn=mind_interruptions
+    ) as running:
         wait_for(5)
         children = psutil.Process(running.pid).children()
         workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
