@@ -130,7 +130,7 @@ def _steps(data: bytes, contents: Contents, how: Decoding) -> Iterator[Picture]:
     """The picture after each data section."""
     places = zip(contents.table, contents.ends()[1:], strict=True)
     ends = [end for (kind, _), end in places if kind == SectionKind.DATA]
-    for end, pixels in zip(ends, decode_progressive(data, how), strict=False):
+    for end, pixels in zip(ends, decode_progressive(data, how, partial=True), strict=False):
         detail = f"{pixels.shape[1]} x {pixels.shape[0]} from {end:,} bytes"
         yield Picture(f"{100 * end / len(data):.1f} % of the file", detail, _url(pixels))
 

@@ -107,7 +107,8 @@ def test_cut_files_and_large_ones(lattice_model: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(view, "LONGEST", 30)
     monkeypatch.setattr(view, "CELLS", 4)
     data = noisepress.encode(picture(70, 90), model=lattice_model, fallback=False)
-    whole, cut = shown(("a", data), ("b", data[:-9]), model=lattice_model)
+    with pytest.warns(noisepress.TruncatedWarning, match="2 of 3 sections"):
+        whole, cut = shown(("a", data), ("b", data[:-9]), model=lattice_model)
     assert pixels(whole["map"]["source"]).shape == (23, 30, 3)
     assert cut["map"] is None and len(cut["steps"]) == len(whole["steps"]) - 1
 
