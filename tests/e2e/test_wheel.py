@@ -66,7 +66,8 @@ def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
     code = [ROOT / name for name in ("__init__.py", "__init__.pyi", "__main__.py", "cli.py")]
     code += [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     data = [ROOT / "py.typed", ROOT / "codec/demo.png", ROOT / "codec/view.html"]
-    data.append(ROOT / "benchmarks/report/page.html")
+    data += [ROOT / "benchmarks/report/page.html", ROOT / "bitstream/bands.npz"]
+    data += (ROOT / "codec/reference").iterdir()
     data += [*(ROOT / "models/weights").iterdir(), *(ROOT / "models/cards").iterdir()]
     plugins = {f"noisepress/{path.name}" for path in (ROOT / "plugins").glob("*.py")}
     expected = plugins | {
@@ -91,8 +92,8 @@ def test_the_core_needs_only_what_encodes_and_decodes(metadata: Message) -> None
     names = {re.split(r"[<>=]", line)[0] for line in required}
     coding = {"constriction", "imagecodecs", "numba", "numpy", "pillow", "safetensors", "torch"}
     assert names <= coding | {"lazy-loader", "threadpoolctl", "tqdm"} and names >= coding
-    extras = {"all", "bench", "compressai", "dask", "docs", "imageio", "test", "train", "zarr"}
-    assert set(metadata.get_all("Provides-Extra", [])) == extras
+    extras = {"bench", "compressai", "dask", "docs", "fuzz", "imageio", "test", "train", "zarr"}
+    assert set(metadata.get_all("Provides-Extra", [])) == extras | {"all"}
 
 
 def test_the_command_works_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
