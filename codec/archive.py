@@ -118,7 +118,9 @@ def archive(
             Without a codec, JPEG files are kept as files; with any lossless codec, those whose
             picture is not supported are.
         group: images of a group. To get one image, vdm has to decode all of its group.
-        pixels, strip, limits: see `noisepress.encode`.
+        pixels: see `noisepress.encode`.
+        strip: see `noisepress.encode`.
+        limits: see `noisepress.encode`.
         progress: called with the samples coded so far, and those of the images opened so far.
         options: of the codec, see `noisepress.encode`.
 
