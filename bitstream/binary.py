@@ -134,6 +134,15 @@ class BinaryDecoder(_BinaryCoder):
             raise CorruptError("the entropy-coded data is damaged")
         return decoded
 
+    def check_end(self, size: int) -> None:
+        """Make sure that nothing of a stream of some bytes is left.
+
+        Raises:
+            CorruptError: bytes are left over.
+        """
+        if size > 4 * int(self._state[WORDS]):
+            raise CorruptError("the entropy-coded data has bytes left over")
+
 
 def join_streams(streams: Sequence[bytes]) -> bytes:
     """One payload of several streams: the lengths of all but the last, then the streams."""

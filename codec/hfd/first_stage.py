@@ -104,6 +104,7 @@ def received(
         for place in wavelet.places(count):
             if section_of(place) == section:
                 bands.code(decoder, place, None)
+        decoder.check_end(len(payload))
         known = bands.known()
         yield partial(picture, known, height, width, step, colours)
 
