@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._binary import CHANCE_BITS, TALLY, Int32s, UInt32s, UInt64s, code_bit
-from ._mixing import Floats, Int64s, UInt8s, clip, logistic
+from ._mixing import Floats, Int64s, UInt8s, as_int, clip, logistic
 from .compiled import kernel
 
 Float32s = NDArray[np.float32]
@@ -159,12 +159,6 @@ class Work(NamedTuple):
     odds: Floats
     chances: Floats
     sign_inputs: Floats
-
-
-@kernel
-def as_int(value: int | np.integer[Any]) -> int:
-    """A number as one with a sign, of 64 bits."""
-    return int(np.int64(value))
 
 
 @kernel

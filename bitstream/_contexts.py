@@ -7,13 +7,13 @@ docs/format.md (codec 8) describes the same steps in the same order.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._binary import CHANCE_BITS, DECODE, TALLY, Int32s, UInt32s, UInt64s, code_bit
-from ._mixing import Floats, Int64s, UInt8s, clip, logistic, solve
+from ._mixing import Floats, Int64s, UInt8s, as_int, clip, logistic, solve
 from .compiled import kernel
 
 UInt16s = NDArray[np.uint16]
@@ -161,12 +161,6 @@ class Colours(NamedTuple):
 
 
 @kernel
-def _int(value: int | np.integer[Any]) -> int:
-    """A number as one with a sign, of 64 bits."""
-    return int(np.int64(value))
-
-
-@kernel
 def _mix(hashed: np.uint64, value: int | np.uint64) -> np.uint64:
     product = (np.uint64(hashed) ^ np.uint64(value)) * _MULTIPLIER
     return product ^ (product >> np.uint64(32))
@@ -206,9 +200,9 @@ def _decide(
     known = 0
     for i in range(contexts):
         hashed = (learned.hashes[i] ^ np.uint64(node)) * _MULTIPLIER
-        at = _int(hashed >> np.uint64(64 - slot_bits))
-        check = _int((hashed >> np.uint64(20)) & np.uint64(255))
-        entry = _int(learned.histories[i, at])
+        at = as_int(hashed >> np.uint64(64 - slot_bits))
+        check = as_int((hashed >> np.uint64(20)) & np.uint64(255))
+        entry = as_int(learned.histories[i, at])
         if entry >> 8 != check or entry & 255 == 0:
             entry = check << 8
             learned.histories[i, at] = np.uint16(entry)
@@ -217,7 +211,7 @@ def _decide(
         if history:
             known += 1
         learned.at[i] = at
-        inputs[2 * i] = functions.stretch[_int(learned.slots[i, at]) >> 20]
+        inputs[2 * i] = functions.stretch[as_int(learned.slots[i, at]) >> 20]
         inputs[2 * i + 1] = _stretch(learned.chances[kind, i, history], functions)
     for i in range(learned.further.size):
         inputs[2 * contexts + i] = learned.further[i]
@@ -257,18 +251,18 @@ def _decide(
     target = 1.0 if bit else 0.0
     for i in range(contexts):
         at = learned.at[i]
-        slot = _int(learned.slots[i, at])
+        slot = as_int(learned.slots[i, at])
         count = slot & 1023
         known_chance = slot >> 10
         whole = ((1 << 22) - 1) * bit
-        known_chance += ((whole - known_chance) * _int(functions.rates[count])) >> 16
+        known_chance += ((whole - known_chance) * as_int(functions.rates[count])) >> 16
         count = min(count + 1, COUNT_LIMIT)
         learned.slots[i, at] = np.uint32(known_chance << 10 | count)
-        entry = _int(learned.histories[i, at])
+        entry = as_int(learned.histories[i, at])
         history = entry & 255
         before = learned.chances[kind, i, history]
         learned.chances[kind, i, history] = before + (target - before) * HISTORY_RATE
-        after = _int(functions.following[history, bit])
+        after = as_int(functions.following[history, bit])
         learned.histories[i, at] = np.uint16(entry & 0xFF00 | after)
     for s in range(SETS):
         weights = learned.weights[s, learned.rows[s]]
@@ -292,7 +286,7 @@ def _seek(match: Match) -> None:
     for j in range(MATCHES):
         if match.at[j] == 0:
             place = match.hashes[j] * _MULTIPLIER >> np.uint64(64 - MATCH_BITS)
-            match.at[j] = match.places[j, _int(place)]
+            match.at[j] = match.places[j, as_int(place)]
             match.lengths[j] = 0
         length = match.lengths[j]
         match.classes[j] = length if length < 16 else min(14 + length // 8, LENGTHS - 1)
@@ -307,7 +301,7 @@ def _follow(at: int, matches: bool, j: int, match: Match) -> None:
     else:
         match.at[j] = 0
     place = match.hashes[j] * _MULTIPLIER >> np.uint64(64 - MATCH_BITS)
-    match.places[j, _int(place)] = at
+    match.places[j, as_int(place)] = at
 
 
 @kernel
@@ -394,25 +388,25 @@ def code_page(
                     match.hashes[k - contexts] = hashed
             _seek(match)
             for j in range(MATCHES):
-                expected = _int(pixels[match.at[j]]) if match.at[j] else -1
+                expected = as_int(pixels[match.at[j]]) if match.at[j] else -1
                 _expect(expected, 0, j, match, learned, functions)
-            near = _int(registers[0] & np.uint64(3))
-            near |= _int(registers[1] >> np.uint64(RIGHT - 1) & np.uint64(7)) << 2
-            near |= _int(registers[2] >> np.uint64(RIGHT) & one) << 5
+            near = as_int(registers[0] & np.uint64(3))
+            near |= as_int(registers[1] >> np.uint64(RIGHT - 1) & np.uint64(7)) << 2
+            near |= as_int(registers[2] >> np.uint64(RIGHT) & one) << 5
             length = 0
             if match.at[0]:
-                length = 1 + min(match.lengths[0], 15) // 4 + 4 * _int(pixels[match.at[0]])
+                length = 1 + min(match.lengths[0], 15) // 4 + 4 * as_int(pixels[match.at[0]])
             learned.rows[0] = 0
             learned.rows[1] = near
             learned.rows[2] = length
-            learned.map_rows[0] = _int(learned.hashes[0] >> np.uint64(52))
+            learned.map_rows[0] = as_int(learned.hashes[0] >> np.uint64(52))
             learned.map_rows[1] = near * 9 + length
-            bit, cost = _decide(mode, _int(bits[i, x]), 0, 0, learned, functions, state, words)
+            bit, cost = _decide(mode, as_int(bits[i, x]), 0, 0, learned, functions, state, words)
             spent += cost
             bits[i, x] = bit
             pixels[at] = bit
             for j in range(MATCHES):
-                right = match.at[j] > 0 and _int(pixels[match.at[j]]) == bit
+                right = match.at[j] > 0 and as_int(pixels[match.at[j]]) == bit
                 if match.at[j]:
                     _judge(right, 0, j, match)
                 _follow(at, right, j, match)
@@ -594,11 +588,11 @@ def _code_sample(
     hashes[3] = _mix(_mix(exact, wide), 4)
     hashes[4] = _mix(_mix(exact, near), 5)
     hashes[5] = _mix(_mix(alike, _level(w + above_w) << 8 | _level(n + above_n)), 6)
-    hashes[6] = _mix(_mix(alike, _int(fit.predicted[0])), 7)
+    hashes[6] = _mix(_mix(alike, as_int(fit.predicted[0])), 7)
     hashes[7] = _mix(_mix(alike, ((w + ne + above_w + above_ne + 1) >> 1) + 512), 8)
     hashes[8] = _mix(_mix(alike, lines), 9)
     hashes[9] = _mix(_mix(alike, middle << 8 | ne), 10)
-    hashes[10] = _mix(_mix(alike, _int(fit.predicted[2])), 11)
+    hashes[10] = _mix(_mix(alike, as_int(fit.predicted[2])), 11)
     hashes[11] = _mix(_mix(alike, w << 8 | n), 12)
     spent = 0.0
     node = 1
@@ -640,17 +634,17 @@ def _gather(
     """Fill in the candidates: different colours that the pixel may have. Returns their number."""
     count = 0
     for source in range(SOURCES):
-        colour = _int(0)
+        colour = as_int(0)
         if source < MATCHES:
             if match.at[source] == 0:
                 continue
-            colour = _int(colours.pixels[match.at[source]])
+            colour = as_int(colours.pixels[match.at[source]])
         elif source == MATCHES:
             hashed = wide * _MULTIPLIER
-            slot = _int(hashed >> np.uint64(64 - RECENT_BITS))
-            if _int(colours.checks[slot]) != _int(hashed & np.uint64(0xFFFFFFFF)):
+            slot = as_int(hashed >> np.uint64(64 - RECENT_BITS))
+            if as_int(colours.checks[slot]) != as_int(hashed & np.uint64(0xFFFFFFFF)):
                 continue
-            colour = _int(colours.recent[slot])
+            colour = as_int(colours.recent[slot])
         elif source == 3:
             colour = around[0]
         elif source == 4:
@@ -711,28 +705,28 @@ def code_pixels(
             match.at[j] = 0
         for x in range(width):
             at = start + x
-            w = _int(pixels[at - 1])
-            n = _int(pixels[at - stride])
-            nw = _int(pixels[at - stride - 1])
-            ne = _int(pixels[at - stride + 1])
-            ww = _int(pixels[at - 2])
-            nn = _int(pixels[at - 2 * stride])
-            nne = _int(pixels[at - 2 * stride + 1])
-            nww = _int(pixels[at - stride - 2])
-            nee = _int(pixels[at - stride + 2])
-            www = _int(pixels[at - 3])
-            nnw = _int(pixels[at - 2 * stride - 1])
-            nnn = _int(pixels[at - 3 * stride])
+            w = as_int(pixels[at - 1])
+            n = as_int(pixels[at - stride])
+            nw = as_int(pixels[at - stride - 1])
+            ne = as_int(pixels[at - stride + 1])
+            ww = as_int(pixels[at - 2])
+            nn = as_int(pixels[at - 2 * stride])
+            nne = as_int(pixels[at - 2 * stride + 1])
+            nww = as_int(pixels[at - stride - 2])
+            nee = as_int(pixels[at - stride + 2])
+            www = as_int(pixels[at - 3])
+            nnw = as_int(pixels[at - 2 * stride - 1])
+            nnn = as_int(pixels[at - 3 * stride])
             around = (w, n, nw, ne, ww, nn)
             nearest = _mix(_mix(np.uint64(1), w), n)
             wide = _mix(_mix(_mix(_mix(nearest, nw), ne), ww), nn)
             wider = _mix(_mix(_mix(_mix(_mix(_mix(wide, nne), nww), nee), www), nnw), nnn)
             widest = wider
             for k in range(4, 7):
-                widest = _mix(widest, _int(pixels[at - k]))
+                widest = _mix(widest, as_int(pixels[at - k]))
             for row in range(1, PIXEL_ROWS + 1):
                 for k in range(2 * row - 7, 8 - 2 * row):
-                    widest = _mix(widest, _int(pixels[at - row * stride + k]))
+                    widest = _mix(widest, as_int(pixels[at - row * stride + k]))
             match.hashes[0] = widest
             match.hashes[1] = wider
             _seek(match)
@@ -742,27 +736,27 @@ def code_pixels(
             more = alike | _same(nn, nne, 8) | _same(ne, nee, 9) | _same(ne, nne, 10)
             more |= _same(nw, nnw, 11) | _same(ww, www, 12) | _same(ww, nww, 13)
             more |= _same(nn, nnn, 14) | _same(w, nn, 15)
-            near = _int(found[at - 1]) | _int(found[at - stride]) << 3
-            near |= _int(found[at - stride + 1]) << 6
-            far = near | _int(found[at - stride - 1]) << 9 | _int(found[at - 2]) << 12
-            further = far | _int(found[at - 2 * stride]) << 15 | _int(found[at - 3]) << 18
-            further |= _int(found[at - stride + 2]) << 21 | _int(found[at - 4]) << 24
+            near = as_int(found[at - 1]) | as_int(found[at - stride]) << 3
+            near |= as_int(found[at - stride + 1]) << 6
+            far = near | as_int(found[at - stride - 1]) << 9 | as_int(found[at - 2]) << 12
+            further = far | as_int(found[at - 2 * stride]) << 15 | as_int(found[at - 3]) << 18
+            further |= as_int(found[at - stride + 2]) << 21 | as_int(found[at - 4]) << 24
             length = 0
             if match.at[0]:
                 length = 1 + min(match.lengths[0], 31) // 8
             elif match.at[1]:
                 length = 5 + min(match.lengths[1], 15) // 4
             lengths = min(match.lengths[0], 15) * 16 + min(match.lengths[1], 15)
-            second = _int(colours.candidates[1]) if count > 1 else 0
-            pixel = _int(symbols[i, x]) & 0xFFFFFFFF
+            second = as_int(colours.candidates[1]) if count > 1 else 0
+            pixel = as_int(symbols[i, x]) & 0xFFFFFFFF
             which = 0
             while which < count:
-                colour = _int(colours.candidates[which])
-                sources = _int(colours.sources[which])
+                colour = as_int(colours.candidates[which])
+                sources = as_int(colours.sources[which])
                 node = np.uint64(which + 1 | sources << 8)
                 both = node
                 if which == 0 and count > 1:
-                    both = _mix(node, _int(colours.sources[1]))
+                    both = _mix(node, as_int(colours.sources[1]))
                 hashes = flags.hashes
                 hashes[0] = _mix(_mix(node, nearest), 1)
                 hashes[1] = _mix(_mix(node, wide), 2)
@@ -772,14 +766,14 @@ def code_pixels(
                 hashes[5] = _mix(_mix(both, far), 6)
                 hashes[6] = _mix(_mix(both, further), 7)
                 hashes[7] = _mix(_mix(_mix(node, colour), w), 8)
-                hashes[8] = _mix(_mix(_mix(node, _int(colours.candidates[0])), second), 9)
+                hashes[8] = _mix(_mix(_mix(node, as_int(colours.candidates[0])), second), 9)
                 hashes[9] = _mix(_mix(both, lengths), 10)
                 hashes[10] = _mix(_mix(node, widest), 11)
                 hashes[11] = _mix(_mix(both, alike << 9 | near), 12)
                 for j in range(MATCHES):
                     expected = -1
                     if match.at[j]:
-                        expected = 1 if colour == _int(pixels[match.at[j]]) else 0
+                        expected = 1 if colour == as_int(pixels[match.at[j]]) else 0
                     _expect(expected, which, j, match, flags, functions)
                 flags.rows[0] = which
                 flags.rows[1] = which << SOURCES | sources
@@ -792,14 +786,14 @@ def code_pixels(
                 spent += cost
                 for j in range(MATCHES):
                     if match.at[j]:
-                        expects = colour == _int(pixels[match.at[j]])
+                        expects = colour == as_int(pixels[match.at[j]])
                         _judge(expects == (bit == 1), which, j, match)
                 if bit:
                     break
                 which += 1
-            value = _int(0)
+            value = as_int(0)
             if which < count:
-                value = _int(colours.candidates[which])
+                value = as_int(colours.candidates[which])
             else:
                 beside = _mix(nearest, ne)
                 for channel in range(channels):
@@ -833,10 +827,10 @@ def code_pixels(
             else:
                 found[at] = 5 if which < count else 6
             hashed = wide * _MULTIPLIER
-            slot = _int(hashed >> np.uint64(64 - RECENT_BITS))
+            slot = as_int(hashed >> np.uint64(64 - RECENT_BITS))
             colours.checks[slot] = np.uint32(hashed & np.uint64(0xFFFFFFFF))
             colours.recent[slot] = np.uint32(value)
             for j in range(MATCHES):
-                right = match.at[j] > 0 and _int(pixels[match.at[j]]) == value
+                right = match.at[j] > 0 and as_int(pixels[match.at[j]]) == value
                 _follow(at, right, j, match)
     return spent

@@ -8,7 +8,7 @@ decides a bit. docs/format.md ("Online mixing") describes the same steps in the 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,6 +220,12 @@ class Work(NamedTuple):
 
 
 @kernel
+def as_int(value: int | np.integer[Any]) -> int:
+    """A number as one with a sign, of 64 bits."""
+    return int(np.int64(value))
+
+
+@kernel
 def clip(x: float, low: float, high: float) -> float:
     return min(max(x, low), high)
 
@@ -238,19 +244,17 @@ def _log(x: float, tables: Tables, work: Work) -> float:
 
 
 @kernel
-def logistic(x: float, table: Floats) -> float:
-    """The distribution function of the logistic distribution, from `Tables.logistic`."""
-    at = clip((x + LOGISTIC_RANGE) * LOGISTIC_STEPS, 0.0, 2 * LOGISTIC_RANGE * LOGISTIC_STEPS - 0.5)
+def _between(table: Floats, at: float) -> float:
     index = int(at)
     low = table[index]
     return float(low + (table[index + 1] - low) * (at - index))
 
 
 @kernel
-def _between(table: Floats, at: float) -> float:
-    index = int(at)
-    low = table[index]
-    return float(low + (table[index + 1] - low) * (at - index))
+def logistic(x: float, table: Floats) -> float:
+    """The distribution function of the logistic distribution, from `Tables.logistic`."""
+    at = clip((x + LOGISTIC_RANGE) * LOGISTIC_STEPS, 0.0, 2 * LOGISTIC_RANGE * LOGISTIC_STEPS - 0.5)
+    return _between(table, at)
 
 
 @kernel

@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._bands import as_int
 from ._binary import Int32s
-from ._mixing import Int64s, UInt8s
+from ._mixing import Int64s, UInt8s, as_int
 from .compiled import kernel
 
 SHIFT = 20

@@ -24,7 +24,6 @@ from ._bands import (
     CONTEXTS,
     DECISIONS,
     KINDS,
-    ORIENTATIONS,
     PAD,
     SMOOTH,
     Learned,
@@ -305,7 +304,7 @@ class Bands:
         return float(
             _bands.code_rows(
                 mode,
-                place.colour * ORIENTATIONS + place.orientation,
+                place.kind,
                 place.level,
                 rows.first,
                 symbols,
@@ -324,9 +323,8 @@ class Bands:
         self, place: Place, mode: int, symbols: Ints, state: UInt64s, words: UInt32s
     ) -> float:
         """Code whether a band is zero, see `binary.BinaryModel.run`."""
-        kind = place.colour * ORIENTATIONS + place.orientation
         empty, bits = _bands.code_empty(
-            mode, int(symbols[0]), kind, self._learned, _tables(), state, words
+            mode, int(symbols[0]), place.kind, self._learned, _tables(), state, words
         )
         symbols[0] = empty
         return float(bits)

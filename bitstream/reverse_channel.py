@@ -277,13 +277,12 @@ class _Sums:
         order = np.argsort(words(seed, 0, _PAIRS, n=groups**2), kind="stable")
         first, second = np.divmod(order[: max(1, (1 << state_bits) // RUN)], groups)
         self.starts = np.stack([first, groups + second]).astype(np.int64) * RUN
-        self._states = np.arange(1 << state_bits)
 
     @cached_property
     def energies(self) -> Float32s:
-        """Sums of squares of the first 0, 1, ... samples of each codeword, (length + 1, states)."""
-        first, second = self._of(self._states)
-        energies = np.zeros((self.parts.shape[1] + 1, len(self._states)), np.float32)
+        """Sums of squares of the first 0, 1, ... samples of codewords, (length + 1, 16 runs)."""
+        first, second = self._of(np.arange(RUN * self.starts.shape[1]))
+        energies = np.zeros((self.parts.shape[1] + 1, len(first)), np.float32)
         for place, column in enumerate(self.parts.T):
             energies[place + 1] = energies[place] + (column[first] + column[second]) ** 2
         return energies

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from . import _wavelet
-from ._bands import SMOOTH
+from ._bands import ORIENTATIONS, SMOOTH
 from ._binary import Int32s
 from ._mixing import Float32s, Int64s, UInt8s
 from .tables import check_tables
@@ -48,6 +48,11 @@ class Place:
     level: int
     orientation: int
     colour: int
+
+    @property
+    def kind(self) -> int:
+        """A number for its colour and orientation, see `_bands.KINDS`."""
+        return self.colour * ORIENTATIONS + self.orientation
 
     @property
     def first(self) -> tuple[int, int]:
