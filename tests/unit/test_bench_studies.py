@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,11 +22,13 @@ from noisepress.benchmarks.studies import (
     fallbacks,
     jpegfiles,
     loans,
+    planes,
     synthetic,
 )
 from noisepress.benchmarks.studies.chains import Point, Variant, flat, summaries
 from noisepress.benchmarks.studies.points import measure_missing, middle, read, write
 from noisepress.bitstream.errors import ModelError
+from noisepress.codec.ardm.codec import Planes
 from noisepress.codec.diffc.chain import Errors
 from noisepress.codec.diffc.coding import denoiser
 from noisepress.codec.image.raster import Mode, Raster
@@ -238,6 +242,15 @@ def test_the_table_of_hfds_parts_compares_sizes_at_equal_psnr() -> None:
     rows = bands.table(points).splitlines()
     assert len(rows) == 2 + 9 and rows[0] == "| | mean | a.png | b.png |"
     assert rows[-1] == "| AVIF, 4:4:4, speed 4 | +50.0 % | +50.0 % | +50.0 % |"
+
+
+def test_planes_save_bytes_where_there_are_planes() -> None:
+    picture = BytesIO()
+    Image.fromarray(photo(120, 160)).save(picture, "JPEG", quality=95, subsampling=0)
+    decoded = np.asarray(Image.open(picture))
+    found, without = (planes.measure(decoded, "a.jpg", way) for way in get_args(Planes))
+    assert (without.job, found.job) == (("a.jpg", "rgb"), ("a.jpg", "auto"))
+    assert found.found == "jpeg" and found.bytes < 0.95 * without.bytes
 
 
 def test_synthetic_images_are_made_of_a_photograph() -> None:
