@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import get_args
@@ -23,6 +23,7 @@ from noisepress.benchmarks.studies import (
     jpegfiles,
     loans,
     planes,
+    rates,
     synthetic,
 )
 from noisepress.benchmarks.studies.chains import Point, Variant, flat, summaries
@@ -242,6 +243,36 @@ def test_the_table_of_hfds_parts_compares_sizes_at_equal_psnr() -> None:
     rows = bands.table(points).splitlines()
     assert len(rows) == 2 + 9 and rows[0] == "| | mean | a.png | b.png |"
     assert rows[-1] == "| AVIF, 4:4:4, speed 4 | +50.0 % | +50.0 % | +50.0 % |"
+
+
+def test_seams_are_steps_on_a_grid() -> None:
+    image = photo(256, 256).astype(int)
+    row, column = np.mgrid[:256, :256][..., None]
+    blocks = (image + 6 * ((row // 16 + column // 16) % 2)).clip(0, 255).astype(np.uint8)
+    eight, sixteen, thirty_two, _ = rates.seams(blocks)
+    assert sixteen > 1.3 and 1 < eight < sixteen and 1 < thirty_two < sixteen
+    assert all(abs(found - 1) < 0.06 for found in rates.seams(image.astype(np.uint8)))
+
+
+def test_rates_and_seams_make_tables() -> None:
+    goals = [("hfd", "bpp=0.5"), ("hfd", "psnr=45"), *list(rates.goals())[-2:]]
+    image = photo(136, 136)
+    points = [rates.measure(image, "a.png", *goal) for goal in goals]
+    small, large, peer, original = points
+    assert 0.45 * image[..., 0].size < 8 * small.bytes <= 0.5 * image[..., 0].size
+    assert large.psnr >= 45 and peer.bytes <= 0.15 * image[..., 0].size / 8
+    assert original.seams == rates.seams(image)
+    assert rates.falls(points) == 0
+    assert rates.falls([*points, replace(small, goal="bpp=1", bytes=10**6)]) == 1
+    rows = rates.rates_table([small, small, large]).splitlines()
+    rate = 8 * small.bytes / small.pixels
+    assert rows[2] == (
+        f"| bpp 0.5 | {rate:.3f} | {small.psnr:.2f} to {small.psnr:.2f} | {rate / 0.5 - 1:+.2%} |"
+    )
+    seams = rates.seams_table([replace(small, goal=rates.LOOKED_AT), peer, original])
+    assert [row.split(" | ")[0] for row in seams.splitlines()[2:]] == [
+        "| hfd", "| avif-psnr", "| original"
+    ]  # fmt: skip
 
 
 def test_planes_save_bytes_where_there_are_planes() -> None:
