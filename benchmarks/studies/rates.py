@@ -17,6 +17,7 @@ from statistics import fmean
 import numpy as np
 
 import noisepress
+from noisepress import Hfd
 
 from ..codecs import CODECS, Avif
 from ..images import Pixels
@@ -90,14 +91,15 @@ def _of_size(image: Pixels, most: int) -> bytes:
 def measure(image: Pixels, name: str, codec: str, goal: str) -> Point:
     """Code a photograph (h, w, 3) and decode it."""
     pixels = image.shape[0] * image.shape[1]
-    kind, value = goal.split("=")
+    kind, number = goal.split("=")
+    value = float(number)
     if codec == ORIGINAL:
         return Point(name, codec, goal, pixels, 0, 0.0, seams(image))
     if codec == PEER:
-        data = _of_size(image, int(float(value) * pixels / 8))
+        data = _of_size(image, int(value * pixels / 8))
         picture: Pixels = CODECS[PEER].decode(data)
     else:
-        data = noisepress.encode(image, codec, **{kind: float(value)})
+        data = noisepress.encode(image, Hfd(psnr=value) if kind == "psnr" else Hfd(bpp=value))
         picture = noisepress.decode(data)
     return Point(name, codec, goal, pixels, len(data), psnr(image, picture), seams(picture))
 

@@ -16,7 +16,7 @@ from ..image.raster import Mode
 from ..options import Doc, Options
 from ..parameters import Parameters, choice, model_fields
 from ..protocol import DeferredCodec
-from .conversions import NAMES, RGB
+from .conversions import NAMES, RGB, WHOLE, Halving, named
 
 Order = Literal["lattice", "random"]
 Schedule = Literal["equal", "dynamic"]
@@ -106,6 +106,11 @@ class ArdmParameters(Parameters):
     def mixing(self) -> bool:
         """Whether the network's distributions are corrected by online mixing."""
         return self.order == "lattice" and self.effort > 0
+
+    @property
+    def chroma(self) -> Halving:
+        """Where the finest level has no chroma of its own."""
+        return WHOLE if self.planes == RGB else named(self.planes).chroma
 
     @classmethod
     def choose(cls, options: Ardm) -> ArdmParameters:

@@ -32,7 +32,7 @@ from ..image.raster import Mode, Raster, Samples, Shape
 from ..protocol import Decoding, Encoded, Report, Size, check_mode, watched
 from . import groups, planes, ranks
 from .codec import Ardm, ArdmParameters, modes
-from .conversions import RGB, named
+from .conversions import RGB, WHOLE, named
 from .lattice import Lanes, Lattice, streams
 from .location import located_bits
 from .random_order import RandomOrder
@@ -106,8 +106,8 @@ def bits_by_place(contents: Contents, decoding: Decoding, cell: int) -> NDArray[
     samples = deque(coded.pictures, maxlen=1)[0]
     sizes = [8 * len(payload) for payload in contents.payloads(SectionKind.DATA)]
     network = load_network(coded.parameters.model, LatticeNet)
-    mixing = coded.parameters.mixing
-    return located_bits(network, samples, coded.depth, sizes, cell, mixing=mixing)
+    mixing, chroma = coded.parameters.mixing, coded.parameters.chroma
+    return located_bits(network, samples, coded.depth, chroma, sizes, cell, mixing=mixing)
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,8 @@ class Source:
     @classmethod
     def _planes(cls, parameters: ArdmParameters, colour: Samples) -> Iterator[Source]:
         """The source planes of an image (h, w, 3), if it has any."""
-        conversion = planes.find(colour)
-        if conversion is not None:
+        found = planes.find(colour)
+        for conversion in planes.candidates(colour, found) if found else ():
             separated, differences = planes.separate(colour, conversion)
             sections = []
             if differences.any():
@@ -302,10 +302,10 @@ def _conversion(
     differences = None if exceptions is None else planes.unpack(exceptions, shape)
 
     def to_rgb(level: Samples) -> Samples:
-        colour = planes.join(level, conversion)
-        if differences is not None:
-            longest = max(level.shape)
-            step = next(2**n for n in itertools.count() if -(-max(shape) >> n) == longest)
+        longest = max(level.shape[:2])
+        step = next(2**n for n in itertools.count() if -(-max(shape[:2]) >> n) == longest)
+        colour = planes.join(level, conversion, step)
+        if differences is not None and (conversion.chroma == WHOLE or step <= 2):
             colour += differences[::step, ::step]
         return colour
 
@@ -367,7 +367,8 @@ def _loop(parameters: ArdmParameters, depth: Depth) -> Lattice | RandomOrder:
     card, calls = parameters.model, parameters.calls
     if parameters.order == "lattice":
         lattice = load_network(card, LatticeNet)
-        return Lattice(lattice, parameters.block, mixing=parameters.mixing, depth=depth)
+        chroma, mixing = parameters.chroma, parameters.mixing
+        return Lattice(lattice, parameters.block, mixing=mixing, depth=depth, chroma=chroma)
     network = load_network(card, MaskedNet)
     curves = tuple(tuple(curve) for curve in card.tables.get("curves", ()))
     if [len(curve) for curve in curves] != [groups.GRID] * STAGES:

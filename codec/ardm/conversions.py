@@ -7,7 +7,7 @@ only a part of all colours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +24,28 @@ subtracted; and of the first in blue."""
 _LEVELS = np.arange(256, dtype=np.int64)
 
 
+@dataclass(frozen=True)
+class Halving:
+    """Which sides of a chroma plane are half those of the image, rounded up, see chroma.py.
+
+    Attributes:
+        rows: whether there are half as many rows; then there are half as many columns, too.
+        columns: whether there are half as many columns.
+    """
+
+    rows: bool = False
+    columns: bool = False
+
+    @property
+    def step(self) -> tuple[int, int]:
+        """Rows and columns of the image for one of the plane."""
+        return 1 + self.rows, 1 + self.columns
+
+
+WHOLE = Halving()
+"""Planes as large as the image."""
+
+
 @dataclass(frozen=True, eq=False)
 class Conversion:
     """A conversion of luma y, first chroma c and second chroma d, all 0 to 255, to RGB.
@@ -37,12 +59,14 @@ class Conversion:
         reached: share of the colours without 0 and 255 that it gives.
         table: (5, 256), rows luma, red, green_first, green_second and blue.
         divisor: see above.
+        chroma: whether chroma is enlarged before.
     """
 
     name: str
     reached: float
     table: Int64s
     divisor: int
+    chroma: Halving = WHOLE
 
     @cached_property
     def estimate(self) -> NDArray[np.float64]:
@@ -82,8 +106,10 @@ def _photo_ycc() -> Conversion:
     return Conversion("photoycc", 0.1070, table, 10000)
 
 
+_JPEG = _rounded("jpeg", 0.2363, 0, (65536, 91881, 22554, 46802, 116130))
+
 CONVERSIONS = (
-    _rounded("jpeg", 0.2363, 0, (65536, 91881, 22554, 46802, 116130)),
+    _JPEG,
     _photo_ycc(),
     _rounded("bt601-limited", 0.1566, 16, (76309, 104597, 25675, 53279, 132201)),
     _rounded("bt709-limited", 0.1622, 16, (76309, 117489, 13975, 34925, 138438)),
@@ -92,11 +118,22 @@ CONVERSIONS = (
     _floored("bt601-limited-floored", 0.1566, 16, (9539, 13075, 3209, 6660, 16525)),
     _floored("bt709-full-floored", 0.2448, 0, (8192, 12901, 1535, 3835, 15201)),
     _floored("bt709-limited-floored", 0.1622, 16, (9539, 14686, 1747, 4366, 17305)),
+    replace(_JPEG, name="jpeg-420", chroma=Halving(rows=True, columns=True)),
+    replace(_JPEG, name="jpeg-422", chroma=Halving(columns=True)),
 )
 """All conversions. Their numbers in headers are their places from 1; they are append-only."""
 
 NAMES = (RGB, *(conversion.name for conversion in CONVERSIONS))
 """The words of the header field, by number."""
+
+
+def with_halved_chroma(conversion: Conversion) -> list[Conversion]:
+    """The conversions that are the same but for chroma at half the resolution."""
+    return [
+        each
+        for each in CONVERSIONS
+        if each.table is conversion.table and each.chroma != conversion.chroma
+    ]
 
 
 def named(name: str) -> Conversion:

@@ -36,6 +36,7 @@ from ...models.lattice import (
 )
 from ..image.raster import Samples, Shape
 from ..protocol import Report
+from .conversions import WHOLE, Halving
 
 FIRST_SECTION_SIDE = 32
 """The first section holds the coarse levels up to this many pixels a side."""
@@ -121,6 +122,7 @@ class Lattice:
         mixing: True corrects the network's distributions by online mixing; the coders of `run` are
             then binary ones (bitstream/binary.py).
         depth: of the samples; with mixing only, unless they are bytes.
+        chroma: where the finest level has no chroma of its own.
     """
 
     def __init__(
@@ -131,9 +133,10 @@ class Lattice:
         *,
         mixing: bool = False,
         depth: Depth = BYTE,
+        chroma: Halving = WHOLE,
     ) -> None:
         self.network, self.block, self.finest, self.mixing = network, block, finest, mixing
-        self.depth = depth
+        self.depth, self.chroma = depth, chroma
 
     @torch.inference_mode()
     def run(
@@ -233,7 +236,10 @@ class Lattice:
             planes = input_planes(around, base, self.depth.shift, self.depth.bits)
             carried, features = net.features(planes, carried)
             mix = mixed.phase(index) if mixed else lambda _, __, mixture: mixture
-            current = _Phase(net, features, base, values, hole, mix, self.depth.shift)
+            repeated = None
+            if level == 0 and ((row and self.chroma.rows) or (column and self.chroma.columns)):
+                repeated = out[::2, ::2]
+            current = _Phase(net, features, base, values, hole, mix, self.depth.shift, repeated)
             if hole.size:
                 current.code(coder)
             known[phase] = current.known()
@@ -271,6 +277,8 @@ class _Phase:
         mix: the coder's model of a channel's rows, by the channel's index, the first row and the
             network's distributions.
         shift: see `Depth`.
+        repeated: (>= h', >= w', c), samples whose chroma is that of the sub-lattice; None if its
+            chroma is coded.
     """
 
     def __init__(
@@ -282,6 +290,7 @@ class _Phase:
         hole: Samples,
         mix: Callable[[int, int, LogisticMixture], object],
         shift: int,
+        repeated: Samples | None,
     ) -> None:
         self._net, self._features, self._base, self._mix = net, features, base, mix
         self._shift = shift
@@ -289,6 +298,15 @@ class _Phase:
         self._height, self._width, channels = hole.shape
         self._order = CODING_ORDER if channels == len(CODING_ORDER) else (0,)
         self._whole = base.clone()
+        if repeated is not None:
+            self._keep_chroma(repeated[: self._height, : self._width])
+            self._order = self._order[:1]
+
+    def _keep_chroma(self, repeated: Samples) -> None:
+        """Take in chroma that is not coded."""
+        for index in (1, 2):
+            plane = repeated[..., self._order[index]].astype(np.int32)
+            self._keep(index, range(self._height), plane)
 
     def code(self, coder: Coder | Lanes) -> None:
         """Code all channels."""
@@ -312,7 +330,7 @@ class _Phase:
         # Threads of OpenMP, which wait for work in a loop, would take the cores from them.
         with ExitStack() as stack, _thread_pools().limit(limits=1, user_api="openmp"):
             pools = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(threads)]
-            jobs = [deque[tuple[range, Future[Ints]]]() for _ in lanes.coders]
+            jobs = [deque[tuple[range, Future[Ints]]]() for _ in range(channels)]
 
             def start(index: int, part: int) -> None:
                 # A channel needs those before it up to the row below.
@@ -341,7 +359,7 @@ class _Phase:
 
         A missing last row or column has the interpolation.
         """
-        if len(self._order) == 1:
+        if self._hole.shape[2] == 1:
             self._whole[:, 1:] = self._whole[:, :1]
         return self._whole
 

@@ -15,6 +15,7 @@ from ...bitstream.coders import Coder, Tally
 from ...bitstream.mixing import Block, Depth, Mixer
 from ...models.lattice import LatticeNet
 from ..image.raster import Samples
+from .conversions import Halving
 from .lattice import Lanes, Lattice, sections
 
 
@@ -26,8 +27,10 @@ class _Located(Lattice):
         found: for each level, (rows, columns) the bits of its blocks.
     """
 
-    def __init__(self, network: LatticeNet, block: int, depth: Depth, *, mixing: bool) -> None:
-        super().__init__(network, block, mixing=mixing, depth=depth)
+    def __init__(
+        self, network: LatticeNet, block: int, depth: Depth, chroma: Halving, *, mixing: bool
+    ) -> None:
+        super().__init__(network, block, mixing=mixing, depth=depth, chroma=chroma)
         self.tally = BinaryTally() if mixing else Tally()
         self.found: dict[int, NDArray[np.float64]] = {}
         self._places: Iterator[tuple[int, int]] = iter(())
@@ -63,6 +66,7 @@ def located_bits(
     network: LatticeNet,
     samples: Samples,
     depth: Depth,
+    chroma: Halving,
     sizes: Sequence[int],
     cell: int,
     *,
@@ -73,6 +77,7 @@ def located_bits(
     Args:
         samples: (h, w, c), what is coded of the image.
         depth: of the samples.
+        chroma: where the finest level has no chroma of its own.
         sizes: bits of each data section.
         cell: side of a cell, a power of two from 4.
         mixing: whether the network's distributions are mixed online.
@@ -81,7 +86,7 @@ def located_bits(
         (ceil(h / cell), ceil(w / cell)).
     """
     height, width, channels = samples.shape
-    lattice = _Located(network, cell // 2, depth, mixing=mixing)
+    lattice = _Located(network, cell // 2, depth, chroma, mixing=mixing)
     coders: Iterator[Any] = iter([lattice.tally] * len(sizes))
     deque(lattice.run(samples, (height, width, channels), coders), maxlen=0)
     bits = np.zeros((-(-height // cell), -(-width // cell)))

@@ -2,24 +2,42 @@
 
 Planes are coded with luma where green is in RGB and the chromas in the places of red and blue, so
 that the network codes luma first. For pixels that no planes give, there are differences from what
-close planes are converted to: the exceptions.
+close planes are converted to: the exceptions. Where chroma was at half the resolution, the smaller
+planes are coded: their samples at even rows and columns, repeated at the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bitstream._planes import to_planes, to_rgb
+from ...bitstream._planes import (
+    BLUE,
+    FIRST,
+    GREEN_FIRST,
+    GREEN_SECOND,
+    LUMA,
+    RED,
+    SECOND,
+    to_planes,
+    to_rgb,
+)
 from ...bitstream.binary import BinaryDecoder, BinaryEncoder
 from ...bitstream.exceptions import code_differences
 from ..image.raster import Samples, Shape
-from .conversions import CONVERSIONS, Conversion
+from . import chroma
+from .conversions import CONVERSIONS, WHOLE, Conversion, Halving, with_halved_chroma
 
+_LUMA_PLACE = 1
 _SAMPLE_SIDE = 64
 """Rows and columns whose pixels are looked at; more if there are few of the others."""
 _LEAST_COLOURS = 64
 """Different colours that a sample must have to tell anything."""
+_PROBE, _MOST_DIFFERENT = 128, 0.15
+"""Rows and columns by which the resolution of chroma is judged, and most exceptions there; the
+edges of a part of an image are exceptions."""
 _CLEARLY = 0.5
 """Least share of the colours that chance does not explain."""
 
@@ -38,11 +56,24 @@ def find(samples: Samples) -> Conversion | None:
         return None
     best, most = None, _CLEARLY
     for conversion in CONVERSIONS:
+        if conversion.chroma != WHOLE:
+            continue
         hits = 1 - _inverted(clear[None], conversion)[1].mean()
         excess = (hits - conversion.reached) / (1 - conversion.reached)
         if excess > most:
             best, most = conversion, excess
     return best
+
+
+def candidates(samples: Samples, found: Conversion) -> Iterator[Conversion]:
+    """A conversion, and one with chroma at half the resolution if an image (h, w, 3) suits it."""
+    yield found
+    top, left = (max(side - _PROBE, 0) // 4 * 2 for side in samples.shape[:2])
+    probe = samples[top : top + _PROBE, left : left + _PROBE]
+    for conversion in with_halved_chroma(found):
+        _, differences = separate(probe, conversion)
+        if differences.any(2).mean() < _MOST_DIFFERENT:
+            yield conversion
 
 
 def separate(samples: Samples, conversion: Conversion) -> tuple[Samples, Samples]:
@@ -55,15 +86,76 @@ def separate(samples: Samples, conversion: Conversion) -> tuple[Samples, Samples
         Planes (h, w, 3) in the order described above, and differences (h, w, 3) modulo 256 of RGB
         from what the planes are converted to.
     """
-    planes, _ = _inverted(samples, conversion)
+    planes, missed = _inverted(samples, conversion)
+    if conversion.chroma != WHOLE:
+        certain = ~missed & (samples > 0).all(2) & (samples < 255).all(2)
+        for place in (FIRST, SECOND):
+            _halve(planes[..., place], certain, conversion.chroma)
+        planes[..., _LUMA_PLACE] = _luma(
+            samples, _enlarged(planes, conversion.chroma, 1), conversion
+        )
     return planes, samples - join(planes, conversion)
 
 
-def join(planes: Samples, conversion: Conversion) -> Samples:
-    """RGB (h, w, 3) of planes (h, w, 3) in the order described above."""
+def join(planes: Samples, conversion: Conversion, step: int = 1) -> Samples:
+    """RGB (h, w, 3) of planes (h, w, 3) in the order described above.
+
+    Args:
+        step: the planes are those of every so many rows and columns of the image. With chroma at
+            half the resolution, 1 and 2 give the image's pixels; more give pixels close to them.
+    """
+    if conversion.chroma != WHOLE and step <= 2:
+        planes = _enlarged(planes, conversion.chroma, step)
     out = np.empty_like(planes)
     to_rgb(planes, conversion.table, conversion.divisor, out)
     return out
+
+
+def _halve(plane: Samples, certain: NDArray[np.bool_], halving: Halving) -> None:
+    """Put the samples that a chroma plane (h, w) was enlarged from in the place of its own."""
+    reduced = chroma.reduced(plane, halving, certain)
+    for axis, step in enumerate(halving.step):
+        reduced = reduced.repeat(step, axis)
+    plane[:] = reduced[: plane.shape[0], : plane.shape[1]]
+
+
+def _enlarged(planes: Samples, halving: Halving, step: int) -> Samples:
+    """The planes (h, w, 3) of every so many, 1 or 2, rows and columns with the image's chroma."""
+    height, width, _ = planes.shape
+    rows, columns = halving.step
+    out = planes.copy()
+    for place in (FIRST, SECOND):
+        if step == 1:
+            reduced = planes[::rows, ::columns, place]
+            out[..., place] = chroma.enlarged(reduced, halving, height, width)
+        else:
+            whole = chroma.enlarged(planes[..., place], halving, rows * height, columns * width)
+            out[..., place] = whole[::rows, ::columns]
+    return out
+
+
+def _luma(samples: Samples, planes: Samples, conversion: Conversion) -> Samples:
+    """The luma (h, w) that gives RGB (h, w, 3) with the chroma of planes, or one that comes close.
+
+    Of several, the nearest to the planes' own.
+    """
+    row, divisor = conversion.table[LUMA], conversion.divisor
+    first, second = planes[..., FIRST], planes[..., SECOND]
+    shares = (
+        conversion.table[RED, second],
+        -conversion.table[GREEN_FIRST, first] - conversion.table[GREEN_SECOND, second],
+        conversion.table[BLUE, first],
+    )
+    low = np.zeros(first.shape, np.int64)
+    high = np.full(first.shape, 255, np.int64)
+    for channel, added in zip(np.moveaxis(samples, 2, 0), shares, strict=True):
+        least = divisor * channel.astype(np.int64) - added
+        from_, to = (np.searchsorted(row, edge) for edge in (least, least + divisor))
+        low = np.where(channel > 0, np.maximum(low, from_), low)
+        high = np.where(channel < 255, np.minimum(high, to - 1), high)
+    return np.clip(planes[..., _LUMA_PLACE], np.minimum(low, 255), np.maximum(high, 0)).astype(
+        np.uint8
+    )
 
 
 def pack(differences: Samples) -> bytes:

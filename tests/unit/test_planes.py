@@ -14,16 +14,28 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import noisepress
-from noisepress.bitstream import _planes
+from noisepress.bitstream import _chroma, _planes
 from noisepress.bitstream.container import Contents, Section, SectionKind, read, write
 from noisepress.bitstream.errors import CorruptError
-from noisepress.codec.ardm import coding, planes
+from noisepress.codec.ardm import chroma, coding, planes
 from noisepress.codec.ardm.codec import ArdmParameters
-from noisepress.codec.ardm.conversions import CONVERSIONS, NAMES, Conversion
+from noisepress.codec.ardm.conversions import (
+    CONVERSIONS,
+    NAMES,
+    WHOLE,
+    Conversion,
+    named,
+)
+from noisepress.codec.protocol import Decoding
 
 Pixels = NDArray[np.uint8]
 
-EACH = pytest.mark.parametrize("conversion", CONVERSIONS, ids=NAMES[1:])
+FULL = [conversion for conversion in CONVERSIONS if conversion.chroma == WHOLE]
+HALVED = [conversion for conversion in CONVERSIONS if conversion.chroma != WHOLE]
+EACH, EACH_FULL, EACH_HALVED = (
+    pytest.mark.parametrize("conversion", group, ids=lambda conversion: conversion.name)
+    for group in (CONVERSIONS, FULL, HALVED)
+)
 
 
 def as_code(colours: Pixels) -> NDArray[np.int32]:
@@ -130,14 +142,14 @@ def assert_inverted(sent: Pixels, conversion: Conversion) -> None:
     np.testing.assert_array_equal(found[clear], sent[clear])
 
 
-@EACH
+@EACH_FULL
 def test_conversions_are_inverted_on_a_lattice(conversion: Conversion) -> None:
     assert_inverted(cube(5), conversion)
     assert_inverted(np.random.default_rng(0).permuted(cube(15), axis=1), conversion)
 
 
 @pytest.mark.slow
-@EACH
+@EACH_FULL
 def test_conversions_are_inverted_everywhere(conversion: Conversion) -> None:
     """Every colour that planes give comes back, and no other does."""
     sent = cube(1)
@@ -150,7 +162,7 @@ def test_conversions_are_inverted_everywhere(conversion: Conversion) -> None:
     assert clear.mean() == pytest.approx(conversion.reached, abs=1e-4)
 
 
-@EACH
+@EACH_FULL
 def test_the_inverse_is_that_of_plain_python(conversion: Conversion) -> None:
     image = image_of(conversion, 9, 11)
     table, divisor = conversion.table, conversion.divisor
@@ -164,7 +176,7 @@ def test_the_inverse_is_that_of_plain_python(conversion: Conversion) -> None:
     np.testing.assert_array_equal(out, image - differences)
 
 
-@EACH
+@EACH_FULL
 def test_detection(conversion: Conversion) -> None:
     found = planes.find(image_of(conversion, 90, 120))
     assert found is not None and found.reached == pytest.approx(conversion.reached, abs=0.02)
@@ -188,6 +200,96 @@ def test_other_images_have_no_planes() -> None:
     assert planes.find(np.full((90, 90, 3), 255, np.uint8)) is None
 
 
+# Chroma of half the resolution ------------------------------------------------------------------
+
+
+def decoded_jpeg(image: Pixels, conversion: Conversion) -> tuple[Pixels, Pixels]:
+    """What libjpeg makes of an image: the planes in coding order, and RGB."""
+    data = jpeg(image, subsampling=2 if conversion.chroma.rows else 1)
+    with Image.open(io.BytesIO(data)) as decoded, Image.open(io.BytesIO(data)) as raw:
+        raw.draft("YCbCr", raw.size)
+        return np.asarray(raw)[..., [1, 0, 2]], np.asarray(decoded.convert("RGB"))
+
+
+def soft(height: int, width: int, seed: int = 0) -> Pixels:
+    """Colours that are not clipped, with grain."""
+    rng = np.random.default_rng(seed)
+    image = smooth(height, width, 3, seed, 9) // 2 + 60 + rng.normal(0, 3, (height, width, 1))
+    return image.clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(64, 80), (33, 47), (16, 17), (257, 40)])
+@EACH_HALVED
+def test_chroma_is_what_libjpeg_enlarges(size: tuple[int, int], conversion: Conversion) -> None:
+    sent, image = decoded_jpeg(soft(*size), conversion)
+    for place in (0, 2):
+        plane, halving = sent[..., place], conversion.chroma
+        reduced = chroma.reduced(plane, halving, np.ones(size, bool))
+        rows, columns = halving.step
+        assert reduced.shape == (-(-size[0] // rows), -(-size[1] // columns))
+        assert (chroma.enlarged(reduced, halving, *size) != plane).mean() < 0.002
+    found, differences = planes.separate(image, conversion)
+    assert differences.any(2).mean() < 0.002
+    assert (found[..., 1] != sent[..., 1]).mean() < 0.002
+    rows, columns = conversion.chroma.step
+    whole = found[::rows, ::columns].repeat(rows, 0).repeat(columns, 1)
+    np.testing.assert_array_equal(found[..., ::2], whole[: size[0], : size[1], ::2])
+    every_second = planes.join(found[::2, ::2], conversion, 2)
+    np.testing.assert_array_equal(every_second, (image - differences)[::2, ::2])
+
+
+@EACH_HALVED
+def test_clipped_pixels_leave_few_exceptions(conversion: Conversion) -> None:
+    image = soft(120, 160).astype(int) + np.where(np.arange(160)[:, None] > 110, 140, 0)
+    _, decoded = decoded_jpeg(image.clip(0, 255).astype(np.uint8), conversion)
+    assert (decoded == 255).any(2).mean() > 0.1
+    assert planes.separate(decoded, conversion)[1].any(2).mean() < 0.01
+
+
+@pytest.mark.parametrize("seed", range(20))
+@EACH_HALVED
+def test_any_image_comes_back(seed: int, conversion: Conversion) -> None:
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 30, 2)
+    image = rng.integers(0, 256, (height, width, 3), np.uint8)
+    if seed % 2:
+        image[:, width // 2 :] = rng.choice([0, 255], 3)
+    found, differences = planes.separate(image, conversion)
+    np.testing.assert_array_equal(planes.join(found, conversion) + differences, image)
+
+
+@EACH_HALVED
+def test_only_chroma_of_that_resolution_is_a_candidate(conversion: Conversion) -> None:
+    _, image = decoded_jpeg(picture(160, 150), conversion)
+    grainy = jpeg(np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8), subsampling=0)
+    with Image.open(io.BytesIO(grainy)) as whole:
+        assert list(planes.candidates(np.asarray(whole), FULL[0])) == FULL[:1]
+    assert conversion in planes.candidates(image, FULL[0])
+    assert list(planes.candidates(image, FULL[1])) == [FULL[1]]
+
+
+def test_the_search_is_that_of_plain_python() -> None:
+    rng = np.random.default_rng(0)
+    for rows, height in ((True, 9), (False, 5)):
+        plane = rng.integers(100, 110, (5, 6)).astype(np.int32)
+        lows = rng.integers(1580, 1780, (height, 11)).astype(np.int32)
+        if not rows:
+            lows //= 4
+        known = rng.random((height, 11)) < 0.9
+        for start in (0, 1):
+            results = []
+            for search in (_chroma.improve, inspect.unwrap(_chroma.improve)):
+                trial = plane.copy()
+                costs = np.zeros((2, _chroma.CHANGES), np.int32)
+                came = np.zeros((6, _chroma.CHANGES), np.int32)
+                unit = 16 if rows else 4
+                missed = search(trial, lows, known, start, rows, unit, costs, came)
+                results.append((missed, trial))
+            (first, one), (second, other) = results
+            assert first == second > 0 and (one != plane).any()
+            np.testing.assert_array_equal(one, other)
+
+
 # Files -----------------------------------------------------------------------------------------
 
 
@@ -200,7 +302,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("effort", [0, 1])
-@EACH
+@EACH_FULL
 def test_round_trip(conversion: Conversion, effort: int, lattice_model: str) -> None:
     image = image_of(conversion, 71, 83)
     options: dict[str, Any] = {"model": lattice_model, "effort": effort}
@@ -231,6 +333,54 @@ def test_sizes_and_opacity(height: int, width: int, lattice_model: str) -> None:
         step = 2 ** (len(list(noisepress.decode_progressive(data, model=lattice_model))) - 1)
         first = next(noisepress.decode_progressive(data, model=lattice_model))
         np.testing.assert_array_equal(first[..., :3], image[::step, ::step])
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("effort", [0, 1])
+@pytest.mark.parametrize("size", [(71, 83), (258, 261), (1, 300), (64, 1)])
+@EACH_HALVED
+def test_files_with_halved_chroma(
+    conversion: Conversion,
+    size: tuple[int, int],
+    effort: int,
+    lattice_model: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Exact at both finest levels, also with streams side by side; coarser ones come close."""
+    monkeypatch.setattr(planes, "candidates", lambda *_: [conversion])
+    monkeypatch.setattr(planes, "find", lambda _: FULL[0])
+    image = soft(*size)
+    if min(size) > 1:
+        _, image = decoded_jpeg(image, conversion)
+        image = image.copy()
+        image[5, 7] = 255, 0, 255
+    options: dict[str, Any] = {"model": lattice_model, "effort": effort}
+    data = noisepress.encode(image, "ardm", fallback=False, **options)
+    assert noisepress.inspect(data).parameters["planes"] == conversion.name
+    np.testing.assert_array_equal(noisepress.decode(data, model=lattice_model), image)
+    pictures = list(noisepress.decode_progressive(data, model=lattice_model))[::-1]
+    for level, part in enumerate(pictures):
+        expected = image[:: 2**level, :: 2**level]
+        if level < 2:
+            np.testing.assert_array_equal(part, expected)
+        else:
+            assert part.shape == expected.shape
+            assert np.abs(part.astype(int) - expected).mean() < 12
+    if size[0] == 71:
+        places = coding.bits_by_place(read(data), Decoding(model=lattice_model), 16)
+        payloads = sum(len(part.payload) for part in read(data).sections if part.kind == 0)
+        assert places.sum() == pytest.approx(8 * payloads)
+
+
+def test_halved_chroma_pays(lattice_model: str) -> None:
+    _, image = decoded_jpeg(soft(200, 200), named("jpeg-420"))
+    data, whole = (
+        noisepress.encode(part, "ardm", model=lattice_model, fallback=False)
+        for part in (image, np.ascontiguousarray(image[1:, 1:]))
+    )
+    assert noisepress.inspect(data).parameters["planes"] == "jpeg-420"
+    assert noisepress.inspect(whole).parameters["planes"] == "jpeg"
+    assert len(data) < 0.98 * len(whole)
 
 
 def test_planes_are_not_used_where_they_do_not_pay(

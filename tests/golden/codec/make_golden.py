@@ -129,6 +129,16 @@ def with_planes() -> bytes:
     return noisepress.encode(image, model=LATTICE, fallback=False)
 
 
+def halved(name: str) -> bytes:
+    """Pixels of an odd size whose chroma was enlarged, some of them clipped, and one foreign."""
+    rng = np.random.default_rng(14)
+    slow = np.cumsum(rng.integers(-2, 3, (47, 53, 3)), 0) + np.array([200, 128, 128])
+    luma, first, second = (plane.T.astype(np.uint8) for plane in np.clip(slow, 0, 255).T)
+    image = planes.join(np.stack([first, luma, second], -1), conversions.named(name))
+    image[3, 5] = (120, 130, 125)
+    return noisepress.encode(image, model=LATTICE, fallback=False)
+
+
 def with_ranks() -> bytes:
     """Multiples of 5 in all channels, except red, which has those of 8."""
     samples = raster(Mode.RGBA8, 37, 50, 13).samples
@@ -207,6 +217,8 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "lattice_blocks.nzp": ("several blocks", lambda: lattice(Mode.RGB8, 70, 40, block=16)),
     "lattice_alone.nzp": ("the network alone", lambda: lattice(Mode.RGB8, 45, 71, effort=0)),
     "lattice_planes.nzp": ("planes, clipped and exceptional pixels", with_planes),
+    "lattice_420.nzp": ("chroma of half the rows and columns", lambda: halved("jpeg-420")),
+    "lattice_422.nzp": ("chroma of half the columns", lambda: halved("jpeg-422")),
     "lattice_ranks.nzp": ("ranks and opacity", with_ranks),
     "lattice_grey.nzp": ("one channel, one row", lambda: lattice(Mode.L8, 1, 50)),
     "lattice_pixel.nzp": ("a single pixel", lambda: lattice(Mode.RGB8, 1, 1)),
