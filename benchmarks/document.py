@@ -357,7 +357,7 @@ def document() -> str:
         lossless_table(clean),
         "## Other kinds of images\n",
         "16-bit photographs, medical and microscopy images, scans, game art, a satellite image, "
-        "every fourth of 80 screenshots and drawings, and the odd formats of the tests of Pillow "
+        "80 screenshots and drawings, and the odd formats of the tests of Pillow "
         "and scikit-image, each picture once, "
         f"`OMP_NUM_THREADS=1 {command('images/', kinds.settings())}`. Images are measured without "
         "metadata, but JPEG files are kept whole, by noisepress and by JPEG XL; WebP and PNG hold "
