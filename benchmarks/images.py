@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,14 @@ class Original:
         """
         file = path.read_bytes()
         try:
-            raster = noisepress.open_image(file)
+            with warnings.catch_warnings():  # metadata are not measured
+                warnings.simplefilter("ignore", noisepress.LossWarning)
+                raster = noisepress.open_image(file)
         except noisepress.UnsupportedImageError:
             if not file.startswith(_JPEG_START):
                 raise
             return cls(file, None)
-        return cls(file, replace(raster, icc=b"", exif=b"", xmp=b"", jpeg=b""))
+        return cls(file, replace(raster, icc=b"", exif=b"", xmp=b"", chunks=b"", jpeg=b""))
 
     @property
     def is_jpeg(self) -> bool:

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import noisepress
 from noisepress import Raster
 from noisepress.benchmarks import measure as module
 from noisepress.benchmarks.codecs import CODECS, Codec
-from noisepress.benchmarks.images import Pixels
+from noisepress.benchmarks.images import Original, Pixels
 from noisepress.benchmarks.measure import measure, peak_in
 from noisepress.benchmarks.results import Setting, Value
 
@@ -58,6 +59,17 @@ def encode_not(raster: Raster, options: Mapping[str, Value]) -> bytes:
 def add(monkeypatch: pytest.MonkeyPatch, codec: Codec) -> Setting:
     monkeypatch.setitem(CODECS, codec.name, codec)
     return Setting(codec.name)
+
+
+def test_images_are_measured_without_metadata(tmp_path: Path) -> None:
+    """Also without a warning about chunks that are not kept anyway."""
+    info = PngInfo()
+    info.add_text("Comment", "what peers do not keep")
+    info.add(b"bKGD", bytes(6))
+    picture = Image.fromarray(np.zeros((5, 6, 3), np.uint8))
+    picture.save(tmp_path / "a.png", pnginfo=info, icc_profile=b"profile", exif=b"Exif")
+    raster = Original.open(tmp_path / "a.png").raster
+    assert raster == Raster(np.zeros((5, 6, 3), np.uint8), noisepress.Mode.RGB8)
 
 
 def test_lossless(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
