@@ -5,8 +5,9 @@
 It reads `benchmarks/measured`, which is not installed. `kodak_lossless.json`, `clean.json`,
 `kinds.json`, `kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`;
 `jpegfiles.json`, `experts.json`, `chains.json`, `chains_whole.json`, `decoders.json`,
-`bits_back.json`, `loans.json` and `arrays.json` are the outputs of the studies of those names, and
-`published.json` holds means over Kodak that CompressAI's repository publishes.
+`bits_back.json`, `loans.json`, `arrays.json`, `planes.json` and `rates.json` are the outputs of the
+studies of those names, and `published.json` holds means over Kodak that CompressAI's repository
+publishes.
 """
 
 from __future__ import annotations
@@ -54,7 +55,18 @@ from .report.tables import (
     metric_names,
 )
 from .results import PSNR, Measurement, Results, Setting
-from .studies import arrays, bits_back, chains, decoders, experts, jpegfiles, loans, points
+from .studies import (
+    arrays,
+    bits_back,
+    chains,
+    decoders,
+    experts,
+    jpegfiles,
+    loans,
+    planes,
+    points,
+    rates,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = Path(__file__).resolve().parent / "measured"
@@ -336,6 +348,7 @@ def document() -> str:
     files = points.read(measured("bits_back"), bits_back.Point)
     borrowed = points.read(measured("loans"), loans.Loan)
     chunks = points.read(measured("arrays"), arrays.Chunks)
+    wide = points.read(measured("rates"), rates.Point)
     parts = [
         "# Results\n",
         "Written by `python -m noisepress.benchmarks.document` from "
@@ -372,6 +385,13 @@ def document() -> str:
         "comes back with every byte. libjxl refuses some kinds, and those are kept as they are or "
         "deflated. Times are seconds of the processor.\n",
         jpegfiles.table(points.read(measured("jpegfiles"), jpegfiles.Kept)),
+        "## Decoded JPEG files, as pixels\n",
+        "The middle 768 x 512 pixels of photographs that Pillow decoded, coded by ardm as the "
+        "planes they were converted from and as RGB, "
+        "`python -m noisepress.benchmarks.studies.planes PHOTO.jpg... -o OUT.json`. "
+        "Chroma of `jpeg-420` and `jpeg-422` has half the resolution; pixels at the edges of such "
+        "a cut are exceptions.\n",
+        planes.table(points.read(measured("planes"), planes.Size)),
         f"## Kodak, lossy\n\n`{command('kodak24/', kodak.settings())}`.\n",
         lossy_table(kodak),
         "Bjøntegaard delta rates against JPEG, by quality metric; negative is smaller:\n",
@@ -405,6 +425,16 @@ def document() -> str:
         "number of network calls, `python -m noisepress.benchmarks.studies.decoders "
         "kodak24/{01,07,13,19}.png -o OUT.json`.\n",
         decoders_table(drawn),
+        "## hfd: any rate, and no seams\n",
+        f"{len({one.image for one in wide})} Kodak images, coded for a size or a PSNR, "
+        "`python -m noisepress.benchmarks.studies.rates kodak24/*.png -o OUT.json`. Of all pairs "
+        f"of successive files of an image, {rates.falls(wide)} are not nearer to it for more "
+        "bytes.\n",
+        rates.rates_table(wide),
+        f"Steps on grids of pixels at {rates.LOOKED_AT.removeprefix('bpp=')} bits per pixel: the "
+        "mean difference of neighbours across the lines of a grid, as a multiple of that "
+        "elsewhere:\n",
+        rates.seams_table(wide),
         "## vdm: files against the bound\n",
         f"An archive of {bits_back.CROPS} crops of 64 x 64 of all Kodak images, and whole images, "
         "`python -m noisepress.benchmarks.studies.bits_back kodak24/*.png -o OUT.json`. The bound "

@@ -8,6 +8,7 @@ stopped.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -46,6 +47,23 @@ def measure(image: Samples, name: str, planes: Planes) -> Size:
     """Code an image (h, w, 3)."""
     data = noisepress.encode(image, noisepress.Ardm(planes=planes), fallback=False)
     return Size(name, planes, str(noisepress.inspect(data).parameters["planes"]), len(data))
+
+
+def table(sizes: Sequence[Size]) -> str:
+    """A Markdown table, a photograph a row."""
+    rows = [
+        "| image | planes | bytes | as RGB | difference |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    found, rgb = (
+        {size.image: size for size in sizes if size.planes == planes} for planes in get_args(Planes)
+    )
+    pairs = [(name, found[name].found, found[name].bytes, rgb[name].bytes) for name in found]
+    pairs.append(("all", "", sum(pair[2] for pair in pairs), sum(pair[3] for pair in pairs)))
+    for name, planes, with_planes, without in pairs:
+        difference = f"{with_planes / without - 1:+.1%}".replace("%", " %")
+        rows.append(f"| {name} | {planes} | {with_planes:,} | {without:,} | {difference} |")
+    return "\n".join(rows) + "\n"
 
 
 def main() -> None:

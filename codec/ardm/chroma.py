@@ -2,7 +2,8 @@
 
 Most JPEG files hold their chroma so. It is enlarged by a rule in integers, libjpeg's "fancy
 upsampling" (jdsample.c): enlarged rows or columns come in pairs, and each is three quarters the
-smaller plane's and one quarter the next one's on its side.
+smaller plane's and one quarter the next one's on its side. An image that was cut may begin with the
+second of a pair.
 """
 
 from __future__ import annotations
@@ -39,9 +40,32 @@ def reduced(plane: Samples, halving: Halving, known: NDArray[np.bool_]) -> Sampl
     Args:
         known: (h, w), where the plane's samples are certain.
     """
+    known = _with_samples(known, halving)
+    approached = np.rint(_approached(plane, halving, known)).clip(0, 255).astype(np.int32)
+    return _corrected(approached, halving, _lows(plane, halving), known)
+
+
+def misfit(plane: Samples, halving: Halving, known: NDArray[np.bool_]) -> float:
+    """The share of the certain samples of a plane (h, w) that the approximation misses."""
+    known = _with_samples(known, halving)
+    approached = np.rint(_approached(plane, halving, known)).clip(0, 255).astype(np.uint8)
+    missed = enlarged(approached, halving, *plane.shape) != plane
+    return float(missed[known].mean()) if known.any() else 1.0
+
+
+def _with_samples(known: NDArray[np.bool_], halving: Halving) -> NDArray[np.bool_]:
+    """Without what depends on half a pair at the end, for which there is no sample."""
+    known = known.copy()
+    for side, odd, rows in zip(known.shape, halving.odd, (known, known.T), strict=True):
+        if odd and side % 2 == 0:
+            rows[-2:] = False
+    return known
+
+
+def _approached(plane: Samples, halving: Halving, known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Samples in real numbers by which few pixels are missed, and those by little."""
     height, width = plane.shape
-    unit = _unit(halving)
-    lows = unit * plane.astype(np.int32) - _rounding(halving, height, width)
+    unit, lows = _unit(halving), _lows(plane, halving)
     weights = np.maximum(_gathered(known.astype(np.float64), halving), 1)
     found = _gathered(plane.astype(np.float64), halving)
     found /= _gathered(np.ones(plane.shape), halving)
@@ -49,11 +73,13 @@ def reduced(plane: Samples, halving: Halving, known: NDArray[np.bool_]) -> Sampl
         sums = _sums(found, halving, height, width)
         misses = np.where(known, np.clip(sums, lows, lows + unit - 1) - sums, 0)
         found += _gathered(misses, halving) * (_STRIDE / unit) / weights
-    return _corrected(np.rint(found).clip(0, 255).astype(np.int32), halving, lows, known)
+    return found
 
 
 def _corrected(plane: Int32s, halving: Halving, lows: Int32s, known: NDArray[np.bool_]) -> Samples:
     """Samples that miss as few pixels as can be found: searched along rows, and along columns."""
+    before = [(odd, 0) for odd in halving.odd]
+    lows, known = np.pad(lows, before), np.pad(known, before)
     costs = np.zeros((2, CHANGES), np.int32)
     came = np.zeros((max(plane.shape), CHANGES), np.int32)
     ways = [(lows, known)]
@@ -75,23 +101,33 @@ def _unit(halving: Halving) -> int:
     return 16 if halving.rows else 4
 
 
+def _lows(plane: Samples, halving: Halving) -> Int32s:
+    """The least sums (h, w) that give the pixels of a plane (h, w)."""
+    return _unit(halving) * plane.astype(np.int32) - _rounding(halving, *plane.shape)
+
+
 def _rounding(halving: Halving, height: int, width: int) -> Int32s:
     """What is added to the sums (height, width) before they are divided."""
     added = np.array((8, 7) if halving.rows else (1, 2), np.int32)
-    return np.broadcast_to(np.resize(added, width), (height, width))
+    pairs = np.resize(np.roll(added, halving.odd[1]), width)
+    return np.broadcast_to(pairs, (height, width))
 
 
 def _sums(plane: NDArray[Number], halving: Halving, height: int, width: int) -> NDArray[Number]:
     """The pixels (height, width) of a plane, not yet divided."""
+    row, column = halving.odd
+    # An image that begins with the second of a pair may end with the first of another.
+    plane = np.pad(plane, ((0, row), (0, column)), mode="edge")
     if halving.rows:
-        plane = _doubled(plane)[:height]
-    return _doubled(plane.T).T[:, :width]
+        plane = _doubled(plane)[row : row + height]
+    return _doubled(plane.T).T[:, column : column + width]
 
 
 def _gathered(pixels: NDArray[np.float64], halving: Halving) -> NDArray[np.float64]:
-    """The sums of the pixels (h, w) that belong to each sample."""
-    for axis, step in enumerate(halving.step):
-        pixels = np.add.reduceat(pixels, np.arange(0, pixels.shape[axis], step), axis)
+    """The sums of the pixels (h, w) that belong to each sample; the last one has what is left."""
+    for axis, (step, odd) in enumerate(zip(halving.step, halving.odd, strict=True)):
+        starts = np.arange(0, pixels.shape[axis], step)
+        pixels = np.add.reduceat(pixels, np.maximum(starts - odd, 0), axis)
     return pixels
 
 

@@ -31,10 +31,13 @@ class Halving:
     Attributes:
         rows: whether there are half as many rows; then there are half as many columns, too.
         columns: whether there are half as many columns.
+        odd: for rows and for columns, 1 if the image begins with the second of a pair, since it was
+            cut so; else 0.
     """
 
     rows: bool = False
     columns: bool = False
+    odd: tuple[int, int] = (0, 0)
 
     @property
     def step(self) -> tuple[int, int]:
@@ -118,8 +121,12 @@ CONVERSIONS = (
     _floored("bt601-limited-floored", 0.1566, 16, (9539, 13075, 3209, 6660, 16525)),
     _floored("bt709-full-floored", 0.2448, 0, (8192, 12901, 1535, 3835, 15201)),
     _floored("bt709-limited-floored", 0.1622, 16, (9539, 14686, 1747, 4366, 17305)),
-    replace(_JPEG, name="jpeg-420", chroma=Halving(rows=True, columns=True)),
+    *(
+        replace(_JPEG, name=f"jpeg-420{name}", chroma=Halving(rows=True, columns=True, odd=odd))
+        for name, odd in (("", (0, 0)), ("-right", (0, 1)), ("-down", (1, 0)), ("-both", (1, 1)))
+    ),
     replace(_JPEG, name="jpeg-422", chroma=Halving(columns=True)),
+    replace(_JPEG, name="jpeg-422-right", chroma=Halving(columns=True, odd=(0, 1))),
 )
 """All conversions. Their numbers in headers are their places from 1; they are append-only."""
 

@@ -35,9 +35,9 @@ _SAMPLE_SIDE = 64
 """Rows and columns whose pixels are looked at; more if there are few of the others."""
 _LEAST_COLOURS = 64
 """Different colours that a sample must have to tell anything."""
-_PROBE, _MOST_DIFFERENT = 128, 0.15
-"""Rows and columns by which the resolution of chroma is judged, and most exceptions there; the
-edges of a part of an image are exceptions."""
+_PROBE, _MOST_MISSED = 128, 0.2
+"""Rows and columns by which the resolution of chroma is judged, and the share of their samples that
+a first approximation of smaller planes may miss."""
 _CLEARLY = 0.5
 """Least share of the colours that chance does not explain."""
 
@@ -70,10 +70,19 @@ def candidates(samples: Samples, found: Conversion) -> Iterator[Conversion]:
     yield found
     top, left = (max(side - _PROBE, 0) // 4 * 2 for side in samples.shape[:2])
     probe = samples[top : top + _PROBE, left : left + _PROBE]
+    planes, missed = _inverted(probe, found)
+    certain = _certain(probe, missed)
+    inner = certain.copy()
+    inner[:2] = inner[-2:] = inner[:, :2] = inner[:, -2:] = False  # cut off from what is beside
+    best, least = None, _MOST_MISSED
     for conversion in with_halved_chroma(found):
-        _, differences = separate(probe, conversion)
-        if differences.any(2).mean() < _MOST_DIFFERENT:
-            yield conversion
+        share = max(
+            chroma.misfit(planes[..., place], conversion.chroma, inner) for place in (FIRST, SECOND)
+        )
+        if share < least:
+            best, least = conversion, share
+    if best is not None:
+        yield best
 
 
 def separate(samples: Samples, conversion: Conversion) -> tuple[Samples, Samples]:
@@ -88,7 +97,7 @@ def separate(samples: Samples, conversion: Conversion) -> tuple[Samples, Samples
     """
     planes, missed = _inverted(samples, conversion)
     if conversion.chroma != WHOLE:
-        certain = ~missed & (samples > 0).all(2) & (samples < 255).all(2)
+        certain = _certain(samples, missed)
         for place in (FIRST, SECOND):
             _halve(planes[..., place], certain, conversion.chroma)
         planes[..., _LUMA_PLACE] = _luma(
@@ -109,6 +118,12 @@ def join(planes: Samples, conversion: Conversion, step: int = 1) -> Samples:
     out = np.empty_like(planes)
     to_rgb(planes, conversion.table, conversion.divisor, out)
     return out
+
+
+def _certain(samples: Samples, missed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where the planes of RGB (h, w, 3) are the only ones that give it, as nothing is clipped."""
+    certain: NDArray[np.bool_] = ~missed & (samples > 0).all(2) & (samples < 255).all(2)
+    return certain
 
 
 def _halve(plane: Samples, certain: NDArray[np.bool_], halving: Halving) -> None:

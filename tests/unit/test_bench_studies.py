@@ -282,6 +282,10 @@ def test_planes_save_bytes_where_there_are_planes() -> None:
     found, without = (planes.measure(decoded, "a.jpg", way) for way in get_args(Planes))
     assert (without.job, found.job) == (("a.jpg", "rgb"), ("a.jpg", "auto"))
     assert found.found == "jpeg" and found.bytes < 0.95 * without.bytes
+    rows = planes.table([without, found]).splitlines()
+    difference = f"{found.bytes / without.bytes - 1:+.1%}".replace("%", " %")
+    cells = f"{found.bytes:,} | {without.bytes:,} | {difference} |"
+    assert rows[2:] == [f"| a.jpg | jpeg | {cells}", f"| all |  | {cells}"]
 
 
 def test_synthetic_images_are_made_of_a_photograph() -> None:
