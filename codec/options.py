@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import cache
 from numbers import Integral, Real
 from os import PathLike, fspath
 from types import NoneType, UnionType
@@ -133,6 +134,7 @@ class Options:
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 
+@cache
 def described(kind: type[Options]) -> tuple[Option, ...]:
     """The options of a dataclass, in order."""
     hints = get_type_hints(kind, include_extras=True)
