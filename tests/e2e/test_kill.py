@@ -54,7 +54,7 @@ def clean(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("job", ["encode", "batch", "archive"])
 def test_nothing_is_half_written(job: str, tmp_path: Path) -> None:
-    images = {f"{index}.png": picture(300, 400, seed=index) for index in range(4)}
+    images = {f"{index}.png": picture(90, 120, seed=index) for index in range(4)}
     for name, image in images.items():
         Image.fromarray(image).save(tmp_path / name)
     words = command(tmp_path, job)
