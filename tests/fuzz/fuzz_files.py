@@ -116,7 +116,7 @@ def main() -> None:
         seeds.mkdir()
         for path in (*GOLDEN.glob("*.nzp"), *FINDINGS.glob("*.nzp")):
             (seeds / path.name).write_bytes(path.read_bytes())
-    options = ["-timeout=300", "-rss_limit_mb=4000", *sys.argv[2:]]
+    options = [f"-artifact_prefix={findings}/", "-timeout=300", "-rss_limit_mb=4000", *sys.argv[2:]]
     for path in GOLDEN.glob("*.nzp"):  # so that no file seems slow because kernels are compiled
         outcomes(path.read_bytes(), MODELS)
     atheris.Setup([sys.argv[0], str(seeds), *options], Target(findings), custom_mutator=damaged)
