@@ -38,6 +38,8 @@ from .results import (
 
 RESULTS = "results.json"
 _CACHE = "cache"
+_CONNECT = 10
+"""Seconds that a Dask scheduler has to answer."""
 _LIBRARIES = ("imagecodecs", "numpy", "pillow", "torch")
 
 Key = TypeVar("Key")
@@ -188,7 +190,7 @@ def _cluster(address: str) -> Iterator[Workers]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=10, set_as_default=False)
+        client = Client(address, timeout=_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise BenchError(f"no Dask scheduler answers at {address}: {error}") from error
     with client:

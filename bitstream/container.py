@@ -53,6 +53,7 @@ class SectionKind(IntEnum):
 
 
 FIRST_SKIPPABLE = 64
+_KNOWN_KINDS = frozenset(SectionKind)
 
 COMMON = (
     Field("codec", VARINT, 0, 2**16, "codec id"),
@@ -293,7 +294,7 @@ def outline(data: Bytes, limits: Limits = DEFAULT_LIMITS) -> Contents:
             f"the image has {header.width} x {header.height} pixels; the limit is {limits.pixels}"
         )
     for kind, _ in table:
-        if kind < FIRST_SKIPPABLE and kind not in tuple(SectionKind):
+        if kind < FIRST_SKIPPABLE and kind not in _KNOWN_KINDS:
             raise UnknownIdError(f"section kind {kind} is not known to this release")
     return Contents(header, [], table, start, limits=limits)
 

@@ -133,10 +133,18 @@ class Options:
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 
+_DESCRIBED: dict[type, tuple[Option, ...]] = {}
+"""What `described` has found; type hints take longer to read than a small file to decode."""
+
+
 def described(kind: type[Options]) -> tuple[Option, ...]:
     """The options of a dataclass, in order."""
-    hints = get_type_hints(kind, include_extras=True)
-    return tuple(_option(field.name, hints[field.name], field.default) for field in fields(kind))
+    if kind not in _DESCRIBED:
+        hints = get_type_hints(kind, include_extras=True)
+        _DESCRIBED[kind] = tuple(
+            _option(field.name, hints[field.name], field.default) for field in fields(kind)
+        )
+    return _DESCRIBED[kind]
 
 
 def _option(name: str, hint: Any, default: Any) -> Option:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ _OLDER: Mapping[str, str] = {
     "OMP_NUM_THREADS": "1",
 }
 """Environment of a process without newer instructions."""
-_CHILD = "import sys, noisepress.codec.selfcheck as check; sys.exit(check.child())"
+_CHILD = "import sys, noisepress.codec.selfcheck as check; sys.exit(check.child(sys.argv[1:]))"
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,13 @@ def run() -> Iterator[Finding]:
     import torch
 
     names = list(json.loads(MANIFEST.read_text()))
-    for name in names:
-        yield Finding(f"codec {name}", _fault(name))
+    # At the same time as the codecs here, so that two cores share the time that compiling takes:
+    # what the first process compiles is loaded here.
+    with _Process(["screen", "hfd"], {}) as usual, _Process(["ardm", "vdm"], _OLDER) as older:
+        for name in names:
+            yield Finding(f"codec {name}", _fault(name))
+        yield Finding("another process at the same time", usual.fault())
+        yield Finding("older instructions, in another process", older.fault())
     exact = [name for name in names if name in ("ardm", "ardm_random", "vdm")]
     threads = torch.get_num_threads()
     for count in sorted({1, 2, threads}):
@@ -84,27 +89,48 @@ def run() -> Iterator[Finding]:
     with ThreadPoolExecutor(4) as pool:
         found = [fault for fault in pool.map(_fault, exact * 2) if fault]
     yield Finding("several at once in threads", "; ".join(dict.fromkeys(found)))
-    yield Finding("older instructions, in another process", _in_a_process(_OLDER))
     if torch.cuda.is_available():
         lossy = [name for name in names if name in ("diffc", "hfd")]
         yield Finding("GPU", "; ".join(filter(None, (_fault(name, "cuda") for name in lossy))))
 
 
-def child() -> int:
-    """The check of one process: its exit status."""
-    fault = _faults(["ardm", "vdm"])
+def child(names: list[str]) -> int:
+    """The check of some reference files in another process: its exit status."""
+    fault = _faults(names)
     print(fault, file=sys.stderr)
     return int(bool(fault))
 
 
-def _in_a_process(environment: Mapping[str, str]) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-    )
-    return "" if done.returncode == 0 else " ".join(done.stderr.split())[-200:] or "it ended early"
+class _Process:
+    """Another process that checks reference files; ended with the `with` block.
+
+    Args:
+        names: the files.
+        environment: its additional variables.
+    """
+
+    def __init__(self, names: list[str], environment: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _CHILD, *names],
+            env={**os.environ, **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:
+            self._process.kill()
+
+    def fault(self) -> str:
+        """What it found, when it has ended."""
+        _, errors = self._process.communicate()
+        if self._process.returncode == 0:
+            return ""
+        return " ".join(errors.split())[-200:] or "it ended early"
 
 
 def _faults(names: list[str]) -> str:

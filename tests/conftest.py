@@ -107,6 +107,13 @@ def machine() -> Callable[[int, bool], AbstractContextManager[None]]:
     return changed
 
 
+@pytest.fixture(scope="session")
+def oldest_processor(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment of a process with kernels for the oldest processors, which are compiled once."""
+    folder = str(tmp_path_factory.mktemp("kernels"))
+    return {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": folder}
+
+
 @pytest.fixture(params=["lattice", "random"])
 def order_and_model(
     request: pytest.FixtureRequest, lattice_model: str, masked_model: str

@@ -263,6 +263,7 @@ class Run:
                 events.add_scalar("train/bits", value, self.step)
             held_out = self.validation(validate)
             events.add_scalar("validation/bits", held_out, self.step)
+            events.flush()  # those of the checkpoint's steps
             if self.main:
                 self.save()
             bar.write(f"step {self.step}: train {recent:.4f}, validation {held_out:.4f}")

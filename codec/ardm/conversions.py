@@ -77,9 +77,10 @@ class Conversion:
         slopes = (self.table[:, -1] - self.table[:, 0]) / (255 * self.divisor)
         starts = self.table[:, 0] / self.divisor
         luma, red, first, second, blue = slopes
-        matrix = np.array([[0, luma, red], [-first, luma, -second], [blue, luma, 0]])
         constant = starts[0] + np.array([starts[1], -starts[2] - starts[3], starts[4]])
-        factors = np.linalg.inv(matrix)[1]
+        # Not by np.linalg, which hangs where memory for its buffers is short.
+        weights = np.array([second / red, 1, first / blue])
+        factors = weights / (luma * weights.sum())
         # Floors take half a level on average.
         return np.array([factors @ (0.5 - constant), *factors])
 

@@ -105,7 +105,8 @@ def parse(data: bytes) -> Codestream | None:
     is_float, depth = _depth(bits)
     bits.take(1)
     extra = bits.number(_CHANNELS)
-    depths = [_extra_channel(bits) for _ in range(extra)]
+    # Several are not supported, whatever they are: a header of few bytes may claim thousands.
+    depths = [_extra_channel(bits) for _ in range(min(extra, 2))]
     bits.take(1)
     grey, profile = _colours(bits)
     return Codestream(

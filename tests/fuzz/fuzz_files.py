@@ -6,7 +6,8 @@ FOLDER is the corpus; it starts as the golden files and the earlier findings. In
 with right checksums (`damage.mutate_contents`). Each finding is kept as FOLDER/findings/PLACE.nzp,
 one for every place in the code, and the run goes on; its options are those of libFuzzer.
 
-A finding is an exception that is no `NoisepressError`, or a file that takes longer than SECONDS.
+A finding is an exception that is no `NoisepressError`, or a file that takes more than SECONDS
+of processor time.
 Pictures of codecs with networks or kernels take a hundred times as long as all else, so they are
 decoded of one file in SHARE; all else is done with every file.
 """
@@ -22,14 +23,14 @@ from pathlib import Path
 
 import atheris
 
-COMPILED = tuple(
-    f"noisepress.bitstream.{name}"
-    for name in ("_binary", "_contexts", "_kernels", "_mixing", "_planes", "_values")
-)
+TESTS = Path(__file__).parents[1]
+COMPILED = [
+    f"noisepress.bitstream.{path.stem}" for path in TESTS.parent.glob("bitstream/_[a-z]*.py")
+]
 """Modules of numba kernels, whose bytecode has to stay as it is."""
 
 with atheris.instrument_imports(
-    include=["noisepress.bitstream", "noisepress.codec"], exclude=list(COMPILED)
+    include=["noisepress.bitstream", "noisepress.codec"], exclude=COMPILED
 ):
     from fuzz.damage import LIMITS, mutate, mutate_contents, outcomes
 
@@ -43,7 +44,6 @@ with atheris.instrument_imports(
     from noisepress.bitstream.errors import NoisepressError
     from noisepress.codec.registry import by_name
 
-TESTS = Path(__file__).parents[1]
 GOLDEN, FINDINGS = TESTS / "golden" / "codec", TESTS / "fuzz" / "findings"
 MODELS = [str(path) for path in sorted(GOLDEN.glob("*.safetensors"))]
 SECONDS = 10
@@ -75,7 +75,7 @@ class Target:
         self._folder, self._known = folder, {path.stem for path in folder.glob("*.nzp")}
 
     def __call__(self, data: bytes) -> None:
-        start = time.monotonic()
+        start = time.process_time()
         try:
             outcomes(data, MODELS, None if zlib.crc32(data) % SHARE == 0 else _light(data))
         except Exception as error:
@@ -83,8 +83,12 @@ class Target:
             own = [frame for frame in frames if "/tests/" not in frame.filename][-1]
             place = f"{type(error).__name__}-{Path(own.filename).stem}-{own.lineno}"
             self._keep(place, data, "".join(traceback.format_exception(error)))
-        if time.monotonic() - start > SECONDS:
-            self._keep(f"slow-{data[10:16].hex()}", data, f"{time.monotonic() - start} s")
+        if time.process_time() - start > SECONDS:
+            self._keep(
+                f"slow-{data[10:16].hex()}",
+                data,
+                f"{time.process_time() - start} s of the processor",
+            )
 
     def _keep(self, place: str, data: bytes, text: str) -> None:
         if place not in self._known:
@@ -112,7 +116,7 @@ def main() -> None:
         seeds.mkdir()
         for path in (*GOLDEN.glob("*.nzp"), *FINDINGS.glob("*.nzp")):
             (seeds / path.name).write_bytes(path.read_bytes())
-    options = ["-timeout=300", "-rss_limit_mb=4000", *sys.argv[2:]]
+    options = [f"-artifact_prefix={findings}/", "-timeout=300", "-rss_limit_mb=4000", *sys.argv[2:]]
     for path in GOLDEN.glob("*.nzp"):  # so that no file seems slow because kernels are compiled
         outcomes(path.read_bytes(), MODELS)
     atheris.Setup([sys.argv[0], str(seeds), *options], Target(findings), custom_mutator=damaged)

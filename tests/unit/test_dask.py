@@ -23,6 +23,7 @@ import dask.array as da  # noqa: E402
 import dask.bag as db  # noqa: E402
 
 import noisepress.dask  # noqa: E402
+from noisepress.benchmarks import bench  # noqa: E402
 from noisepress.benchmarks.bench import run  # noqa: E402
 from noisepress.benchmarks.codecs import parse_all  # noqa: E402
 from noisepress.benchmarks.errors import BenchError  # noqa: E402
@@ -125,7 +126,8 @@ def test_a_benchmark_over_the_cluster(client: Any, tmp_path: Path) -> None:
     }
 
 
-def test_no_cluster_at_an_address(tmp_path: Path) -> None:
+def test_no_cluster_at_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_CONNECT", 1)
     paths = folder_of_images(tmp_path / "images", 1)
     with pytest.raises(BenchError, match="no Dask scheduler answers at tcp"):
         run(paths, parse_all(["png"]), tmp_path / "out", dask="tcp://127.0.0.1:1")

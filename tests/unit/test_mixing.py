@@ -578,24 +578,26 @@ for name in sys.argv[2:]:
 """
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        pytest.param({"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, id="generic"),
-        pytest.param({"NUMBA_OPT": "0"}, id="not optimised", marks=pytest.mark.slow),
-    ],
+@pytest.fixture(
+    params=["oldest", pytest.param("not optimised", marks=pytest.mark.slow)],
 )
-def test_golden_files_decode_under_other_instructions(
-    settings: dict[str, str], tmp_path: Path
-) -> None:
-    """Compiled for the oldest processors, and without optimisation."""
+def other_instructions(
+    request: pytest.FixtureRequest, oldest_processor: dict[str, str], tmp_path: Path
+) -> dict[str, str]:
+    """Environment of kernels for the oldest processors, or without optimisation."""
+    if request.param == "oldest":
+        return oldest_processor
+    return {"NUMBA_OPT": "0", "NUMBA_CACHE_DIR": str(tmp_path)}
+
+
+def test_golden_files_decode_under_other_instructions(other_instructions: dict[str, str]) -> None:
     manifest = json.loads((GOLDEN / "manifest.json").read_text())
     lattice = ("lattice_rgb.nzp", "lattice_grey.nzp", "lattice_deep.nzp")
     names = (*lattice, "screen_page.nzp", "screen_rgba.nzp")
     command = [sys.executable, "-c", DECODE, str(GOLDEN / "lattice.safetensors")]
     done = subprocess.run(
         [*command, *(str(GOLDEN / name) for name in names)],
-        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), **settings},
+        env={**os.environ, **other_instructions},
         capture_output=True,
         text=True,
     )

@@ -67,6 +67,19 @@ def image_of(conversion: Conversion, height: int, width: int, seed: int = 0) -> 
 
 
 @EACH
+def test_luma_is_estimated_from_colours(conversion: Conversion) -> None:
+    """Within a level and a half, wherever no colour is clipped."""
+    luma, first, second = cube(15)[0].astype(int).T
+    table, divisor = conversion.table, conversion.divisor
+    red = (table[0, luma] + table[1, second]) // divisor
+    green = (table[0, luma] - table[2, first] - table[3, second]) // divisor
+    blue = (table[0, luma] + table[4, first]) // divisor
+    constant, *factors = conversion.estimate
+    found = constant + factors[0] * red + factors[1] * green + factors[2] * blue
+    assert np.abs(found - luma).max() < 1.5
+
+
+@EACH
 def test_tables_rise_and_numbers_are_kept(conversion: Conversion) -> None:
     assert conversion.table.shape == (5, 256)
     assert (np.diff(conversion.table) >= 0).all()

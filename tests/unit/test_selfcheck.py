@@ -29,7 +29,7 @@ def test_reference_files_decode_as_ever(name: str) -> None:
 @pytest.mark.slow
 def test_all_checks_hold_here() -> None:
     found = list(selfcheck.run())
-    assert len(found) >= len(NAMES) + 5
+    assert len(found) >= len(NAMES) + 6
     assert [each for each in found if each.fault] == []
 
 
@@ -44,11 +44,12 @@ def test_a_check_that_fails_is_named(
     manifest.write_text(json.dumps({"png": entry | {"sha256": "0"}, "cut": entry}))
     monkeypatch.setattr(selfcheck, "FOLDER", tmp_path)
     monkeypatch.setattr(selfcheck, "MANIFEST", manifest)
-    monkeypatch.setattr(selfcheck, "_in_a_process", lambda _: "")
+    monkeypatch.setattr(selfcheck, "_CHILD", "raise SystemExit('hfd: decodes to other samples')")
     with pytest.raises(SystemExit) as exit_:
         cli.main(["selfcheck"])
     assert exit_.value.code == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("png: decodes to other samples")
     assert "cut: the file was cut" in lines[1]
+    assert lines[2].endswith("hfd: decodes to other samples")
     assert lines[-1].endswith("holds")
