@@ -122,4 +122,4 @@ class Painter:
         else:
             flow = samplers.dpm_solver if self.levels is None else samplers.ddim
             drawn = flow(denoise, z, path)
-        return torch.lerp(self.restored(known), drawn, detail)
+        return drawn if detail == 1 else torch.lerp(self.restored(known), drawn, detail)

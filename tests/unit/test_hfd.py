@@ -451,8 +451,10 @@ def test_restoring_is_one_call(restoring: Codec, monkeypatch: pytest.MonkeyPatch
     levels = spied(monkeypatch)
     restoring.decode(data)
     assert levels == [RESTORING_LOGSNR]
-    restoring.decode(data, render="flow", steps=2, detail=1)
+    restoring.decode(data, render="flow", steps=2, detail=0.9)
     assert len(levels) == 4
+    restoring.decode(data, render="flow", steps=2, detail=1)
+    assert len(levels) == 6
 
 
 def test_detail_is_how_much_of_what_is_drawn_is_shown(
