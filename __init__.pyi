@@ -34,6 +34,7 @@ from .codec.diffc.codec import Diffc as Diffc
 from .codec.fallback.codecs import JpegXL as JpegXL
 from .codec.fallback.codecs import Png as Png
 from .codec.fallback.codecs import WebP as WebP
+from .codec.frames.codec import Frames as Frames
 from .codec.hfd.codec import Hfd as Hfd
 from .codec.image.raster import Mode as Mode
 from .codec.image.raster import Raster as Raster

@@ -112,12 +112,14 @@ def archive(
 
     Args:
         images: names and images, see `noisepress.encode`; each group is opened when its turn comes.
-        codec: see `noisepress.encode`. With `vdm`, the images of a group share one chain; those
-            that vdm does not take are coded as WebP, PNG or JPEG XL. With other lossless codecs, so
+        codec: see `noisepress.encode`. With `vdm`, the images of a group share one chain,
+            with `frames` each is coded with what those before it tell; those that the codec does
+            not take are coded as WebP, PNG or JPEG XL. With other lossless codecs, so
             are all that come out smaller that way.
             Without a codec, JPEG files are kept as files; with any lossless codec, those whose
             picture is not supported are.
-        group: images of a group. To get one image, vdm has to decode all of its group.
+        group: images of a group. To get one image, vdm and frames have to decode all of
+            its group.
         pixels: see `noisepress.encode`.
         strip: see `noisepress.encode`.
         limits: see `noisepress.encode`.
@@ -288,6 +290,8 @@ def _members(
     for member in members:
         known_mode(member)
     grouped = [member for member in members if _group_codec(member)]
+    if len({member.header.codec for member in grouped}) > 1:
+        raise CorruptError("the group has images of several codecs that code groups")
     pictures: Iterator[Samples] = iter(())
     if grouped and (codec := _group_codec(grouped[0])):
         pictures = iter(codec.decode_group(grouped, details, decoding, lambda _: None))

@@ -192,7 +192,7 @@ class GroupCodec(Codec, Protocol):
         """The images (h, w, c) of `encode_group`, in order.
 
         Args:
-            files: all with the same parameters.
+            files: in order; see the codec for what their parameters have in common.
 
         Raises:
             CorruptError, ModelError: see `decode`.

@@ -6,6 +6,7 @@ from ..bitstream.errors import OptionError, UnknownIdError
 from .ardm.codec import ArdmCodec
 from .diffc.codec import DiffcCodec
 from .fallback.codecs import FILE_CODECS
+from .frames.codec import FramesCodec
 from .hfd.codec import HfdCodec
 from .jpegfile.codec import JpegFileCodec
 from .options import Options
@@ -24,6 +25,7 @@ CODECS: tuple[Codec, ...] = (
     HfdCodec(),
     JpegFileCodec(),
     ScreenCodec(),
+    FramesCodec(),
 )
 
 

@@ -129,7 +129,7 @@ class TwinMixer:
         self.magnitudes: NDArray[np.float32] | None = None
         self.coarser: NDArray[np.float32] | None = None
 
-    def start_level(self, height: int, width: int) -> None:
+    def start_level(self, level: int, height: int, width: int) -> None:
         self.coarser = self.magnitudes
         if self.coarser is None:
             shape = (self.channels, -(-height // 2), -(-width // 2))

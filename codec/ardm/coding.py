@@ -54,11 +54,11 @@ def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded
     source = Source.choose(colour, options)
     parameters = source.parameters
     encoder = BinaryEncoder if parameters.mixing else Encoder
-    counts = _streams(parameters, _shape(colour))
+    counts = _streams(parameters, shape_of(colour))
     encoders = [[encoder() for _ in range(count)] for count in counts]
-    source.code(_coders(encoders, report, _share(parameters)))
+    source.code(coders_of(encoders, report, _share(parameters)))
     payloads = [join_streams([each.finish() for each in group]) for group in encoders]
-    if (most := _most_calls(parameters, _shape(colour), payloads)) < parameters.calls:
+    if (most := _most_calls(parameters, shape_of(colour), payloads)) < parameters.calls:
         raise OptionError(f"calls is {parameters.calls}, supported are {most} for this image")
     data = [Section(SectionKind.DATA, payload) for payload in payloads]
     return Encoded(parameters.pack(), [*source.sections, *data, *alpha])
@@ -152,8 +152,8 @@ class _Coded:
             [decoder(stream) for stream in split_streams(payload, count)]
             for payload, count in zip(payloads, counts, strict=False)
         ]
-        depth, convert = _conversion(parameters, contents, shape)
-        coders = _coders(decoders, report, _share(parameters))
+        depth, convert = conversion_of(parameters, contents, shape)
+        coders = coders_of(decoders, report, _share(parameters))
         pictures = _loop(parameters, depth).run(None, shape, coders)
         there = itertools.islice(pictures, len(decoders))
         return cls(parameters, counts, depth, convert, there)
@@ -231,18 +231,18 @@ class Source:
     def code(self, coders: Iterator[Any]) -> None:
         """Run the coding loop to its end."""
         loop = _loop(self.parameters, self.depth)
-        deque(loop.run(self.samples, _shape(self.samples), coders), maxlen=0)
+        deque(loop.run(self.samples, shape_of(self.samples), coders), maxlen=0)
 
     @property
     def bits(self) -> float:
         """Bits of the samples by the model's probabilities."""
         mixing = self.parameters.mixing
         tally = BinaryTally if mixing else Tally
-        counts = _streams(self.parameters, _shape(self.samples))
+        counts = _streams(self.parameters, shape_of(self.samples))
         if mixing:  # a tally adds nothing for a further stream
             counts[1:] = [self.samples.shape[2]] * len(counts[1:])
         tallies = [[tally() for _ in range(count)] for count in counts]
-        self.code(_coders(tallies, lambda _: None, 1.0))
+        self.code(coders_of(tallies, lambda _: None, 1.0))
         return sum(each.bits for group in tallies for each in group)
 
     @property
@@ -270,7 +270,7 @@ def _busiest(colour: Samples) -> tuple[int, int]:
     return max(itertools.product(tops, lefts), key=activity)
 
 
-def _conversion(
+def conversion_of(
     parameters: ArdmParameters, contents: Contents, shape: Shape
 ) -> tuple[Depth, Callable[[Samples], Samples]]:
     """The depth of the samples that a file codes, and what makes the colour of a level of them.
@@ -324,7 +324,7 @@ def _most_calls(parameters: ArdmParameters, shape: Shape, payloads: Sequence[byt
     return _FREE_CALLS + int(work) // (shape[0] * shape[1])
 
 
-def _shape(samples: Samples) -> Shape:
+def shape_of(samples: Samples) -> Shape:
     return samples.shape[0], samples.shape[1], samples.shape[2]
 
 
@@ -335,7 +335,7 @@ def _streams(parameters: ArdmParameters, shape: Shape) -> list[int]:
     return streams(shape, mixing=parameters.mixing)
 
 
-def _coders(groups: Iterable[Sequence[Coder]], report: Report, share: float) -> Iterator[Any]:
+def coders_of(groups: Iterable[Sequence[Coder]], report: Report, share: float) -> Iterator[Any]:
     """The coders of sections (`Coder` or `Lanes`), by those of their streams."""
     for group in groups:
         yield Lanes(group, report) if len(group) > 1 else watched(group[0], report, share)
