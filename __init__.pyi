@@ -45,6 +45,8 @@ from .codec.jpegfile.codec import JpegFile as JpegFile
 from .codec.options import Options as Options
 from .codec.protocol import Decoding as Decoding
 from .codec.screen.codec import Screen as Screen
+from .codec.stack import Stack as Stack
+from .codec.stack import encode_stack as encode_stack
 from .codec.vdm.codec import Vdm as Vdm
 
 __version__: str
