@@ -439,9 +439,7 @@ def _level(plane: Floats, y: int, x: int, place: Place) -> float:
 
 
 @kernel
-def _regress(
-    y: int, x: int, mean: float, place: Place, before: Before | None, work: Work
-) -> float:
+def _regress(y: int, x: int, mean: float, place: Place, before: Before | None, work: Work) -> float:
     """Fill in the regressors: neighbours less the mean of the nearest ones, which is returned.
 
     Those in frames before are less the mean in the frame at hand, and 0 if there is no such frame.

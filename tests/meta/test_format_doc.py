@@ -259,7 +259,7 @@ def test_mixing_of_frames() -> None:
     assert [row[1] for row in cells(text)] == list(map(written, offsets))
     own, others = len(EARLIER.latest) + len(EARLIER.second), len(EARLIER.beside)
     assert f"A memory has {own} + {others} c regressors more" in text
-    assert _mixing.COUNTED_BEFORE == 3 and "three more tables of `counts`" in text
+    assert _mixing.COUNTED_BEFORE == 2 and "two more tables of `counts`" in text
 
 
 def test_neighbours_of_online_mixing() -> None:

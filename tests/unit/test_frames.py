@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from common import raster, smooth
+from mixing_twin import Reader, TwinMixer
 
 from noisepress.bitstream.container import Contents, Header, Section, SectionKind
 from noisepress.bitstream.errors import CorruptError
-from noisepress.codec.ardm import planes
+from noisepress.codec.ardm import lattice, planes
 from noisepress.codec.ardm.conversions import named
+from noisepress.codec.frames import coding
 from noisepress.codec.frames.codec import MODES, Frames, FramesCodec, FramesParameters
 from noisepress.codec.image.raster import Mode, Raster, Samples, mode_of
 from noisepress.codec.protocol import Decoding, Encoded
@@ -95,6 +97,22 @@ def test_frames_are_smaller_after_others(channels: int, block: int, options: Fra
     assert size(found[0]) == alone[0]
     assert size(found[1]) < 0.95 * alone[1]
     assert size(found[3]) < 0.9 * alone[3]
+
+
+@pytest.mark.parametrize(
+    ("channels", "block", "deep"), [(1, 16, False), (3, 512, False), (1, 512, True)]
+)
+def test_frames_are_as_the_format_describes(
+    channels: int, block: int, deep: bool, options: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = moving(4, channels, 13 if channels == 3 else 19, 37 if block == 16 else 18)
+    images = rasters([frame.astype(np.uint16) * 300 for frame in frames] if deep else frames)
+    found = files(images, replace(options, block=block))
+    assert starts(found) == ["anew", "after", "after", "after"]
+    monkeypatch.setattr(lattice, "Mixer", TwinMixer)
+    monkeypatch.setattr(coding, "BinaryDecoder", Reader)
+    for image, samples in zip(images, decoded(found, options), strict=True):
+        np.testing.assert_array_equal(samples, image.samples)
 
 
 def test_a_cut_costs_nothing(options: Frames) -> None:
