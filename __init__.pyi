@@ -15,6 +15,8 @@ from .bitstream.errors import TruncatedWarning as TruncatedWarning
 from .bitstream.errors import UnknownIdError as UnknownIdError
 from .bitstream.errors import UnsupportedImageError as UnsupportedImageError
 from .bitstream.errors import VersionError as VersionError
+from .codec.about import About as About
+from .codec.about import Animation as Animation
 from .codec.api import FileInfo as FileInfo
 from .codec.api import decode as decode
 from .codec.api import decode_preview as decode_preview
@@ -46,6 +48,7 @@ from .codec.options import Options as Options
 from .codec.protocol import Decoding as Decoding
 from .codec.screen.codec import Screen as Screen
 from .codec.stack import Stack as Stack
+from .codec.stack import append_stack as append_stack
 from .codec.stack import encode_stack as encode_stack
 from .codec.vdm.codec import Vdm as Vdm
 

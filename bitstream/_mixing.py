@@ -545,7 +545,7 @@ def _past_errors(y: int, x: int, place: Place, before: Before) -> float:
     total = 2.0 * past[y, x]
     for k in range(place.nearest):
         total += past[y + place.own[k, 0], x + place.own[k, 1]]
-    return total * (7.0 / (2 + place.nearest))
+    return float(total * (7.0 / (2 + place.nearest)))
 
 
 @kernel

@@ -36,7 +36,7 @@ def by_id(number: int) -> Codec:
         UnknownIdError: names the codecs that this release knows, or says that it is no image.
     """
     if number == ARCHIVE:
-        raise UnknownIdError("the file is an archive: use `list` and `extract`, or Archive")
+        raise UnknownIdError("the file is an archive: use `list` and `extract`, Archive or Stack")
     for codec in CODECS:
         if number == codec.ID:
             return codec

@@ -168,32 +168,40 @@ class Source:
         samples: (h, w, c), the planes or ranks, or the colour itself.
         sections: what else turns the samples into the colour; they go before the data.
         depth: of the samples.
+        used: the values that the samples are ranks of, if they are ranks.
     """
 
     parameters: ArdmParameters
     samples: Samples
     sections: Sequence[Section] = ()
     depth: Depth = BYTE
+    used: ranks.Used | None = None
 
     @classmethod
-    def choose(cls, colour: Samples, options: Ardm) -> Source:
+    def choose(cls, colour: Samples, options: Ardm, counts: ranks.Counts | None = None) -> Source:
         """What codes an image (h, w, c) in the fewest bits, by a square of it.
 
         Besides the samples there are source planes and ranks for images that show signs of them;
         of images of 16 bits there are always ranks.
 
+        Args:
+            counts: of the values that shall have ranks, among which are those of the image; None:
+                these alone.
+
         Raises:
             ModelError: there is no such model, or it is made for another order.
         """
         parameters = ArdmParameters.choose(options)
+        if counts is None:
+            counts = ranks.count(colour)
         if colour.dtype == np.uint16:
-            sources = list(cls._deep(parameters, colour))
+            sources = list(cls._deep(parameters, colour, counts))
         else:
             sources = [cls(parameters, colour)]
             if options.order == "lattice":
                 if options.planes != RGB and colour.shape[2] == 3:
                     sources += cls._planes(parameters, colour)
-                sources += cls._ranks(parameters, colour)
+                sources += cls._ranks(parameters, colour, counts)
         if len(sources) == 1:
             return sources[0]
         corner = _busiest(colour)
@@ -204,29 +212,45 @@ class Source:
         """The source planes of an image (h, w, 3), if it has any."""
         found = planes.find(colour)
         for conversion in planes.candidates(colour, found) if found else ():
-            separated, differences = planes.separate(colour, conversion)
-            sections = []
-            if differences.any():
-                sections.append(Section(SectionKind.EXCEPTIONS, planes.pack(differences)))
-            yield cls(replace(parameters, planes=conversion.name), separated, sections)
+            yield cls(replace(parameters, planes=conversion.name), colour).follow(colour)
 
     @classmethod
-    def _ranks(cls, parameters: ArdmParameters, colour: Samples) -> Iterator[Source]:
-        """The ranks of an image (h, w, c), if it leaves out values."""
-        used = ranks.find(colour)
+    def _ranks(
+        cls, parameters: ArdmParameters, colour: Samples, counts: ranks.Counts
+    ) -> Iterator[Source]:
+        """The ranks of an image (h, w, c), if values are left out."""
+        used = ranks.find(counts)
         if used is not None:
             values = Section(SectionKind.VALUES, ranks.pack(used))
-            yield cls(parameters, ranks.to_ranks(colour, used), [values])
+            yield cls(parameters, ranks.to_ranks(colour, used), [values], used=used)
 
     @classmethod
-    def _deep(cls, parameters: ArdmParameters, colour: Samples) -> Iterator[Source]:
-        """The ranks of an image (h, w, c) among all values of its range, and among those it has."""
-        for used in (ranks.span(colour), ranks.find(colour)):
+    def _deep(
+        cls, parameters: ArdmParameters, colour: Samples, counts: ranks.Counts
+    ) -> Iterator[Source]:
+        """The ranks of an image (h, w, c) among all values of the range, and among those in use."""
+        for used in (ranks.span(counts), ranks.find(counts)):
             if used is not None:
                 samples = ranks.to_ranks(colour, used)
                 depth = ranks.depth(samples, used)
                 values = Section(SectionKind.VALUES, ranks.pack_deep(used, depth.shift))
-                yield cls(parameters, samples, [values], depth)
+                yield cls(parameters, samples, [values], depth, used)
+
+    def follow(self, colour: Samples) -> Source:
+        """What codes another image (h, w, c) by the same planes or values, in sections of its own.
+
+        Args:
+            colour: its values are among those that have ranks.
+        """
+        if self.used is not None:
+            return replace(self, samples=ranks.to_ranks(colour, self.used), sections=())
+        if self.parameters.planes == RGB:
+            return replace(self, samples=colour)
+        separated, differences = planes.separate(colour, named(self.parameters.planes))
+        sections = []
+        if differences.any():
+            sections.append(Section(SectionKind.EXCEPTIONS, planes.pack(differences)))
+        return replace(self, samples=separated, sections=sections)
 
     def code(self, coders: Iterator[Any]) -> None:
         """Run the coding loop to its end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -89,7 +89,6 @@ class FramesCodec(DeferredCodec):
 
     def decode_group(
         self, files: Sequence[Contents], details: bytes, decoding: Decoding, report: Report
-    ) -> list[Samples]:
+    ) -> Iterator[Samples]:
         """See `GroupCodec.decode_group`."""
-        images: list[Samples] = self.coding().decode_group(files, details, decoding, report)
-        return images
+        yield from self.coding().decode_group(files, details, decoding, report)

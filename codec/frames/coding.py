@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import groupby, islice
 
 import numpy as np
@@ -16,11 +17,10 @@ from ...bitstream.mixing import Depth, Mixer
 from ...models.lattice import LatticeNet
 from ...models.registry import load_network
 from ...models.surroundings import in_settled
-from ..alpha import split_alpha, with_alpha
-from ..ardm import planes
+from ..alpha import colour_of, split_alpha, with_alpha
+from ..ardm import ranks
 from ..ardm.codec import ArdmParameters
 from ..ardm.coding import Source, coders_of, conversion_of, shape_of
-from ..ardm.conversions import RGB, named
 from ..ardm.lattice import Lattice, sequence, streams
 from ..image.raster import Mode, Raster, Samples, Shape
 from ..protocol import Decoding, Encoded, Report, Size, check_mode
@@ -42,33 +42,35 @@ def encode_group(rasters: Sequence[Raster], options: Frames, report: Report) -> 
     """The sections of each image, see `protocol.GroupCodec.encode_group`."""
     parameters = FramesParameters.choose(options)
     found: list[Encoded] = []
-    for _, alike in groupby(rasters, lambda raster: (raster.mode, raster.samples.shape)):
-        found += _encode_alike(list(alike), parameters, options, report)
+    kinds = [(raster.mode, raster.samples.shape) for raster in rasters]
+    for _, places in groupby(range(len(rasters)), kinds.__getitem__):
+        found += _encode_alike(rasters, list(places), parameters, options, report)
     return found
 
 
 def _encode_alike(
-    rasters: Sequence[Raster], parameters: FramesParameters, options: Frames, report: Report
+    rasters: Sequence[Raster],
+    places: Sequence[int],
+    parameters: FramesParameters,
+    options: Frames,
+    report: Report,
 ) -> Iterator[Encoded]:
-    """The sections of images of one size and layout."""
-    split = [split_alpha(raster) for raster in rasters]
-    tall = np.concatenate([colour for colour, _ in split])
-    source = Source.choose(tall, options.of_images)
-    parameters = replace(parameters, planes=source.parameters.planes)
-    values = [part for part in source.sections if part.kind == SectionKind.VALUES]
-    frames = np.split(source.samples, len(rasters))
-    mixer: Mixer | None = None
-    for index, (samples, (colour, alpha)) in enumerate(zip(frames, split, strict=True)):
-        before = []
-        if mixer is None or _unrelated(samples, frames[index - 1]):
-            mixer = sequence(samples.shape[2], source.depth)
-            parameters, before = replace(parameters, start="anew"), values
+    """The sections of some of the images, of one size and layout; two are in memory."""
+    counts = reduce(np.add, (ranks.count(colour_of(rasters[place])) for place in places))
+    before: Samples | None = None
+    for place in places:
+        colour, alpha = split_alpha(rasters[place])
+        if before is None or _unrelated(colour, before):
+            source = Source.choose(colour, options.of_images, counts)
+            mixer = sequence(colour.shape[2], source.depth)
+            parameters = replace(parameters, planes=source.parameters.planes, start="anew")
         else:
+            source = source.follow(colour)
             parameters = replace(parameters, start="after")
-        exceptions = _exceptions(colour, samples, parameters.planes)
-        payloads = _encode_frame(samples, parameters, source.depth, mixer, report)
+        payloads = _encode_frame(source.samples, parameters, source.depth, mixer, report)
         data = [Section(SectionKind.DATA, payload) for payload in payloads]
-        yield Encoded(parameters.pack(), [*before, *exceptions, *data, *alpha])
+        yield Encoded(parameters.pack(), [*source.sections, *data, *alpha])
+        before = colour
 
 
 def _unrelated(frame: Samples, before: Samples) -> bool:
@@ -76,16 +78,6 @@ def _unrelated(frame: Samples, before: Samples) -> bool:
     now, then = frame.astype(np.int32), before.astype(np.int32)
     steps = abs(np.diff(now, axis=0)).sum() + abs(np.diff(now, axis=1)).sum()
     return bool(2 * abs(now - then).sum() > _UNRELATED * steps)
-
-
-def _exceptions(colour: Samples, samples: Samples, conversion: str) -> list[Section]:
-    """The section of what source planes do not give of a frame (h, w, c), if there is any."""
-    if conversion == RGB:
-        return []
-    differences = colour - planes.join(samples, named(conversion))
-    if not differences.any():
-        return []
-    return [Section(SectionKind.EXCEPTIONS, planes.pack(differences))]
 
 
 def _encode_frame(
@@ -101,7 +93,8 @@ def _encode_frame(
 
 def _loop(parameters: FramesParameters, depth: Depth) -> Lattice:
     network = load_network(parameters.model, LatticeNet)
-    return Lattice(network, parameters.block, mixing=True, depth=depth)
+    chroma = _of_images(parameters).chroma
+    return Lattice(network, parameters.block, mixing=True, depth=depth, chroma=chroma)
 
 
 @in_settled
@@ -118,11 +111,10 @@ def decode(
 @in_settled
 def decode_group(
     files: Sequence[Contents], details: bytes, decoding: Decoding, report: Report
-) -> list[Samples]:
+) -> Iterator[Samples]:
     """See `protocol.GroupCodec.decode_group`."""
     if details:
         raise CorruptError("bytes follow the last frame of the group")
-    images: list[Samples] = []
     run: _Run | None = None
     for file in files:
         parameters = FramesParameters.parse(file.header.parameters, decoding.models)
@@ -131,8 +123,7 @@ def decode_group(
         else:
             run.check(file, parameters)
         picture = deque(run.pictures(file, report), maxlen=1)[0]
-        images.append(with_alpha(picture, file, complete=True))
-    return images
+        yield with_alpha(picture, file, complete=True)
 
 
 @dataclass(frozen=True)

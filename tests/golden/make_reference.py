@@ -30,7 +30,8 @@ def jpeg() -> bytes:
 
 def slices() -> NDArray[np.uint8]:
     """Three frames that get brighter."""
-    return np.stack([picture(40, 48) // 2 + 9 * i for i in range(3)]).astype(np.uint8)
+    frames: NDArray[np.uint8] = np.stack([picture(40, 48) // 2 + 9 * i for i in range(3)])
+    return frames
 
 
 def lossless(image: object, codec: str, **options: Any) -> bytes:

@@ -39,7 +39,7 @@ from noisepress.bitstream.container import (
     SectionKind,
 )
 from noisepress.bitstream.header import Field
-from noisepress.codec import archive, registry
+from noisepress.codec import about, archive, registry
 from noisepress.codec.ardm import codec as ardm
 from noisepress.codec.ardm import conversions
 from noisepress.codec.ardm.lattice import _BEFORE, _BESIDE, EARLIER, LANES_FROM, NEIGHBOURHOODS
@@ -89,6 +89,7 @@ def described(fields: Sequence[Field]) -> list[list[str]]:
         ("### Section table", TABLE + ENTRY),
         ("### Details", vdm.DETAILS),
         ("### Index", archive.INDEX),
+        ("### Stacks", about.ANIMATION + about.DURATION),
         ("## Reduction", reduction.FIELDS),
     ],
 )

@@ -61,7 +61,7 @@ def files(images: Sequence[Raster], options: Frames) -> list[Contents]:
 
 
 def decoded(found: Sequence[Contents], options: Frames) -> list[Samples]:
-    return CODEC.decode_group(found, b"", Decoding(model=options.model), report)
+    return list(CODEC.decode_group(found, b"", Decoding(model=options.model), report))
 
 
 def size(found: Contents) -> int:
@@ -166,7 +166,7 @@ def test_frames_that_cannot_follow_are_refused(options: Frames) -> None:
     with pytest.raises(CorruptError, match="before this one is not there"):
         decoded([second], options)
     with pytest.raises(CorruptError, match="bytes follow"):
-        CODEC.decode_group([first], b"1", Decoding(model=options.model), report)
+        next(CODEC.decode_group([first], b"1", Decoding(model=options.model), report))
     wider = replace(second, header=replace(second.header, width=60))
     with pytest.raises(CorruptError, match="size, layout or model"):
         decoded([first, wider], options)
