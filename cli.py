@@ -309,11 +309,17 @@ def _frames(source: str, page: int | None, codec: str | None) -> FrameFile | Non
 
 def _coding(args: argparse.Namespace) -> Coding:
     """How the frames of a stack are coded."""
-    from .codec.frames.codec import Frames
-    from .codec.options import given
+    from .codec.api import chosen
+    from .codec.frames.codec import Frames, FramesCodec
+    from .codec.registry import CODECS
     from .codec.stack import Coding
 
-    return Coding(given(Frames, None, _given(args, Frames)), args.group, args.jobs or 1)
+    if args.codec not in (None, FramesCodec.NAME):
+        raise UsageError(f"a stack has the codec {FramesCodec.NAME}, not {args.codec}")
+    given = _given(args, *(codec.OPTIONS for codec in CODECS))
+    options = chosen(FramesCodec.NAME, given)[1]
+    assert isinstance(options, Frames)
+    return Coding(options, args.group, args.jobs or 1)
 
 
 def _store_stack(
@@ -345,6 +351,7 @@ def _encode_stack(args: argparse.Namespace) -> int:
     sources = [Path(path) for path in _expand(paths, IMAGES | _STACKS)]
     if len(paths) == 1 and Path(paths[0]).is_dir():
         sources.sort(key=by_number)
+    coding = _coding(args)
     frames = _frames(str(sources[0]), None, args.codec) if len(sources) == 1 else None
     frames = frames or open_files(sources)
 
@@ -353,7 +360,6 @@ def _encode_stack(args: argparse.Namespace) -> int:
             if not args.append:
                 _store_stack(job, frames, args, progress)
                 return
-            coding = _coding(args)
             count = append_stack(
                 job.target,
                 frames.each(),

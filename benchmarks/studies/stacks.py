@@ -281,9 +281,10 @@ def _same(found: Any, stack: Stacked) -> bool:
 
 
 def table(found: Sequence[Result]) -> str:
-    """Bytes and seconds in Markdown."""
+    """Bytes and seconds in Markdown, of each stack the fewest bytes first."""
+    first = list(dict.fromkeys(one.stack for one in found))
     return markdown(
-        found,
+        sorted(found, key=lambda one: (first.index(one.stack), one.bytes)),
         {
             "stack": lambda one: f"{one.stack}, {one.layout}",
             "codec": lambda one: one.codec,
@@ -308,7 +309,7 @@ def main() -> None:
     measure_missing(
         args.output, Result, lambda name, codec: measure(stacks[name], name, codec), jobs
     )
-    print(table(sorted(read(args.output, Result), key=lambda one: list(stacks).index(one.stack))))
+    print(table(read(args.output, Result)))
 
 
 if __name__ == "__main__":

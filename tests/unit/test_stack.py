@@ -23,7 +23,7 @@ from noisepress.bitstream.errors import (
     UnsupportedImageError,
 )
 from noisepress.bitstream.header import FileBytes, Rest
-from noisepress.codec import archive, stack
+from noisepress.codec import archive, inputs, stack
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_few_frames_are_in_memory(options: Frames, monkeypatch: pytest.MonkeyPat
         most = max(most, len(alive))
         return found
 
-    opened = stack.as_image
+    opened = inputs.as_image
     monkeypatch.setattr(stack, "as_image", lambda *args: noted(opened(*args)))
     frames = volume()
     data = encode_stack((noted(frame.copy()) for frame in frames), options)
