@@ -15,6 +15,8 @@ from .bitstream.errors import TruncatedWarning as TruncatedWarning
 from .bitstream.errors import UnknownIdError as UnknownIdError
 from .bitstream.errors import UnsupportedImageError as UnsupportedImageError
 from .bitstream.errors import VersionError as VersionError
+from .codec.about import About as About
+from .codec.about import Animation as Animation
 from .codec.api import FileInfo as FileInfo
 from .codec.api import decode as decode
 from .codec.api import decode_preview as decode_preview
@@ -34,6 +36,7 @@ from .codec.diffc.codec import Diffc as Diffc
 from .codec.fallback.codecs import JpegXL as JpegXL
 from .codec.fallback.codecs import Png as Png
 from .codec.fallback.codecs import WebP as WebP
+from .codec.frames.codec import Frames as Frames
 from .codec.hfd.codec import Hfd as Hfd
 from .codec.image.raster import Mode as Mode
 from .codec.image.raster import Raster as Raster
@@ -44,6 +47,9 @@ from .codec.jpegfile.codec import JpegFile as JpegFile
 from .codec.options import Options as Options
 from .codec.protocol import Decoding as Decoding
 from .codec.screen.codec import Screen as Screen
+from .codec.stack import Stack as Stack
+from .codec.stack import append_stack as append_stack
+from .codec.stack import encode_stack as encode_stack
 from .codec.vdm.codec import Vdm as Vdm
 
 __version__: str

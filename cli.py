@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import glob
 import json
+import math
 import os
 import sys
 import threading
@@ -20,9 +21,9 @@ from contextlib import contextmanager
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .bitstream.atomic import write_atomically
+from .bitstream.atomic import atomic_writer, write_atomically
 from .bitstream.errors import NoisepressError, OptionError
 
 if TYPE_CHECKING:
@@ -31,16 +32,23 @@ if TYPE_CHECKING:
     from .codec.inputs import UnreadJpeg
     from .codec.options import Option, Options
     from .codec.protocol import Decoding
+    from .codec.sequences import FrameFile
+    from .codec.stack import Coding, Stack
 
 NZP = ".nzp"
 STDIO = "-"
 _PIXELS = ".png"
 """Suffix of images, unless another one is asked for."""
+_FRAMES = ".tif"
+"""Suffix of stacks, unless another one is asked for."""
 _NO_JPEG = "holds pixels instead of a JPEG file, written as"
 IMAGES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".jp2", ".jxl", ".avif", ".qoi"}
 )
+
+_STACKS = frozenset({".apng", ".npy"})
+"""Further suffixes of files that hold several frames."""
 
 
 class UsageError(NoisepressError):
@@ -76,6 +84,19 @@ def _write(path: str, data: bytes, force: bool) -> None:
             sys.stdout.buffer.flush()
         else:
             write_atomically(Path(path), data)
+
+
+@contextmanager
+def _new_file(path: str, force: bool) -> Iterator[BinaryIO]:
+    """A file that is written piece by piece, whole or not at all."""
+    _refuse_overwrite(path, force)
+    with _system_errors(path):
+        if path == STDIO:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        else:
+            with atomic_writer(Path(path)) as file:
+                yield file
 
 
 def _refuse_overwrite(path: str, force: bool) -> None:
@@ -254,14 +275,20 @@ def _decoding_options(args: argparse.Namespace) -> Decoding:
 
 
 def _encode(args: argparse.Namespace) -> int:
+    if args.stack or args.append:
+        return _encode_stack(args)
     arguments = {**_encoding_arguments(args), "fallback": not args.no_fallback}
-    coding = partial(_encoded, arguments, args.page)
-    jobs = _jobs(args, IMAGES, NZP)
-    if args.jobs:
+    coding = partial(_encoded, arguments, args.page, args.group)
+    jobs = _jobs(args, IMAGES | _STACKS, NZP)
+    if args.jobs and not (len(jobs) == 1 and _frames(jobs[0].source, args.page, args.codec)):
         return _encode_together(jobs, coding, args)
 
     def work(job: _Job) -> None:
+        frames = _frames(job.source, args.page, args.codec)
         with _bar(job.source) as progress:
+            if frames:
+                _store_stack(job, frames, args, progress)
+                return
             data = coding(job, progress=progress)
         _write(job.target, data, args.force)
         if job.target != STDIO and not args.quiet:
@@ -270,17 +297,98 @@ def _encode(args: argparse.Namespace) -> int:
     return _each(jobs, args.force, work)
 
 
+def _frames(source: str, page: int | None, codec: str | None) -> FrameFile | None:
+    """The frames of a file that becomes a stack."""
+    from .codec.frames.codec import FramesCodec
+    from .codec.sequences import open_frames
+
+    if page is not None or codec not in (None, FramesCodec.NAME) or not Path(source).is_file():
+        return None
+    return open_frames(Path(source))
+
+
+def _coding(args: argparse.Namespace) -> Coding:
+    """How the frames of a stack are coded."""
+    from .codec.api import chosen
+    from .codec.frames.codec import Frames, FramesCodec
+    from .codec.registry import CODECS
+    from .codec.stack import Coding
+
+    if args.codec not in (None, FramesCodec.NAME):
+        raise UsageError(f"a stack has the codec {FramesCodec.NAME}, not {args.codec}")
+    given = _given(args, *(codec.OPTIONS for codec in CODECS))
+    options = chosen(FramesCodec.NAME, given)[1]
+    assert isinstance(options, Frames)
+    return Coding(options, args.group, args.jobs or 1)
+
+
+def _store_stack(
+    job: _Job, frames: FrameFile, args: argparse.Namespace, progress: Callable[[int, int], None]
+) -> None:
+    """Write a stack's file, group by group."""
+    from .codec.stack import stack_parts
+
+    coding = _coding(args)
+    about = dataclasses.replace(frames.about, description="") if args.strip else frames.about
+    parts = stack_parts(frames.each(), coding, about, progress=progress)
+    size = 0
+    with _new_file(job.target, args.force) as file:
+        for part in parts:
+            size += file.write(part)
+    if job.target != STDIO and not args.quiet:
+        print(f"{job.target}: {frames.count} frames, {size} bytes")
+
+
+def _encode_stack(args: argparse.Namespace) -> int:
+    """Encode images as the frames of one stack, or append frames to one."""
+    from .codec.sequences import by_number, open_files
+    from .codec.stack import append_stack
+
+    paths = args.paths if args.output else args.paths[:-1]
+    target = args.output or args.paths[-1]
+    if not paths:
+        raise UsageError(f"{target} is the stack's file: its frames are missing")
+    sources = [Path(path) for path in _expand(paths, IMAGES | _STACKS)]
+    if len(paths) == 1 and Path(paths[0]).is_dir():
+        sources.sort(key=by_number)
+    coding = _coding(args)
+    frames = _frames(str(sources[0]), None, args.codec) if len(sources) == 1 else None
+    frames = frames or open_files(sources)
+
+    def work(job: _Job) -> None:
+        with _bar(job.source) as progress:
+            if not args.append:
+                _store_stack(job, frames, args, progress)
+                return
+            count = append_stack(
+                job.target,
+                frames.each(),
+                coding.options,
+                group=coding.group,
+                jobs=coding.jobs,
+                progress=progress,
+            )
+        if not args.quiet:
+            print(f"{job.target}: {count} frames, {os.path.getsize(job.target)} bytes")
+
+    return _each([_Job(paths[0], target)], args.force or args.append, work)
+
+
 def _encoded(
     arguments: Mapping[str, Any],
     page: int | None,
+    group: int,
     job: _Job,
     progress: Callable[[int, int], None] | None = None,
 ) -> bytes:
-    """The .nzp file of a job's image; also in a process of its own."""
+    """The .nzp file of a job's image or frames; also in a process of its own."""
     from .codec.api import encode
     from .codec.image.read import open_image
+    from .codec.stack import encode_stack
 
     with _warnings_of(job.source):
+        if frames := _frames(job.source, page, arguments["codec"]):
+            return encode_stack(frames.each(), group=group, about=frames.about, progress=progress)
         file = _read(job.source)
         image = file if page is None else open_image(file, page)
         return encode(image, progress=progress, **arguments)
@@ -288,8 +396,13 @@ def _encoded(
 
 def _written(job: _Job, data: bytes) -> str:
     """What is printed of a .nzp file."""
+    from .bitstream.container import outline
     from .codec.api import inspect
+    from .codec.archive import Archive
+    from .codec.registry import ARCHIVE
 
+    if outline(data).header.codec == ARCHIVE:
+        return f"{job.target}: {len(Archive(data).members)} frames, {len(data)} bytes"
     info = inspect(data)
     detail = f"{info.bits_per_sample:.3f} bits per sample"
     if info.parameters.get("picture") == "no":
@@ -338,7 +451,14 @@ def _decode(args: argparse.Namespace) -> int:
 
     decoding = _decoding_options(args)
 
+    jobs = _jobs(args, frozenset({NZP}), args.to or _PIXELS)
+    is_named = args.to or (len(jobs) == 1 and jobs[0].target in (args.output, args.paths[-1]))
+
     def work(job: _Job) -> None:
+        if stack := _opened_stack(job.source, decoding):
+            named = job.target if is_named else str(Path(job.target).with_suffix(_FRAMES))
+            _write_stack(job.source, stack, named, args.force)
+            return
         data = _read(job.source)
         target, suffix = job.target, _PIXELS if job.target == STDIO else Path(job.target).suffix
         if suffix.lower() in SUFFIXES:
@@ -358,7 +478,35 @@ def _decode(args: argparse.Namespace) -> int:
             size = f"{raster.width} x {raster.height} pixels of {info.width} x {info.height}"
             _complain(f"{job.source}: this is what the file still holds, {size}")
 
-    return _each(_jobs(args, frozenset({NZP}), args.to or _PIXELS), args.force, work)
+    return _each(jobs, args.force, work)
+
+
+def _opened_stack(path: str, decoding: Decoding) -> Stack | None:
+    """The stack that a file holds; None for one that is an image or an archive of others."""
+    from .bitstream.container import outline
+    from .bitstream.header import FileBytes
+    from .codec.archive import Archive
+    from .codec.registry import ARCHIVE
+    from .codec.stack import Stack
+
+    if not Path(path).is_file():  # stdin, or a name that no file has
+        return None
+    with _system_errors(path), open(path, "rb") as file:
+        is_archive = file.peek(1) and outline(FileBytes(file)).header.codec == ARCHIVE
+    if not is_archive:
+        return None
+    names = [member.name for member in Archive(path).members]
+    return Stack(path, decoding) if names == list(map(str, range(len(names)))) else None
+
+
+def _write_stack(source: str, stack: Stack, target: str, force: bool) -> None:
+    """Write a stack as a file of several frames."""
+    from .codec.sequences import write_frames
+
+    with _new_file(target, force) as file:
+        write_frames(stack, Path(target).suffix if target != STDIO else _FRAMES, file)
+    if stack.fault:
+        raise stack.fault
 
 
 def _archive(args: argparse.Namespace) -> int:
@@ -380,7 +528,7 @@ def _open_archive(path: str) -> Archive:
     from .codec.archive import Archive
 
     try:
-        return Archive(_read(path))
+        return Archive(_read(path) if path == STDIO else path)
     except NoisepressError as error:
         raise type(error)(f"{path}: {error}") from error
 
@@ -389,6 +537,8 @@ def _list(args: argparse.Namespace) -> int:
     archive = _open_archive(args.archive)
     if archive.cut:
         _complain(f"{args.archive}: the file was cut: {len(archive.cut)} groups are not there")
+    if archive.fault:
+        _complain(f"{args.archive}: {archive.fault}")
     for member in archive.members:
         if args.json:
             print(json.dumps(dataclasses.asdict(member)))
@@ -407,7 +557,7 @@ def _extract(args: argparse.Namespace) -> int:
     decoding = _decoding_options(args)
     archive = _open_archive(args.archive)
     known = [member.name for member in archive.members]
-    wanted = set(args.names or known)
+    wanted = {*args.names, *map(str, args.frame)} or set(known)
     if missing := sorted(wanted - set(known)):
         raise UsageError(f"{args.archive}: no image {missing[0]!r}")
     folder, suffix = Path(args.output), args.to or _PIXELS
@@ -456,6 +606,9 @@ def _extract(args: argparse.Namespace) -> int:
                 _complain(f"{args.archive}: {member.name}: {error}")
     if without:
         _complain(f"{args.archive}: {_NO_JPEG} {', '.join(without)}")
+    if archive.fault:
+        status = 1
+        _complain(f"{args.archive}: {archive.fault}")
     return status
 
 
@@ -475,10 +628,48 @@ def _describe(info: FileInfo) -> Iterator[str]:
         yield f"section     {kind}, {length} bytes" + ("" if present else ", missing")
 
 
+def _print_stack(path: str, stack: Stack, as_json: bool) -> None:
+    """Print what a stack's file says of itself."""
+    size, animation = os.path.getsize(path), stack.about.animation
+    bits = 8 * size / math.prod(stack.shape)
+    facts = {
+        "codec": "frames",
+        "shape": list(stack.shape),
+        "dtype": stack.dtype.name,
+        "size": size,
+        "bits_per_sample": bits,
+        "groups": [[group.start, group.stop] for group in stack.groups],
+        "animation": dataclasses.asdict(animation) if animation else None,
+        "description": stack.about.description,
+        "fault": str(stack.fault) if stack.fault else None,
+    }
+    if as_json:
+        print(json.dumps({"file": path, **facts}))
+        return
+    count, height, width, *channels = stack.shape
+    colour = f", {channels[0]} channels" if channels else ""
+    print(f"file        {path}")
+    print(f"stack       {count} frames of {width} x {height}{colour}, {stack.dtype.name}")
+    print(f"size        {size} bytes, {bits:.4f} bits per sample")
+    if animation:
+        plays = f"{animation.plays} times" if animation.plays else "for ever"
+        print(f"animation   {sum(animation.durations) / 1000:g} s, shown {plays}")
+    if stack.about.description:
+        print(f"description {len(stack.about.description)} characters")
+    for number, group in enumerate(stack.groups, 1):
+        print(f"group       {number}, frames {group.start} to {group.stop - 1}")
+    if stack.fault:
+        _complain(f"{path}: {stack.fault}")
+
+
 def _info(args: argparse.Namespace) -> int:
     from .codec.api import inspect
+    from .codec.protocol import Decoding
 
     def work(job: _Job) -> None:
+        if stack := _opened_stack(job.source, Decoding()):
+            _print_stack(job.source, stack, args.json)
+            return
         info = inspect(_read(job.source))
         if args.json:
             print(json.dumps({"file": job.source, **dataclasses.asdict(info)}))
@@ -710,13 +901,33 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     if "encode" in words:
         _encoding(encode)
     encode.add_argument(
-        "--page", type=_positive, help="page or frame of files that have several, from 1"
+        "--page",
+        type=_positive,
+        help="page or frame of files that have several, from 1 (default: all of them, as a stack)",
+    )
+    stacks = encode.add_mutually_exclusive_group()
+    stacks.add_argument(
+        "--stack",
+        action="store_true",
+        help="one stack: the images are its frames, those of a folder in the order of the numbers "
+        "in their names",
+    )
+    stacks.add_argument(
+        "--append",
+        action="store_true",
+        help="further frames of the stack OUT.nzp, which is not written again",
+    )
+    encode.add_argument(
+        "--group",
+        type=_positive,
+        default=32,
+        help="frames of a stack that are coded, and read, together (default 32)",
     )
     encode.add_argument(
         "--jobs",
         type=_positive,
-        help="processes; with them, files whose .nzp file is there are skipped, so that an "
-        "interrupted run is continued by the same command",
+        help="processes, for files or for the groups of a stack; with them, files whose .nzp file "
+        "is there are skipped, so that an interrupted run is continued by the same command",
     )
     encode.add_argument(
         "--no-fallback",
@@ -727,7 +938,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     decode = add("decode", _decode, "Decode .nzp files to images.")
     _shared(decode, "IN.nzp OUT, or files, folders and patterns; '-' is stdin or stdout")
     if "decode" in words:
-        _decoding(decode, ".png; .jpg gives back JPEG files that were kept")
+        _decoding(decode, ".png, of stacks .tif; .jpg gives back JPEG files that were kept")
     decode.add_argument(
         "--partial",
         action="store_true",
@@ -751,6 +962,13 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     unpack = add("extract", _extract, "Decode images of an archive.")
     unpack.add_argument("archive", metavar="ARCHIVE.nzp", help="file that `archive` made")
     unpack.add_argument("names", nargs="*", metavar="NAME", help="names of images (default: all)")
+    unpack.add_argument(
+        "--frame",
+        type=int,
+        action="append",
+        default=[],
+        help="number of a stack's frame, from 0; repeatable",
+    )
     unpack.add_argument(
         "-o", "--output", default=".", help="folder for the images (default: the current one)"
     )

@@ -33,8 +33,10 @@ RECENT = 2
 DISTRIBUTIONS = SHAPED + FITTED + RECENT
 COUNTED = 5
 """Experts that count decisions in a context."""
+COUNTED_BEFORE = 2
+"""Further ones of a sequence, whose contexts are samples of frames before."""
 INPUTS = DISTRIBUTIONS + COUNTED + 1
-"""Inputs of the mixer; the last is constant."""
+"""Inputs of the mixer, of which the last is constant; those of frames before come behind it."""
 COLUMNS = 16
 """Of a row of weights: one for each input, zeros, and a count of updates; two lines of a cache."""
 
@@ -57,6 +59,8 @@ LOCAL_KEEP, WIDE_KEEP, LEVEL_KEEP = 0.9, 0.998, 0.1
 """What a fit keeps of its sums: of those of its columns in a row, of all in a run, in a level."""
 RIDGE, PRIOR = 0.1, 0.001
 """Added to the diagonal of the sums of products; share of the wide sums in the local ones."""
+PAST_SHARE = 0.4
+"""Share of the errors of the frame before in the errors that are to be expected."""
 GAIN_RATE, BIAS_RATE = 0.0005, 0.0005
 FIRST_RATE, LAST_RATE, FINAL_RATE = 0.05, 0.004, 0.0005
 """Learning rates: of the mixer's weights at first and in the end, and of the final mixer's."""
@@ -124,7 +128,8 @@ class Contexts(NamedTuple):
     Attributes:
         values: (RECENT, slots, REMEMBERED), the last values in a ring, in levels.
         filled: (RECENT, slots), 23-bit check, then 8 bits with the number of values so far.
-        counts: (COUNTED, slots), 16-bit probability of 1, 6-bit count, 10-bit check.
+        counts: (COUNTED, slots), or more of a sequence, 16-bit probability of 1, 6-bit count,
+            10-bit check.
     """
 
     values: UInt8s | Float32s
@@ -181,6 +186,26 @@ class Place(NamedTuple):
     top: int
     shift: int
     grain: float
+
+
+class Before(NamedTuple):
+    """The frames before that of a block, where it lies. Kernels take None where there are none.
+
+    Whether there are any is part of a kernel's type, so that single images take no time for it.
+
+    Attributes:
+        frames: (f, c, H + 2 PAD, W + 2 PAD), the latest first, one or two, in levels.
+        errors: (c, H + 2 PAD, W + 2 PAD), magnitudes of the errors of the latest.
+        latest, second: (m, 2), offsets of neighbours in the channel itself in the latest and the
+            second frame.
+        beside: those in channels before it, in the latest.
+    """
+
+    frames: Floats
+    errors: Floats
+    latest: Int64s
+    second: Int64s
+    beside: Int64s
 
 
 class Work(NamedTuple):
@@ -395,29 +420,53 @@ def _mixture(
 
 
 @kernel
-def _regress(y: int, x: int, mean: float, place: Place, work: Work) -> float:
-    """Fill in the regressors: neighbours less the mean of the nearest ones, which is returned."""
-    share = 1.0 / place.nearest
+def _differences(
+    plane: Floats, y: int, x: int, offsets: Int64s, level: float, first: int, work: Work
+) -> int:
+    """Fill in neighbours less a level as the regressors from the first; the one after them."""
+    for k in range(offsets.shape[0]):
+        work.regressors[first + k] = plane[y + offsets[k, 0], x + offsets[k, 1]] - level
+    return first + offsets.shape[0]
+
+
+@kernel
+def _level(plane: Floats, y: int, x: int, place: Place) -> float:
+    """Mean of the nearest neighbours."""
+    level = 0.0
+    for k in range(place.nearest):
+        level += plane[y + place.own[k, 0], x + place.own[k, 1]]
+    return level * (1.0 / place.nearest)
+
+
+@kernel
+def _regress(y: int, x: int, mean: float, place: Place, before: Before | None, work: Work) -> float:
+    """Fill in the regressors: neighbours less the mean of the nearest ones, which is returned.
+
+    Those in frames before are less the mean in the frame at hand, and 0 if there is no such frame.
+    """
     out = work.regressors
     filled = 0
     base = 0.0
     for channel in range(place.channel, -1, -1):
         plane = place.planes[channel]
-        level = 0.0
-        for k in range(place.nearest):
-            level += plane[y + place.own[k, 0], x + place.own[k, 1]]
-        level *= share
+        level = _level(plane, y, x, place)
         if channel == place.channel:
             base = level
-            for k in range(place.own.shape[0]):
-                out[filled + k] = plane[y + place.own[k, 0], x + place.own[k, 1]] - level
-            filled += place.own.shape[0]
+            filled = _differences(plane, y, x, place.own, level, filled, work)
         else:
-            for k in range(place.others.shape[0]):
-                out[filled + k] = plane[y + place.others[k, 0], x + place.others[k, 1]] - level
-            filled += place.others.shape[0]
-    out[filled] = 1.0
-    out[filled + 1] = mean - base
+            filled = _differences(plane, y, x, place.others, level, filled, work)
+    if before is not None:
+        for channel in range(place.channel, -1, -1):
+            offsets = before.latest if channel == place.channel else before.beside
+            level = _level(place.planes[channel], y, x, place)
+            filled = _differences(before.frames[0, channel], y, x, offsets, level, filled, work)
+        if before.frames.shape[0] > 1:
+            plane = before.frames[1, place.channel]
+            filled = _differences(plane, y, x, before.second, base, filled, work)
+    for k in range(filled, out.size - 2):
+        out[k] = 0.0
+    out[out.size - 2] = 1.0
+    out[out.size - 1] = mean - base
     return base
 
 
@@ -490,6 +539,36 @@ def _blend(i: int, j: int, fit_errors: Floats, work: Work) -> tuple[float, float
 
 
 @kernel
+def _past_errors(y: int, x: int, place: Place, before: Before) -> float:
+    """Errors of the frame before at a place and around it, as many as `_blend` adds up."""
+    past = before.errors[place.channel]
+    total = 2.0 * past[y, x]
+    for k in range(place.nearest):
+        total += past[y + place.own[k, 0], x + place.own[k, 1]]
+    return float(total * (7.0 / (2 + place.nearest)))
+
+
+@kernel
+def _contexts_before(
+    y: int, x: int, start: int, fraction: int, place: Place, before: Before, work: Work
+) -> None:
+    """Contexts of what the frames before have at a place, and how the latest changed around it."""
+    channel = place.channel
+    known = place.planes[channel]
+    latest = before.frames[0, channel]
+    own = place.own
+    tag = _hash(channel + 1, _floor(latest[y, x]) - start)
+    changes = _hash(tag, 2)
+    for k in range(4):
+        row = y + own[k, 0]
+        column = x + own[k, 1]
+        changes = _hash(changes, _floor(known[row, column]) - _floor(latest[row, column]))
+    second = before.frames[before.frames.shape[0] - 1, channel]
+    work.contexts[COUNTED] = _hash(_hash(_hash(tag, 1), _floor(second[y, x]) - start), fraction)
+    work.contexts[COUNTED + 1] = changes
+
+
+@kernel
 def _remember(which: int, key: np.uint64, best: float, contexts: Contexts, work: Work) -> None:
     """Look up the last values in a context, and how wide their density shall be."""
     slot = np.int64(key >> np.uint64(64 - RECENT_BITS))
@@ -530,12 +609,25 @@ def _distribute(t: float, contexts: Contexts, tables: Tables, work: Work) -> Non
 
 
 @kernel
+def _counted(before: Before | None) -> int:
+    """Number of experts that count."""
+    if before is None:
+        return COUNTED
+    return COUNTED + COUNTED_BEFORE
+
+
+@kernel
 def _count(
-    absolute: np.uint64, relative: np.uint64, contexts: Contexts, tables: Tables, work: Work
+    absolute: np.uint64,
+    relative: np.uint64,
+    before: Before | None,
+    contexts: Contexts,
+    tables: Tables,
+    work: Work,
 ) -> int:
     """What counts say of a decision; how sure the first two are, 0 to 15."""
     sure = 0
-    for q in range(COUNTED):
+    for q in range(_counted(before)):
         decision = absolute if q < 2 else relative
         key = (work.contexts[q] ^ decision) * _SECOND_MULTIPLIER
         slot = np.int64(key >> np.uint64(64 - COUNT_BITS))
@@ -546,7 +638,8 @@ def _count(
             contexts.counts[q, slot] = entry
         count = (entry >> np.uint32(10)) & np.uint32(0x3F)
         work.slots[q] = slot
-        work.inputs[DISTRIBUTIONS + q] = tables.stretch[entry >> np.uint32(20)] if count else 0.0
+        at = DISTRIBUTIONS + q if q < COUNTED else INPUTS - COUNTED + q
+        work.inputs[at] = tables.stretch[entry >> np.uint32(20)] if count else 0.0
         if q < 2:
             sure = 4 * sure + (3 if count >= 12 else 2 if count >= 4 else 1 if count else 0)
     return sure
@@ -574,6 +667,7 @@ def _adapt(
     bit: int,
     mixed: float,
     node: int,
+    before: Before | None,
     contexts: Contexts,
     memory: Memory,
     tables: Tables,
@@ -589,7 +683,7 @@ def _adapt(
         rate = (bit - work.chances[s]) * max(LAST_RATE, FIRST_RATE / (1.0 + 0.02 * count))
         for e in range(COLUMNS):
             weights[e] += rate * work.inputs[e]
-    for q in range(COUNTED):
+    for q in range(_counted(before)):
         entry = np.int64(contexts.counts[q, work.slots[q]])
         count = (entry >> 10) & 0x3F
         chance = entry >> 16
@@ -612,6 +706,7 @@ def _code_sample(
     grain: float,
     state: UInt64s,
     words: UInt32s,
+    before: Before | None,
     contexts: Contexts,
     memory: Memory,
     tables: Tables,
@@ -667,7 +762,7 @@ def _code_sample(
         absolute = _hash(_hash(node, threshold), low)
         relative = _hash(_hash(node, threshold - start), half_units)
         relative = _hash(relative, low - start if halvings >= 0 else 0)
-        work.kinds[1] = _count(absolute, relative, contexts, tables, work)
+        work.kinds[1] = _count(absolute, relative, before, contexts, tables, work)
         work.inputs[INPUTS - 1] = 0.3
         odds = _mix(node, memory, tables, work)
         mixed = logistic(odds, tables.logistic)
@@ -689,7 +784,7 @@ def _code_sample(
         first[bucket + 1] += (bit - first[bucket + 1]) * (MAP_RATE * at)
         second[bucket] += (bit - second[bucket]) * (MAP_RATE * (1.0 - at))
         second[bucket + 1] += (bit - second[bucket + 1]) * (MAP_RATE * at)
-        _adapt(bit, mixed, node, contexts, memory, tables, work)
+        _adapt(bit, mixed, node, before, contexts, memory, tables, work)
         if bit:
             low = threshold
             for e in range(DISTRIBUTIONS):
@@ -759,6 +854,7 @@ def code_rows(
     words: UInt32s,
     place: Place,
     plane: Plane,
+    before: Before | None,
     contexts: Contexts,
     memory: Memory,
     tables: Tables,
@@ -806,7 +902,7 @@ def code_rows(
                 x = place.column + 2 * j + PAD
                 n = (i - first) * width + j
                 mean, scale = _mixture(logits[n], locations[n], scales[n], grain, tables, work)
-                base = _regress(y, x, mean, place, work)
+                base = _regress(y, x, mean, place, before, work)
                 bias, gain = _adjust(i, j, scale, network_errors, place, memory, work)
                 shrink = _between(tables.power, (gain - POWER_LOW) * POWER_STEPS)
                 learned = scale / shrink
@@ -816,6 +912,8 @@ def code_rows(
                     work.predicted[k] = mean + clip(shift, -limit, limit)
                 work.predicted[2] = mean + bias
                 best, least = _blend(i, j, fit_errors, work)
+                if before is not None:
+                    least += PAST_SHARE * (_past_errors(y, x, place, before) - least)
                 around = 2.0 * (errors[y, x - 2] + errors[y - 2, x])
                 around += errors[y - 2, x - 2] + errors[y - 2, x + 2] + errors[y, x - 4]
                 beside = 0.0
@@ -834,7 +932,7 @@ def code_rows(
                 unit = min(learned, typical_least)
                 half_units = min(31, int(2.2 * unit)) if 1.1 * unit > 1.0 else 0
                 fraction = min(max(_floor((best - start) * 8.0) + 8, 0), 15)
-                before = int(place.planes[0, y, x]) if channel > 0 else 0
+                other = int(place.planes[0, y, x]) if channel > 0 else 0
                 between = int(place.planes[1, y, x]) if channel > 1 else 0
                 error = place.residuals[channel - 1, i, j] if channel > 0 else 0.0
                 miss = _floor(error + 0.5)
@@ -845,11 +943,11 @@ def code_rows(
                 work.kinds[0] = _magnitude(unit)
                 work.kinds[3] = _magnitude(0.7 * abs(error) if channel > 0 else typical_beside)
                 tag = channel + 1
-                pair = _hash(_hash(tag, before), between)
+                pair = _hash(_hash(tag, other), between)
                 near = _hash(_hash(tag, n0), n1)
                 found = work.contexts
                 found[0] = pair
-                found[1] = _hash(near, before)
+                found[1] = _hash(near, other)
                 wide = _floor((work.predicted[1] - start) * 4.0)
                 centred = _floor((mean - start) * 4.0)
                 found[2] = _hash(_hash(_hash(tag, wide), centred), work.kinds[0])
@@ -859,8 +957,10 @@ def code_rows(
                 found[3] = _hash(pattern, miss)
                 local = _floor((work.predicted[0] - start) * 4.0)
                 found[4] = _hash(_hash(_hash(tag, miss), fraction), local)
+                if before is not None:
+                    _contexts_before(y, x, start, fraction, place, before, work)
                 _remember(0, pair if channel > 0 else near, best, contexts, work)
-                last = _hash(near, before) if channel < 2 else _hash(pair, _floor(best))
+                last = _hash(near, other) if channel < 2 else _hash(pair, _floor(best))
                 _remember(1, last, best, contexts, work)
                 work.kinds[2] = work.recent[0] // 3 * 4 + work.recent[1] // 3
                 sample, bits = _code_sample(
@@ -874,6 +974,7 @@ def code_rows(
                     grain,
                     state,
                     words,
+                    before,
                     contexts,
                     memory,
                     tables,

@@ -50,6 +50,8 @@ class SectionKind(IntEnum):
     EXIF = 65
     XMP = 66
     CHUNKS = 67
+    ANIMATION = 68
+    DESCRIPTION = 69
 
 
 FIRST_SKIPPABLE = 64
@@ -352,7 +354,8 @@ def read(data: Bytes, limits: Limits = DEFAULT_LIMITS, *, partial: bool = False)
                 raise
             damaged = True
             break
-    if len(data) > ends[-1]:
+    is_archive = contents.table[:1] and contents.table[0][0] == SectionKind.INDEX
+    if len(data) > ends[-1] and not is_archive:  # others may follow an archive
         raise CorruptError(f"{len(data) - ends[-1]} bytes follow the last section")
     return replace(contents, sections=sections, damaged=damaged)
 

@@ -40,8 +40,33 @@ class FileBytes:
         return self._file.read(max(0, stop - start))
 
 
-Bytes = bytes | mmap | FileBytes
-"""What is read: bytes, or a memory map or file, whose slices are bytes too."""
+class Rest:
+    """Bytes from a position on, of which only those are read that are looked at.
+
+    Args:
+        data: all of the bytes.
+        start: the position of the first one.
+    """
+
+    def __init__(self, data: bytes | mmap | FileBytes, start: int) -> None:
+        self._data, self._start = data, start
+
+    def __len__(self) -> int:
+        return len(self._data) - self._start
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice) -> bytes: ...
+    def __getitem__(self, place: int | slice) -> int | bytes:
+        if isinstance(place, int):
+            return self._data[range(len(self))[place] + self._start]
+        start, stop, _ = place.indices(len(self))
+        return self._data[start + self._start : stop + self._start]
+
+
+Bytes = bytes | mmap | FileBytes | Rest
+"""What is read: bytes, or a memory map, a file or the rest of one, whose slices are bytes too."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from . import _mixing
 from ._binary import UInt32s, UInt64s
-from ._mixing import PAD, Contexts, Floats, Memory, Place, Plane, Tables, Work
+from ._mixing import PAD, Before, Contexts, Floats, Memory, Place, Plane, Tables, Work
 from .entropy import Ints, LogisticMixture, check_range
 from .tables import check_tables
 
@@ -93,6 +94,20 @@ class Neighbourhood:
     others: Offsets
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """The neighbours of a sample in the frames before, in every phase.
+
+    Attributes:
+        latest, second: offsets (row, column) in the latest frame, and in the one before it.
+        beside: those in channels that come before, in the latest frame.
+    """
+
+    latest: Offsets = ()
+    second: Offsets = ()
+    beside: Offsets = ()
+
+
 @cache
 def exact_tables() -> Tables:
     steps = np.arange((1 << _mixing.LOG_BITS) + 2) / (1 << _mixing.LOG_BITS)
@@ -139,48 +154,93 @@ def _memory(channel: int, regressors: int) -> Memory:
     )
 
 
-def _contexts(depth: Depth) -> Contexts:
+def _contexts(depth: Depth, counted: int) -> Contexts:
     # Levels with fractions need a float; for bytes the kernel is compiled on its own.
     level: DTypeLike = np.uint8 if depth == BYTE else np.float32
     slots, counts = 1 << _mixing.RECENT_BITS, 1 << _mixing.COUNT_BITS
     return Contexts(
         values=np.zeros((_mixing.RECENT, slots, _mixing.REMEMBERED), level),
         filled=np.zeros((_mixing.RECENT, slots), np.int32),
-        counts=np.zeros((_mixing.COUNTED, counts), np.uint32),
+        counts=np.zeros((counted, counts), np.uint32),
     )
+
+
+Memories = Sequence[Sequence[Memory]]
+"""The memories of each phase and channel."""
 
 
 class Mixer:
     """All that is learned of an image, level after level and block after block.
 
+    Of a sequence of frames of equal size it is learned from all; the levels of each come from
+    coarse to fine, and the finest one has memories of its own.
+
     Args:
         channels: of the image.
         phases: of the phases in which a block is coded.
         depth: of its samples.
+        earlier: neighbours in the frames before; None for a single image.
     """
 
-    def __init__(self, channels: int, phases: Sequence[Neighbourhood], depth: Depth = BYTE) -> None:
+    def __init__(
+        self,
+        channels: int,
+        phases: Sequence[Neighbourhood],
+        depth: Depth = BYTE,
+        earlier: Earlier | None = None,
+    ) -> None:
         self.channels, self.phases, self.depth = channels, phases, depth
-        self._contexts = [_contexts(depth) for _ in range(channels)]
-        self._memories = [
-            [_memory(channel, _regressors(phase, channel)) for channel in range(channels)]
+        self.earlier = earlier or Earlier()
+        counted = _mixing.COUNTED + (_mixing.COUNTED_BEFORE if earlier else 0)
+        self._contexts = [_contexts(depth, counted) for _ in range(channels)]
+        self._memories: Memories = [
+            [
+                _memory(channel, _regressors(phase, self.earlier, channel))
+                for channel in range(channels)
+            ]
             for phase in phases
         ]
+        self._coarse = self._memories
+        self._finest: Memories | None = None
         self._coarser: Float32s = np.zeros((channels, 0, 0), np.float32)
         self._errors = self._coarser
+        self._level = 0
+        self._frames: list[Samples] = []
+        self._past = self._coarser
+        self._pasts: dict[int, Float32s] = {}
 
     def learned(self, phase: int, channel: int) -> tuple[Contexts, Memory]:
         """What is learned of a channel: of its contexts, and in a phase."""
         return self._contexts[channel], self._memories[phase][channel]
 
-    def start_level(self, height: int, width: int) -> None:
-        """Start a level of the pyramid; what was learned of the one before is trusted less."""
+    def start_level(self, level: int, height: int, width: int) -> None:
+        """Start a level of the pyramid; what was learned of the one before is trusted less.
+
+        Of frames that follow others, what was learned of the level is trusted as it is.
+        """
+        self._level = level
         self._coarser = self._errors
         self._errors = np.zeros((self.channels, height, width), np.float32)
-        for memories in self._memories:
-            for memory in memories:
+        self._past = self._pasts.get(level, self._past)
+        self._pasts[level] = self._errors
+        if not self._frames:
+            for memory in chain.from_iterable(self._memories):
                 memory.products[:] *= _mixing.LEVEL_KEEP
                 memory.targets[:] *= _mixing.LEVEL_KEEP
+        elif self._finest is None:
+            self._finest = self._memories
+            self._coarse = [[_copy(memory) for memory in row] for row in self._memories]
+        if self._finest is not None:
+            self._memories = self._coarse if level else self._finest
+
+    def finish_frame(self, samples: Samples) -> None:
+        """End a frame of a sequence.
+
+        Args:
+            samples: (h, w, c), channels in coding order.
+        """
+        self._frames = [samples, *self._frames[:1]]
+        self._errors = np.zeros((self.channels, 0, 0), np.float32)
 
     def block(self, top: int, left: int, even: Samples) -> Block:
         """Start a block of the level.
@@ -195,13 +255,33 @@ class Mixer:
         half = self._coarser[:, top // 2 :, left // 2 :][:, :rows, :columns]
         if not half.size:
             half = np.full((self.channels, rows, columns), _FIRST_ERROR, np.float32)
-        return Block(self, even, half, errors)
+        return Block(self, even, half, errors, self._before(top, left, *errors.shape[1:]))
+
+    def _before(self, top: int, left: int, height: int, width: int) -> Before | None:
+        """A block of the level in the frames before."""
+        if not self._frames:
+            return None
+        step = 1 << self._level
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        windows = np.stack([frame[::step, ::step][rows, columns] for frame in self._frames])
+        levels = 2.0**-self.depth.shift * np.moveaxis(windows, 3, 1).astype(np.float64)
+        return Before(
+            frames=_bordered(levels),
+            errors=_bordered(self._past[:, rows, columns].astype(np.float64)),
+            latest=_offsets(self.earlier.latest),
+            second=_offsets(self.earlier.second),
+            beside=_offsets(self.earlier.beside),
+        )
 
 
-def _regressors(phase: Neighbourhood, channel: int) -> int:
+def _copy(memory: Memory) -> Memory:
+    return Memory(*(array.copy() for array in memory))
+
+
+def _regressors(phase: Neighbourhood, earlier: Earlier, channel: int) -> int:
     """Number of regressors of the least-squares predictions."""
-    own = len(phase.nearest) + len(phase.further)
-    return own + channel * len(phase.others) + 2
+    own = len(phase.nearest) + len(phase.further) + len(earlier.latest) + len(earlier.second)
+    return own + channel * (len(phase.others) + len(earlier.beside)) + 2
 
 
 class Block:
@@ -211,10 +291,18 @@ class Block:
         even: see `Mixer.block`.
         coarser: (c, ceil(h / 2), ceil(w / 2)), magnitudes of the errors around them.
         errors: (c, h, w), receives those of the block.
+        before: the block in the frames before, if there are any.
     """
 
-    def __init__(self, mixer: Mixer, even: Samples, coarser: Float32s, errors: Float32s) -> None:
-        self._mixer, self._errors = mixer, errors
+    def __init__(
+        self,
+        mixer: Mixer,
+        even: Samples,
+        coarser: Float32s,
+        errors: Float32s,
+        before: Before | None,
+    ) -> None:
+        self._mixer, self._errors, self._before = mixer, errors, before
         self._grain = 2.0**-mixer.depth.shift
         self._planes = self._enlarge(self._grain * np.moveaxis(even, 2, 0).astype(np.float64))
         self._magnitudes = self._enlarge(_FADE * coarser.astype(np.float64))
@@ -223,7 +311,7 @@ class Block:
         """Planes (c, h', w') at twice the resolution, with borders."""
         height, width = self._errors.shape[1:]
         whole = planes.repeat(2, 1).repeat(2, 2)[:, :height, :width]
-        return np.pad(whole, ((0, 0), (PAD, PAD), (PAD, PAD)), mode="edge")
+        return _bordered(whole)
 
     def phase(self, index: int) -> Callable[[int, int, LogisticMixture], MixedRows]:
         """Start a phase of the block.
@@ -242,7 +330,7 @@ class Block:
         own = np.array((*phase.nearest, *phase.further), np.int64)
         others = np.array(phase.others, np.int64)
 
-        def known(channel: int) -> tuple[Depth, Place, Plane, Contexts, Memory]:
+        def known(channel: int) -> tuple[Depth, Place, Plane, Before | None, Contexts, Memory]:
             contexts, memory = self._mixer.learned(index, channel)
             place = Place(
                 self._planes,
@@ -259,7 +347,8 @@ class Block:
                 depth.shift,
                 self._grain,
             )
-            return depth, place, _plane(shape, memory.targets.size), contexts, memory
+            plane = _plane(shape, memory.targets.size)
+            return depth, place, plane, self._before, contexts, memory
 
         of_channels = [known(channel) for channel in range(channels)]
         return lambda channel, first, mixture: MixedRows(
@@ -270,6 +359,16 @@ class Block:
         """Keep the block's errors for the next level."""
         height, width = self._errors.shape[1:]
         self._errors[:] = self._magnitudes[:, PAD : PAD + height, PAD : PAD + width]
+
+
+def _bordered(planes: Floats) -> Floats:
+    """Planes (..., h, w) with borders."""
+    sides = ((0, 0),) * (planes.ndim - 2)
+    return np.pad(planes, (*sides, (PAD, PAD), (PAD, PAD)), mode="edge")
+
+
+def _offsets(offsets: Offsets) -> _mixing.Int64s:
+    return np.array(offsets, np.int64).reshape(-1, 2)
 
 
 def _plane(shape: tuple[int, int], regressors: int) -> Plane:
@@ -286,7 +385,7 @@ def _plane(shape: tuple[int, int], regressors: int) -> Plane:
     )
 
 
-def _work(components: int, regressors: int, channel: int) -> Work:
+def _work(components: int, regressors: int, channel: int, counts: int) -> Work:
     double = np.zeros(1)
     return Work(
         mean=np.zeros(components),
@@ -308,8 +407,8 @@ def _work(components: int, regressors: int, channel: int) -> Work:
         width=np.zeros(_mixing.RECENT),
         kinds=np.zeros(_mixing.SETS, np.int64),
         selected=np.zeros(_mixing.SETS, np.int64),
-        contexts=np.zeros(_mixing.COUNTED, np.uint64),
-        slots=np.zeros(_mixing.COUNTED, np.int64),
+        contexts=np.zeros(counts, np.uint64),
+        slots=np.zeros(counts, np.int64),
         recent_slots=np.zeros(_mixing.RECENT, np.int64),
         recent=np.zeros(_mixing.RECENT, np.int64),
         double=double,
@@ -341,6 +440,7 @@ class MixedRows:
     depth: Depth
     place: Place
     plane: Plane
+    before: Before | None
     contexts: Contexts
     memory: Memory
 
@@ -367,9 +467,10 @@ class MixedRows:
                 words,
                 self.place,
                 self.plane,
+                self.before,
                 self.contexts,
                 self.memory,
                 exact_tables(),
-                _work(components, regressors, self.place.channel),
+                _work(components, regressors, self.place.channel, len(self.contexts.counts)),
             )
         )

@@ -15,9 +15,14 @@ _WEBP, _PNG, _JPEGXL = b"\0", b"\1", b"\2"
 """First byte of the section: what packs the plane."""
 
 
+def colour_of(raster: Raster) -> Samples:
+    """The colour (h, w, 1 or 3) of an image."""
+    return raster.samples[..., : raster.mode.colours]
+
+
 def split_alpha(raster: Raster) -> tuple[Samples, list[Section]]:
     """The colour (h, w, 1 or 3) of an image, and the section of its opacity if it has one."""
-    colour = raster.samples[..., : raster.mode.colours]
+    colour = colour_of(raster)
     if not raster.mode.has_alpha:
         return colour, []
     return colour, [Section(SectionKind.ALPHA, pack_plane(raster.samples[..., -1:]))]

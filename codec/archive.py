@@ -14,14 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
+from mmap import mmap
 from operator import attrgetter
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bitstream.container import (
     DEFAULT_LIMITS,
+    FIRST_SKIPPABLE,
     MAX_SIDE,
     Contents,
     Header,
@@ -40,9 +42,10 @@ from ..bitstream.errors import (
     LimitError,
     NoisepressError,
     OptionError,
+    TruncatedError,
     UnsupportedImageError,
 )
-from ..bitstream.header import VARINT, Field, pack, unpack
+from ..bitstream.header import VARINT, Bytes, Field, Rest, pack, unpack
 from .api import (
     Progress,
     check_decoding,
@@ -60,7 +63,7 @@ from .api import (
 from .fallback.codecs import WebP
 from .image.raster import Mode, Raster, Samples, checksum, to_array
 from .image.strip import Strip, stripped
-from .inputs import Data, UnreadJpeg, as_data, as_image
+from .inputs import Data, UnreadJpeg, as_image, as_mapped
 from .jpegfile.codec import keep_unread, kept_unread
 from .options import Options, given
 from .protocol import Decoding, GroupCodec, Report, assemble
@@ -112,12 +115,14 @@ def archive(
 
     Args:
         images: names and images, see `noisepress.encode`; each group is opened when its turn comes.
-        codec: see `noisepress.encode`. With `vdm`, the images of a group share one chain; those
-            that vdm does not take are coded as WebP, PNG or JPEG XL. With other lossless codecs, so
+        codec: see `noisepress.encode`. With `vdm`, the images of a group share one chain,
+            with `frames` each is coded with what those before it tell; those that the codec does
+            not take are coded as WebP, PNG or JPEG XL. With other lossless codecs, so
             are all that come out smaller that way.
             Without a codec, JPEG files are kept as files; with any lossless codec, those whose
             picture is not supported are.
-        group: images of a group. To get one image, vdm has to decode all of its group.
+        group: images of a group. To get one image, vdm and frames have to decode all of
+            its group.
         pixels: see `noisepress.encode`.
         strip: see `noisepress.encode`.
         limits: see `noisepress.encode`.
@@ -165,9 +170,38 @@ def archive(
     if not names:
         raise UnsupportedImageError("an archive needs at least one image")
     index = pack(INDEX, {"group": group, "count": len(names)}) + rows
-    groups = [Section(SectionKind.GROUP, payload) for payload in payloads]
+    return _write(index, payloads)
+
+
+def archive_group(
+    names: Sequence[str],
+    images: Sequence[Raster],
+    codec: GroupCodec,
+    options: Options,
+    report: Report,
+    metadata: Sequence[Section] = (),
+) -> bytes:
+    """An archive of one group, whose images are coded together.
+
+    Args:
+        names: of the images, see `archive`.
+        images: each is looked at several times, and may be made anew for that.
+        options: an instance of the codec's `OPTIONS`.
+        metadata: sections that go before the group.
+
+    Raises:
+        CorruptError: it does not decode to the images.
+        ModelError: see `archive`.
+    """
+    index = pack(INDEX, {"group": len(names), "count": len(names)})
+    index += b"".join(_row(name, image) for name, image in zip(names, images, strict=True))
+    return _write(index, [_together(images, codec, options, report)], metadata)
+
+
+def _write(index: bytes, groups: Sequence[bytes], metadata: Sequence[Section] = ()) -> bytes:
     header = Header(ARCHIVE, mode=0, width=1, height=1, check=0)
-    return write(header, [Section(SectionKind.INDEX, bytes(index)), *groups])
+    parts = [Section(SectionKind.GROUP, payload) for payload in groups]
+    return write(header, [Section(SectionKind.INDEX, bytes(index)), *metadata, *parts])
 
 
 def _check_name(name: str, known: set[str]) -> None:
@@ -225,6 +259,28 @@ def _separate(
     return _pack_files(files)
 
 
+@dataclass(frozen=True)
+class _Rasters(Sequence[Raster]):
+    """Some of the images, each looked at when it is its turn."""
+
+    images: Sequence[Raster | UnreadJpeg]
+    places: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Raster: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Raster]: ...
+    def __getitem__(self, index: int | slice) -> Raster | Sequence[Raster]:
+        if isinstance(index, slice):
+            return _Rasters(self.images, self.places[index])
+        image = self.images[self.places[index]]
+        assert isinstance(image, Raster)
+        return image
+
+
 def _together(
     images: Sequence[Raster | UnreadJpeg], codec: GroupCodec, options: Options, report: Report
 ) -> bytes:
@@ -235,9 +291,10 @@ def _together(
     Raises:
         CorruptError: it does not decode to the images.
     """
-    rasters = [image for image in images if isinstance(image, Raster)]
-    fitting = [raster for raster in rasters if raster.mode in codec.GROUP_MODES]
-    coded, details = codec.encode_group(fitting, options, report) if fitting else ([], b"")
+    modes = [image.mode if isinstance(image, Raster) else None for image in images]
+    fitting = [place for place, mode in enumerate(modes) if mode in codec.GROUP_MODES]
+    rasters = _Rasters(images, fitting)
+    coded, details = codec.encode_group(rasters, options, report) if fitting else ([], b"")
     waiting = iter(coded)
     members = []
     for image in images:
@@ -249,7 +306,8 @@ def _together(
         else:
             members.append(encode(image, WebP()))
     payload = _pack_files(members) + details
-    if _members(payload, len(images), check_decoding(options)) != list(images):
+    found = _members(payload, len(images), check_decoding(options))
+    if not all(image == other for image, other in zip(images, found, strict=True)):
         raise CorruptError("the encoded images do not decode to themselves")
     return payload
 
@@ -277,8 +335,8 @@ def files_of(payload: bytes, count: int) -> tuple[list[bytes], bytes]:
 
 def _members(
     payload: bytes, count: int, decoding: Decoding, limits: Limits = DEFAULT_LIMITS
-) -> list[Raster | UnreadJpeg]:
-    """All images of a group.
+) -> Iterator[Raster | UnreadJpeg]:
+    """The images of a group.
 
     Raises:
         NoisepressError: see `noisepress.decode`.
@@ -288,19 +346,19 @@ def _members(
     for member in members:
         known_mode(member)
     grouped = [member for member in members if _group_codec(member)]
+    if len({member.header.codec for member in grouped}) > 1:
+        raise CorruptError("the group has images of several codecs that code groups")
     pictures: Iterator[Samples] = iter(())
     if grouped and (codec := _group_codec(grouped[0])):
         pictures = iter(codec.decode_group(grouped, details, decoding, lambda _: None))
-    images: list[Raster | UnreadJpeg] = []
     for file, member in zip(files, members, strict=True):
         if _group_codec(member):
             picture = next(pictures)
             if checksum(picture) != member.header.check:
                 raise CorruptError("the decoded samples do not match the file's checksum")
-            images.append(to_raster(member, picture))
+            yield to_raster(member, picture)
         else:
-            images.append(kept_unread(member) or decode_raster(file, decoding, limits=limits))
-    return images
+            yield kept_unread(member) or decode_raster(file, decoding, limits=limits)
 
 
 def _check_indexed(image: Raster | UnreadJpeg, member: Member) -> None:
@@ -323,35 +381,141 @@ def _group_codec(contents: Contents) -> GroupCodec | None:
     return codec if isinstance(codec, GroupCodec) else None
 
 
+@dataclass(frozen=True)
+class _Part:
+    """One of the archives that a file consists of.
+
+    Attributes:
+        data: the file from the archive's first byte on.
+        contents: without sections.
+        group: number of its first group.
+        members: of all its groups.
+    """
+
+    data: Bytes
+    contents: Contents
+    group: int
+    members: tuple[Member, ...]
+
+    @classmethod
+    def open(cls, data: Bytes, limits: Limits, group: int) -> _Part:
+        contents = outline(data, limits)
+        if contents.header.codec != ARCHIVE:
+            raise CorruptError("the file is an image, not an archive")
+        index = section(data, contents, 0).payload
+        return cls(data, contents, group, _parse_index(contents, index, group))
+
+    @property
+    def first(self) -> int:
+        """Place of the section of its first group."""
+        return [kind for kind, _ in self.contents.table].index(SectionKind.GROUP)
+
+    @property
+    def groups(self) -> range:
+        """The numbers of its groups."""
+        return range(self.group, self.group + len(self.contents.table) - self.first)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole archive."""
+        return self.contents.ends()[-1]
+
+    @property
+    def cut(self) -> list[int]:
+        """The groups that are not there."""
+        ends = self.contents.ends()[self.first + 1 :]
+        return [at for at, end in zip(self.groups, ends, strict=True) if end > len(self.data)]
+
+    def payload(self, group: int) -> bytes:
+        """The section of a group."""
+        return section(self.data, self.contents, self.first + group - self.group).payload
+
+
 class Archive:
     """Read-only access to an existing archive.
 
+    A file may consist of several archives, one after another, of which the later ones were
+    appended: it has the images of all.
+
     Args:
-        data: the file, see `noisepress.decode`; or a memory map of it, of which only the groups
-            that are asked for are read.
+        data: the file, see `noisepress.decode`. Of a path or a memory map, only the groups that are
+            asked for are read.
         limits: what to accept.
 
     Attributes:
         members: in the order in which they were put in.
+        groups: the members of each group.
         cut: groups, from 0, that are not there because the file was cut.
+        fault: why there may be further groups that are not known: what is wrong with what follows
+            those that are; None if nothing does.
 
     Raises:
         NoisepressError: a subclass names what is wrong with the header or the index.
     """
 
     def __init__(self, data: Data, *, limits: Limits = DEFAULT_LIMITS) -> None:
-        self._data, self._limits = as_data(data), limits
-        self._contents = outline(self._data, limits)
-        if self._contents.header.codec != ARCHIVE:
-            raise CorruptError("the file is an image, not an archive")
-        self.members = _parse_index(self._contents, section(self._data, self._contents, 0).payload)
-        ends = self._contents.ends()[2:]
-        self.cut = tuple(group for group, end in enumerate(ends) if end > len(self._data))
+        self._limits = limits
+        self.fault: NoisepressError | None = None
+        self._parts = list(self._open(as_mapped(data)))
+        self.members = tuple(member for part in self._parts for member in part.members)
+        self.groups: Sequence[Sequence[Member]] = [
+            list(members) for _, members in groupby(self.members, attrgetter("group"))
+        ]
+        self.cut = tuple(group for part in self._parts for group in part.cut)
+        self._by_group = [part for part in self._parts for _ in part.groups]
+
+    def _open(self, data: bytes | mmap) -> Iterator[_Part]:
+        """The archives of the file, as far as they can be read."""
+        names: set[str] = set()
+        group = start = 0
+        while start < len(data) or not start:
+            try:
+                part = _Part.open(Rest(data, start), self._limits, group)
+                if twice := names & {member.name for member in part.members}:
+                    raise CorruptError(f"two images have the name {min(twice)}")
+                names |= {member.name for member in part.members}
+                if len(names) > self._limits.members:
+                    raise LimitError(f"the archive has more than {self._limits.members} images")
+            except NoisepressError as error:
+                if not start:
+                    raise
+                text = f"from byte {start} on, the file cannot be read: {error}"
+                self.fault = type(error)(text)
+                return
+            yield part
+            group, start = part.groups.stop, start + part.size
 
     @property
-    def groups(self) -> Sequence[Sequence[Member]]:
-        """The members of each group."""
-        return [list(members) for _, members in groupby(self.members, attrgetter("group"))]
+    def metadata(self) -> Sequence[Section]:
+        """The sections between index and groups, of all archives in the file.
+
+        Raises:
+            CorruptError, TruncatedError: one is damaged, or not there.
+        """
+        return [
+            section(part.data, part.contents, place)
+            for part in self._parts
+            for place in range(1, part.first)
+        ]
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """Bytes up to the end of the last archive in the file that is whole, and their images.
+
+        Raises:
+            CorruptError: what follows them is damaged, and not merely cut.
+            TruncatedError: it was cut, but holds whole groups.
+        """
+        if self.fault and not isinstance(self.fault, TruncatedError):
+            raise self.fault
+        size = images = 0
+        for part in self._parts:
+            if 0 < len(part.cut) < len(part.groups):
+                text = f"the file was cut inside {_label(part.cut[0], self.groups[part.cut[0]])}"
+                raise TruncatedError(text)
+            if not part.cut:
+                size, images = size + part.size, images + len(part.members)
+        return size, images
 
     def read_group(
         self, index: int, decoding: Decoding | None = None, **options: Any
@@ -371,10 +535,19 @@ class Archive:
         how = given(Decoding, decoding, options)
         members = self.groups[index]
         with _naming(_label(index, members)):
-            images = _members(self._payload(index), len(members), how, self._limits)
-            for image, member in zip(images, members, strict=True):
-                _check_indexed(image, member)
-            return images
+            return list(self._images(index, how))
+
+    def iterate_group(self, index: int, decoding: Decoding) -> Iterator[Raster | UnreadJpeg]:
+        """The images of a group, each as soon as it is decoded, see `read_group`."""
+        with _naming(_label(index, self.groups[index])):
+            yield from self._images(index, decoding)
+
+    def _images(self, index: int, decoding: Decoding) -> Iterator[Raster | UnreadJpeg]:
+        members = self.groups[index]
+        images = _members(self._payload(index), len(members), decoding, self._limits)
+        for image, member in zip(images, members, strict=True):
+            _check_indexed(image, member)
+            yield image
 
     def read(
         self, name: str, decoding: Decoding | None = None, *, level: int = 0, **options: Any
@@ -400,7 +573,8 @@ class Archive:
             payload = self._payload(member.group)
             file = files_of(payload, len(members))[0][place]
             if _group_codec(outline(file, self._limits)):
-                image = _members(payload, len(members), how, self._limits)[place]
+                images = _members(payload, len(members), how, self._limits)
+                image = next(islice(images, place, None))
                 assert isinstance(image, Raster)
             elif level:
                 return decode_preview(file, level, how, limits=self._limits)
@@ -432,7 +606,7 @@ class Archive:
         raise OptionError(f"the archive has no image {name!r}")
 
     def _payload(self, group: int) -> bytes:
-        return section(self._data, self._contents, group + 1).payload
+        return self._by_group[group].payload(group)
 
 
 def _label(index: int, members: Sequence[Member]) -> str:
@@ -441,8 +615,8 @@ def _label(index: int, members: Sequence[Member]) -> str:
     return f"group {index + 1} ({' to '.join(names)})"
 
 
-def _parse_index(contents: Contents, payload: bytes) -> tuple[Member, ...]:
-    """The members of an archive.
+def _parse_index(contents: Contents, payload: bytes, group: int) -> tuple[Member, ...]:
+    """The members of an archive whose first group has a number.
 
     Raises:
         CorruptError, TruncatedError: the index is damaged.
@@ -452,10 +626,15 @@ def _parse_index(contents: Contents, payload: bytes) -> tuple[Member, ...]:
         raise LimitError(
             f"the archive has {values['count']} images; the limit is {contents.limits.members}"
         )
-    first, *others = (kind for kind, _ in contents.table)
-    groups = -(-values["count"] // values["group"])
-    if first != SectionKind.INDEX or set(others) != {SectionKind.GROUP} or len(others) != groups:
-        raise CorruptError(f"{len(others)} groups do not fit {values['count']} images")
+    kinds = [kind for kind, _ in contents.table]
+    groups, found = -(-values["count"] // values["group"]), kinds.count(SectionKind.GROUP)
+    between = kinds[1 : len(kinds) - found]
+    if (
+        (kinds[0], found) != (SectionKind.INDEX, groups)
+        or SectionKind.GROUP in between
+        or any(kind < FIRST_SKIPPABLE for kind in between)
+    ):
+        raise CorruptError(f"{found} groups do not fit {values['count']} images")
     members: list[Member] = []
     names: set[str] = set()
     for index in range(values["count"]):
@@ -466,7 +645,9 @@ def _parse_index(contents: Contents, payload: bytes) -> tuple[Member, ...]:
             raise CorruptError(f"the index has no proper entry {index + 1}")
         names.add(name)
         mode = Mode(row["mode"]).name
-        members.append(Member(name, mode, row["width"], row["height"], index // values["group"]))
+        members.append(
+            Member(name, mode, row["width"], row["height"], group + index // values["group"])
+        )
     if position != len(payload):
         raise CorruptError("the index has bytes left over")
     return tuple(members)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
-from mmap import mmap
+from mmap import ACCESS_READ, mmap
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -101,6 +103,14 @@ def _opened(data: bytes, pixels: int) -> Raster | UnreadJpeg:
         if size is None or size[0] * size[1] > MAX_PIXELS:
             raise
         return UnreadJpeg(data, *size, str(error))
+
+
+def as_mapped(source: Data) -> bytes | mmap:
+    """Like `as_data`, but of a path a memory map, so that what is not looked at is not read."""
+    if isinstance(source, (str, os.PathLike)):
+        with suppress(ValueError, OSError), open(source, "rb") as file:  # empty files have no map
+            return mmap(file.fileno(), 0, access=ACCESS_READ)
+    return as_data(source)
 
 
 def as_data(source: Data) -> bytes | mmap:

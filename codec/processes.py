@@ -71,22 +71,31 @@ def results(
 
     Args:
         work: a function of a module, or a partial of one; it and the tasks are pickled.
+        tasks: each is taken when a process is free for it.
         processes: how many work at a time.
 
     Yields:
         A task with its result, or with the error that the work raised, or with a `ProcessError`.
     """
-    waiting = deque((task, 1) for task in tasks)
+    waiting = iter(tasks)
+    again: deque[tuple[Task, int]] = deque()
     threads = max(1, (os.cpu_count() or 1) // processes)
     idle: list[_Worker] = []
     busy: dict[Connection[Any, Any], tuple[_Worker, Task, int]] = {}
     try:
-        while waiting or busy:
-            while waiting and len(busy) < processes:
-                task, attempt = waiting.popleft()
+        while True:
+            while len(busy) < processes:
+                following = (
+                    again.popleft() if again else next(((task, 1) for task in waiting), None)
+                )
+                if following is None:
+                    break
+                task, attempt = following
                 worker = idle.pop() if idle else _Worker.start(work, threads)
                 busy[worker.pipe] = worker, task, attempt
                 worker.pipe.send(task)
+            if not busy:
+                return
             for pipe in wait(list(busy)):
                 assert isinstance(pipe, Connection)
                 worker, task, attempt = busy.pop(pipe)
@@ -95,7 +104,7 @@ def results(
                 except (EOFError, ConnectionError):
                     worker.stop()
                     if attempt < _ATTEMPTS:
-                        waiting.appendleft((task, attempt + 1))
+                        again.append((task, attempt + 1))
                     else:
                         yield task, ProcessError(f"{attempt} processes ended that worked on it")
                     continue

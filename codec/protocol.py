@@ -178,7 +178,7 @@ class GroupCodec(Codec, Protocol):
         """The sections that each image has alone, and the details of all.
 
         Args:
-            rasters: of layouts in `GROUP_MODES`.
+            rasters: of layouts in `GROUP_MODES`; each may be made anew when it is looked at.
             options: an instance of `OPTIONS`.
 
         Raises:
@@ -188,11 +188,11 @@ class GroupCodec(Codec, Protocol):
 
     def decode_group(
         self, files: Sequence[Contents], details: bytes, decoding: Decoding, report: Report
-    ) -> list[Samples]:
-        """The images (h, w, c) of `encode_group`, in order.
+    ) -> Iterator[Samples]:
+        """The images (h, w, c) of `encode_group`, in order, each as soon as it is decoded.
 
         Args:
-            files: all with the same parameters.
+            files: in order; see the codec for what their parameters have in common.
 
         Raises:
             CorruptError, ModelError: see `decode`.

@@ -6,6 +6,7 @@ from ..bitstream.errors import OptionError, UnknownIdError
 from .ardm.codec import ArdmCodec
 from .diffc.codec import DiffcCodec
 from .fallback.codecs import FILE_CODECS
+from .frames.codec import FramesCodec
 from .hfd.codec import HfdCodec
 from .jpegfile.codec import JpegFileCodec
 from .options import Options
@@ -24,6 +25,7 @@ CODECS: tuple[Codec, ...] = (
     HfdCodec(),
     JpegFileCodec(),
     ScreenCodec(),
+    FramesCodec(),
 )
 
 
@@ -34,7 +36,7 @@ def by_id(number: int) -> Codec:
         UnknownIdError: names the codecs that this release knows, or says that it is no image.
     """
     if number == ARCHIVE:
-        raise UnknownIdError("the file is an archive: use `list` and `extract`, or Archive")
+        raise UnknownIdError("the file is an archive: use `list` and `extract`, Archive or Stack")
     for codec in CODECS:
         if number == codec.ID:
             return codec

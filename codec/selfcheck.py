@@ -27,6 +27,7 @@ from PIL import Image
 from ..bitstream.errors import NoisepressError, one_line
 from .api import decode
 from .archive import Archive
+from .stack import Stack
 
 FOLDER = Path(__file__).parent / "reference"
 MANIFEST = FOLDER / "reference.json"
@@ -73,7 +74,7 @@ def run() -> Iterator[Finding]:
             yield Finding(f"codec {name}", _fault(name))
         yield Finding("another process at the same time", usual.fault())
         yield Finding("older instructions, in another process", older.fault())
-    exact = [name for name in names if name in ("ardm", "ardm_random", "vdm")]
+    exact = [name for name in names if name in ("ardm", "ardm_random", "vdm", "frames")]
     threads = torch.get_num_threads()
     for count in sorted({1, 2, threads}):
         torch.set_num_threads(count)
@@ -142,7 +143,13 @@ def _fault(name: str, device: str = "cpu") -> str:
     entry = json.loads(MANIFEST.read_text())[name]
     data = (FOLDER / f"{name}.nzp").read_bytes()
     try:
-        pixels = Archive(data).read("b") if name == "archive" else decode(data, device=device)
+        match name:
+            case "archive":
+                pixels = Archive(data).read("b")
+            case "frames":
+                pixels = Stack(data)[2]
+            case _:
+                pixels = decode(data, device=device)
     except NoisepressError as error:
         return f"{name}: {one_line(error)}"
     return "" if _agrees(name, pixels, entry) else f"{name}: decodes to other samples"

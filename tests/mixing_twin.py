@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from noisepress.bitstream.binary import Even
 from noisepress.bitstream.entropy import Ints, LogisticMixture
-from noisepress.bitstream.mixing import BYTE, Depth, Neighbourhood
+from noisepress.bitstream.mixing import BYTE, Depth, Earlier, Neighbourhood
 
 Table = list[float]
 Key = tuple[int, int]
@@ -105,7 +106,7 @@ class Memory:
         self.gain, self.gain_power = [0.0] * (7 + 2 * c), [0.001] * (7 + 2 * c)
         self.products, self.targets = [[0.0] * size for _ in range(size)], [0.0] * size
         rows = 47 * 16
-        self.weights = [[FIRST_WEIGHTS + [0.0] * 6 for _ in range(rows)] for _ in range(4)]
+        self.weights = [[FIRST_WEIGHTS + [0.0] * 8 for _ in range(rows)] for _ in range(4)]
         self.updates = [[0] * rows for _ in range(4)]
         self.final = [[1 / 4] * 4 for _ in range(47)]
         row = [LOGISTIC[int(64 * (min(b / 2 - 15, 15) + 16))] for b in range(62)]
@@ -113,28 +114,55 @@ class Memory:
 
 
 class TwinMixer:
-    def __init__(self, channels: int, phases: Sequence[Neighbourhood], depth: Depth = BYTE) -> None:
+    def __init__(
+        self,
+        channels: int,
+        phases: Sequence[Neighbourhood],
+        depth: Depth = BYTE,
+        earlier: Earlier | None = None,
+    ) -> None:
         self.channels, self.phases = channels, phases
         self.shift, self.grain = depth.shift, 2.0**-depth.shift
         self.grey_levels = ((depth.values - 1) >> depth.shift) + 1
         self.memories = [
             [
-                Memory(c, len(phase.nearest) + len(phase.further) + c * len(phase.others) + 2)
+                Memory(
+                    c,
+                    len(phase.nearest)
+                    + len(phase.further)
+                    + c * len(phase.others)
+                    + (18 + 5 * c if earlier else 0)
+                    + 2,
+                )
                 for c in range(channels)
             ]
             for phase in phases
         ]
         self.recent = [[dict[int, list[Any]]() for _ in range(2)] for _ in range(channels)]
-        self.counts = [[dict[int, list[int]]() for _ in range(5)] for _ in range(channels)]
+        self.counts = [[dict[int, list[int]]() for _ in range(7)] for _ in range(channels)]
+        self.frames: list[NDArray[Any]] = []
+        self.errors: dict[int, NDArray[np.float32]] = {}
+        self.finest: list[list[Memory]] | None = None
         self.magnitudes: NDArray[np.float32] | None = None
         self.coarser: NDArray[np.float32] | None = None
 
-    def start_level(self, height: int, width: int) -> None:
+    def finish_frame(self, samples: NDArray[Any]) -> None:
+        self.frames = [samples, *self.frames[:1]]
+        self.magnitudes = None
+
+    def start_level(self, level: int, height: int, width: int) -> None:
         self.coarser = self.magnitudes
+        self.level, self.then = level, self.errors.get(level)
         if self.coarser is None:
             shape = (self.channels, -(-height // 2), -(-width // 2))
             self.coarser = np.full(shape, 8.0, np.float32)
         self.magnitudes = np.zeros((self.channels, height, width), np.float32)
+        self.errors[level] = self.magnitudes
+        if self.frames:
+            if self.finest is None:
+                self.coarse, self.finest = self.memories, deepcopy(self.memories)
+            self.memories = self.coarse if level else self.finest
+            return
         for memory in (memory for row in self.memories for memory in row):
             memory.products = [[0.1 * x for x in row] for row in memory.products]
             memory.targets = [0.1 * x for x in memory.targets]
@@ -144,7 +172,11 @@ class TwinMixer:
         rows, columns = even.shape[:2]
         target = self.magnitudes[:, top : top + 2 * rows, left : left + 2 * columns]
         coarser = self.coarser[:, top // 2 : top // 2 + rows, left // 2 : left // 2 + columns]
-        return TwinBlock(self, np.moveaxis(even, 2, 0), coarser, target)
+        step = 2**self.level
+        window = np.s_[top : top + target.shape[1], left : left + target.shape[2]]
+        frames = [np.moveaxis(frame[::step, ::step][window], 2, 0) for frame in self.frames]
+        then = self.then[:, *window] if self.frames and self.then is not None else None
+        return TwinBlock(self, np.moveaxis(even, 2, 0), coarser, target, frames, then)
 
 
 class Grid:
@@ -171,19 +203,23 @@ class TwinBlock:
         even: NDArray[Any],
         coarser: NDArray[np.float32],
         target: NDArray[np.float32],
+        frames: list[NDArray[Any]],
+        then: NDArray[np.float32] | None,
     ) -> None:
         self.mixer, self.target = mixer, target
         self.height, self.width = target.shape[1:]
 
-        def enlarged(small: NDArray[Any], factor: float) -> Grid:
+        def grid(known: NDArray[Any], factor: float, scale: int) -> Grid:
             def rule(y: int, x: int) -> float:
                 y, x = min(max(y, 0), self.height - 1), min(max(x, 0), self.width - 1)
-                return factor * float(small[y // 2, x // 2])
+                return factor * float(known[y // scale, x // scale])
 
             return Grid(rule)
 
-        self.samples = [enlarged(plane, mixer.grain) for plane in even]
-        self.magnitudes = [enlarged(plane, 0.8) for plane in coarser]
+        self.samples = [grid(plane, mixer.grain, 2) for plane in even]
+        self.magnitudes = [grid(plane, 0.8, 2) for plane in coarser]
+        self.frames = [[grid(plane, mixer.grain, 1) for plane in frame] for frame in frames]
+        self.then = [grid(plane, 1.0, 1) for plane in then] if then is not None else None
 
     def phase(self, index: int) -> Callable[[int, int, LogisticMixture], TwinRows]:
         channels = range(self.mixer.channels)
@@ -340,6 +376,16 @@ class TwinPlane:
             if q == c:
                 base = level
             u += [samples[q][y + p, x + o] - level for p, o in (own if q == c else phase.others)]
+        cross = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
+        wider = (*cross, (-1, -1), (-1, 1), (1, -1), (1, 1), (0, 2), (0, -2), (2, 0), (-2, 0))
+        big_q = self.block.frames
+        if big_q:
+            for q in range(c, -1, -1):
+                level = total(samples[q][y + p, x + o] for p, o in phase.nearest) * (1 / r)
+                u += [big_q[0][q][y + p, x + o] - level for p, o in (wider if q == c else cross)]
+        if len(big_q) > 1:
+            u += [big_q[1][c][y + p, x + o] - base for p, o in cross]
+        u += [0.0] * (len(memory.targets) - 2 - len(u))
         u += [1.0, mean - base]
         e, limit = self.e, 4 * scale + 2
         s = self.surprises[c]
@@ -369,6 +415,10 @@ class TwinPlane:
         b = [one * one for one in b]
         best = total(f * h for f, h in zip(b, big_p, strict=True)) / total(b)
         least = min(errors)
+        if self.block.then is not None:
+            big_o = self.block.then[c]
+            then = 2 * big_o[y, x] + total(big_o[y + f, x + h] for f, h in phase.nearest)
+            least = least + 0.4 * (then * (7 / (2 + r)) - least)
         around = 2 * (big_m[y, x - 2] + big_m[y - 2, x])
         around += big_m[y - 2, x - 2] + big_m[y - 2, x + 2] + big_m[y, x - 4]
         beside = total(big_m[y + f, x + h] for f, h in phase.nearest)
@@ -401,6 +451,14 @@ class TwinPlane:
             hashed(c + 1, *(one - start for one in near_by), miss),
             hashed(c + 1, miss, fraction, math.floor((big_p[0] - start) * 4)),
         ]
+        if big_q:
+            latest, second = big_q[0][c], big_q[-1][c]
+            tag = hashed(c + 1, math.floor(latest[y, x]) - start)
+            contexts.append(hashed(tag, 1, math.floor(second[y, x]) - start, fraction))
+            then_by = [math.floor(latest[y + f, x + h]) for f, h in own[:4]]
+            contexts.append(
+                hashed(tag, 2, *(one - other for one, other in zip(near_by, then_by, strict=True)))
+            )
         keys = [
             pair if c > 0 else near,
             hashed(near, before) if c < 2 else hashed(pair, math.floor(best)),
@@ -461,7 +519,7 @@ class TwinPlane:
             absolute = hashed(node, threshold, low)
             relative = hashed(node, threshold - start, halves, low - start if form == 2 else 0)
             counts: list[list[int]] = []
-            for q in range(5):
+            for q in range(len(contexts)):
                 decision = absolute if q < 2 else relative
                 key = (contexts[q] ^ decision) * 0xD6E8FEB86659FD93 % 2**64
                 count = self.block.mixer.counts[c][q].setdefault(key >> 47, [0, 0, 0])
@@ -471,7 +529,8 @@ class TwinPlane:
                 inputs.append(STRETCH[count[2] // 16] if count[1] else 0.0)
             sure = [sum(counts[q][1] >= least_count for least_count in (1, 4, 12)) for q in (0, 1)]
             kinds[1] = 4 * sure[0] + sure[1]
-            inputs.append(0.3)
+            inputs.insert(12, 0.3)
+            inputs += [0.0] * (15 - len(inputs))
             rows = [node * 16 + kind for kind in kinds]
             weights = [memory.weights[k][row] for k, row in enumerate(rows)]
             final = memory.final[node]

@@ -54,11 +54,11 @@ def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded
     source = Source.choose(colour, options)
     parameters = source.parameters
     encoder = BinaryEncoder if parameters.mixing else Encoder
-    counts = _streams(parameters, _shape(colour))
+    counts = _streams(parameters, shape_of(colour))
     encoders = [[encoder() for _ in range(count)] for count in counts]
-    source.code(_coders(encoders, report, _share(parameters)))
+    source.code(coders_of(encoders, report, _share(parameters)))
     payloads = [join_streams([each.finish() for each in group]) for group in encoders]
-    if (most := _most_calls(parameters, _shape(colour), payloads)) < parameters.calls:
+    if (most := _most_calls(parameters, shape_of(colour), payloads)) < parameters.calls:
         raise OptionError(f"calls is {parameters.calls}, supported are {most} for this image")
     data = [Section(SectionKind.DATA, payload) for payload in payloads]
     return Encoded(parameters.pack(), [*source.sections, *data, *alpha])
@@ -152,8 +152,8 @@ class _Coded:
             [decoder(stream) for stream in split_streams(payload, count)]
             for payload, count in zip(payloads, counts, strict=False)
         ]
-        depth, convert = _conversion(parameters, contents, shape)
-        coders = _coders(decoders, report, _share(parameters))
+        depth, convert = conversion_of(parameters, contents, shape)
+        coders = coders_of(decoders, report, _share(parameters))
         pictures = _loop(parameters, depth).run(None, shape, coders)
         there = itertools.islice(pictures, len(decoders))
         return cls(parameters, counts, depth, convert, there)
@@ -168,32 +168,40 @@ class Source:
         samples: (h, w, c), the planes or ranks, or the colour itself.
         sections: what else turns the samples into the colour; they go before the data.
         depth: of the samples.
+        used: the values that the samples are ranks of, if they are ranks.
     """
 
     parameters: ArdmParameters
     samples: Samples
     sections: Sequence[Section] = ()
     depth: Depth = BYTE
+    used: ranks.Used | None = None
 
     @classmethod
-    def choose(cls, colour: Samples, options: Ardm) -> Source:
+    def choose(cls, colour: Samples, options: Ardm, counts: ranks.Counts | None = None) -> Source:
         """What codes an image (h, w, c) in the fewest bits, by a square of it.
 
         Besides the samples there are source planes and ranks for images that show signs of them;
         of images of 16 bits there are always ranks.
 
+        Args:
+            counts: of the values that shall have ranks, among which are those of the image; None:
+                these alone.
+
         Raises:
             ModelError: there is no such model, or it is made for another order.
         """
         parameters = ArdmParameters.choose(options)
+        if counts is None:
+            counts = ranks.count(colour)
         if colour.dtype == np.uint16:
-            sources = list(cls._deep(parameters, colour))
+            sources = list(cls._deep(parameters, colour, counts))
         else:
             sources = [cls(parameters, colour)]
             if options.order == "lattice":
                 if options.planes != RGB and colour.shape[2] == 3:
                     sources += cls._planes(parameters, colour)
-                sources += cls._ranks(parameters, colour)
+                sources += cls._ranks(parameters, colour, counts)
         if len(sources) == 1:
             return sources[0]
         corner = _busiest(colour)
@@ -204,45 +212,61 @@ class Source:
         """The source planes of an image (h, w, 3), if it has any."""
         found = planes.find(colour)
         for conversion in planes.candidates(colour, found) if found else ():
-            separated, differences = planes.separate(colour, conversion)
-            sections = []
-            if differences.any():
-                sections.append(Section(SectionKind.EXCEPTIONS, planes.pack(differences)))
-            yield cls(replace(parameters, planes=conversion.name), separated, sections)
+            yield cls(replace(parameters, planes=conversion.name), colour).follow(colour)
 
     @classmethod
-    def _ranks(cls, parameters: ArdmParameters, colour: Samples) -> Iterator[Source]:
-        """The ranks of an image (h, w, c), if it leaves out values."""
-        used = ranks.find(colour)
+    def _ranks(
+        cls, parameters: ArdmParameters, colour: Samples, counts: ranks.Counts
+    ) -> Iterator[Source]:
+        """The ranks of an image (h, w, c), if values are left out."""
+        used = ranks.find(counts)
         if used is not None:
             values = Section(SectionKind.VALUES, ranks.pack(used))
-            yield cls(parameters, ranks.to_ranks(colour, used), [values])
+            yield cls(parameters, ranks.to_ranks(colour, used), [values], used=used)
 
     @classmethod
-    def _deep(cls, parameters: ArdmParameters, colour: Samples) -> Iterator[Source]:
-        """The ranks of an image (h, w, c) among all values of its range, and among those it has."""
-        for used in (ranks.span(colour), ranks.find(colour)):
+    def _deep(
+        cls, parameters: ArdmParameters, colour: Samples, counts: ranks.Counts
+    ) -> Iterator[Source]:
+        """The ranks of an image (h, w, c) among all values of the range, and among those in use."""
+        for used in (ranks.span(counts), ranks.find(counts)):
             if used is not None:
                 samples = ranks.to_ranks(colour, used)
                 depth = ranks.depth(samples, used)
                 values = Section(SectionKind.VALUES, ranks.pack_deep(used, depth.shift))
-                yield cls(parameters, samples, [values], depth)
+                yield cls(parameters, samples, [values], depth, used)
+
+    def follow(self, colour: Samples) -> Source:
+        """What codes another image (h, w, c) by the same planes or values, in sections of its own.
+
+        Args:
+            colour: its values are among those that have ranks.
+        """
+        if self.used is not None:
+            return replace(self, samples=ranks.to_ranks(colour, self.used), sections=())
+        if self.parameters.planes == RGB:
+            return replace(self, samples=colour)
+        separated, differences = planes.separate(colour, named(self.parameters.planes))
+        sections = []
+        if differences.any():
+            sections.append(Section(SectionKind.EXCEPTIONS, planes.pack(differences)))
+        return replace(self, samples=separated, sections=sections)
 
     def code(self, coders: Iterator[Any]) -> None:
         """Run the coding loop to its end."""
         loop = _loop(self.parameters, self.depth)
-        deque(loop.run(self.samples, _shape(self.samples), coders), maxlen=0)
+        deque(loop.run(self.samples, shape_of(self.samples), coders), maxlen=0)
 
     @property
     def bits(self) -> float:
         """Bits of the samples by the model's probabilities."""
         mixing = self.parameters.mixing
         tally = BinaryTally if mixing else Tally
-        counts = _streams(self.parameters, _shape(self.samples))
+        counts = _streams(self.parameters, shape_of(self.samples))
         if mixing:  # a tally adds nothing for a further stream
             counts[1:] = [self.samples.shape[2]] * len(counts[1:])
         tallies = [[tally() for _ in range(count)] for count in counts]
-        self.code(_coders(tallies, lambda _: None, 1.0))
+        self.code(coders_of(tallies, lambda _: None, 1.0))
         return sum(each.bits for group in tallies for each in group)
 
     @property
@@ -270,7 +294,7 @@ def _busiest(colour: Samples) -> tuple[int, int]:
     return max(itertools.product(tops, lefts), key=activity)
 
 
-def _conversion(
+def conversion_of(
     parameters: ArdmParameters, contents: Contents, shape: Shape
 ) -> tuple[Depth, Callable[[Samples], Samples]]:
     """The depth of the samples that a file codes, and what makes the colour of a level of them.
@@ -324,7 +348,7 @@ def _most_calls(parameters: ArdmParameters, shape: Shape, payloads: Sequence[byt
     return _FREE_CALLS + int(work) // (shape[0] * shape[1])
 
 
-def _shape(samples: Samples) -> Shape:
+def shape_of(samples: Samples) -> Shape:
     return samples.shape[0], samples.shape[1], samples.shape[2]
 
 
@@ -335,7 +359,7 @@ def _streams(parameters: ArdmParameters, shape: Shape) -> list[int]:
     return streams(shape, mixing=parameters.mixing)
 
 
-def _coders(groups: Iterable[Sequence[Coder]], report: Report, share: float) -> Iterator[Any]:
+def coders_of(groups: Iterable[Sequence[Coder]], report: Report, share: float) -> Iterator[Any]:
     """The coders of sections (`Coder` or `Lanes`), by those of their streams."""
     for group in groups:
         yield Lanes(group, report) if len(group) > 1 else watched(group[0], report, share)

@@ -23,7 +23,7 @@ from torch import Tensor
 from ...bitstream.binary import Even
 from ...bitstream.coders import Coder
 from ...bitstream.entropy import LOCATION_UNITS, Ints, LogisticMixture, Uniform
-from ...bitstream.mixing import BYTE, Block, Depth, Mixer, Neighbourhood, Offsets
+from ...bitstream.mixing import BYTE, Block, Depth, Earlier, Mixer, Neighbourhood, Offsets
 from ...models.lattice import (
     CODING_ORDER,
     PHASES,
@@ -74,6 +74,12 @@ NEIGHBOURHOODS = (
 )
 """What online mixing looks at in each of `PHASES`."""
 
+_CROSS = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
+EARLIER = Earlier(
+    latest=(*_CROSS, *_DIAGONAL, (0, 2), (0, -2), (2, 0), (-2, 0)), second=_CROSS, beside=_CROSS
+)
+"""What online mixing looks at in the frames before, at the resolution of the level."""
+
 
 def level_count(height: int, width: int) -> int:
     """Number of levels finer than the top of the pyramid, which is a single pixel."""
@@ -110,6 +116,11 @@ class Lanes:
     report: Report = lambda _: None
 
 
+def sequence(channels: int, depth: Depth) -> Mixer:
+    """What online mixing knows of a sequence of frames before the first."""
+    return Mixer(channels, NEIGHBOURHOODS, depth, EARLIER)
+
+
 class Lattice:
     """Codes images in lattice order.
 
@@ -140,7 +151,11 @@ class Lattice:
 
     @torch.inference_mode()
     def run(
-        self, samples: Samples | None, shape: Shape, coders: Iterator[Coder | Lanes]
+        self,
+        samples: Samples | None,
+        shape: Shape,
+        coders: Iterator[Coder | Lanes],
+        sequence: Mixer | None = None,
     ) -> Iterator[Samples]:
         """Encode samples, or decode them, by the same loop.
 
@@ -148,6 +163,8 @@ class Lattice:
             samples: (h, w, c) of the depth's dtype with c = 1 or 3; None to decode.
             shape: (h, w, c).
             coders: one for each of `sections`, with lanes where `streams` says so.
+            sequence: what online mixing learned of the frames before, see `sequence`; learns this
+                one too.
 
         Yields:
             After each section, the pyramid level (h', w', c) that it completes.
@@ -157,7 +174,9 @@ class Lattice:
         """
         height, width, channels = shape
         levels = sections(height, width)
-        mixer = Mixer(channels, NEIGHBOURHOODS, self.depth) if self.mixing else None
+        mixer = sequence
+        if self.mixing and not mixer:
+            mixer = Mixer(channels, NEIGHBOURHOODS, self.depth)
         coder = next(coders)
         assert not isinstance(coder, Lanes), "the first section has one stream"
         known = self._top(samples, level_count(height, width), channels, coder)
@@ -169,6 +188,8 @@ class Lattice:
                 target = None if samples is None else samples[:: 1 << level, :: 1 << level]
                 known = self._level(target, fine, known, level, coder, mixer)
             yield known
+        if sequence:
+            sequence.finish_frame(_ordered(known))
 
     def _top(self, samples: Samples | None, level: int, channels: int, coder: Coder) -> Samples:
         pixel = None
@@ -192,7 +213,7 @@ class Lattice:
         out[::2, ::2] = even
         step = 2 * self.block
         if mixer:
-            mixer.start_level(*shape[:2])
+            mixer.start_level(level, *shape[:2])
         for top in range(0, shape[0], step):
             for left in range(0, shape[1], step):
                 window = np.s_[top : top + step, left : left + step]

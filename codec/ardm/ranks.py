@@ -21,6 +21,8 @@ from ..image.raster import Samples
 
 Used = NDArray[np.bool_]
 """(c, 2^8 or 2^16), whether a channel has a value."""
+Counts = NDArray[np.int64]
+"""(c, 2^8 or 2^16), how often a channel has a value."""
 
 _VALUES, _DEEP_VALUES = 1 << 8, 1 << 16
 _TAIL = 1 / 64
@@ -39,12 +41,11 @@ _STEP = 8
 """Weight of a bit of a map in the frequencies of the next in its context; they start at 1."""
 
 
-def find(samples: Samples) -> Used | None:
-    """The values that the channels of an image (h, w, c) have, if others between them are left out.
+def find(counts: Counts) -> Used | None:
+    """The values that channels have, if others between them are left out.
 
     A photograph's rare values, at the ends of its histogram, do not count.
     """
-    counts = _counts(samples)
     up_to = counts.cumsum(1)
     share = up_to / up_to[:, -1:]
     middle = (share >= _TAIL) & (share - counts / up_to[:, -1:] <= 1 - _TAIL)
@@ -52,9 +53,9 @@ def find(samples: Samples) -> Used | None:
     return counts > 0 if gaps.sum() > _NOTICEABLE * middle.sum() else None
 
 
-def span(samples: Samples) -> Used:
-    """The values of each channel of an image (h, w, c), and all between them at the same steps."""
-    used = _counts(samples) > 0
+def span(counts: Counts) -> Used:
+    """The values of each channel, and all between them at the same steps."""
+    used = counts > 0
     for flags in used:
         values = np.flatnonzero(flags)
         step = max(int(np.gcd.reduce(values - values[0])), 1)
@@ -62,7 +63,8 @@ def span(samples: Samples) -> Used:
     return used
 
 
-def _counts(samples: Samples) -> NDArray[np.int64]:
+def count(samples: Samples) -> Counts:
+    """How often each value occurs in an image (h, w, c)."""
     values = np.iinfo(samples.dtype).max + 1
     channels = np.moveaxis(samples, 2, 0)
     return np.stack([np.bincount(plane.ravel(), minlength=values) for plane in channels])

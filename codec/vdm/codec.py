@@ -6,7 +6,7 @@ cut decodes to it; the rest tile by tile (codec/vdm/tiles.py) on one stack of bi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -90,10 +90,9 @@ class VdmCodec(DeferredCodec):
 
     def decode_group(
         self, files: Sequence[Contents], details: bytes, decoding: Decoding, report: Report
-    ) -> list[Samples]:
+    ) -> Iterator[Samples]:
         """See `GroupCodec.decode_group`."""
-        images: list[Samples] = self.coding().decode_group(files, details, decoding, report)
-        return images
+        yield from self.coding().decode_group(files, details, decoding, report)
 
     def describe(self, parameters: bytes) -> dict[str, int | str]:
         found = super().describe(parameters)

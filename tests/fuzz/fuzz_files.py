@@ -37,6 +37,7 @@ with atheris.instrument_imports(
     import noisepress.codec.archive
     import noisepress.codec.ardm.coding
     import noisepress.codec.diffc.coding
+    import noisepress.codec.frames.coding
     import noisepress.codec.hfd.coding
     import noisepress.codec.screen.coding
     import noisepress.codec.vdm.coding  # noqa: F401  (imported here to be instrumented)

@@ -14,7 +14,8 @@ from typing import Any
 
 from fuzz.damage import outcomes
 
-from noisepress.bitstream.container import Header, Section, read, write
+from noisepress.bitstream.container import Header, Section, pack_member, read, write
+from noisepress.codec.archive import files_of
 
 TESTS = Path(__file__).parents[1]
 GOLDEN, FOLDER = TESTS / "golden" / "codec", TESTS / "fuzz" / "findings"
@@ -50,6 +51,24 @@ def section(at: int, change: Callable[[bytes], bytes]) -> Change:
 
 def sections(change: Callable[[list[Section]], list[Section]]) -> Change:
     return lambda h, s: (h, change(s))
+
+
+def member(at: int, change: Change) -> Change:
+    """A member of the first group of an archive changed."""
+
+    def changed(payload: bytes, count: int) -> bytes:
+        files, details = files_of(payload, count)
+        out, before = b"", None
+        for index, file in enumerate(map(read, files)):
+            new = read(write(*change(file.header, list(file.sections)))) if index == at else file
+            out += pack_member(new, before)
+            before = new.header.parameters
+        return out + details
+
+    return lambda h, s: (
+        h,
+        [s[0], Section(s[1].kind, changed(s[1].payload, s[0].payload[0])), *s[2:]],
+    )
 
 
 FINDINGS: dict[str, tuple[str, str, Change]] = {
@@ -207,6 +226,31 @@ FINDINGS: dict[str, tuple[str, str, Change]] = {
         "vdm_archive",
         "another layout in the index than in the member",
         section(0, lambda p: p[:2] + b"\1" + p[3:]),
+    ),
+    "archive_frames_first": (
+        "frames_archive",
+        "a first frame that goes on after none",
+        member(0, parameter(-1, 1)),
+    ),
+    "archive_frames_start": (
+        "frames_archive",
+        "a start that does not exist",
+        member(1, parameter(-1, 2)),
+    ),
+    "archive_frames_anew": (
+        "frames_archive",
+        "a frame that starts anew and was coded after another",
+        member(1, parameter(-1, 0)),
+    ),
+    "archive_frames_width": (
+        "frames_archive",
+        "a frame of another size than the one it follows",
+        member(2, header(width=70)),
+    ),
+    "archive_frames_ones": (
+        "frames_archive",
+        "a frame of ones",
+        member(1, section(-2, lambda p: b"\xff" * 200)),
     ),
     "archive_size": (
         "vdm_archive",

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from common import picture, raster
+from numpy.typing import NDArray
 from PIL import Image
 
 import noisepress
@@ -25,6 +26,12 @@ def jpeg() -> bytes:
     out = BytesIO()
     Image.fromarray(picture(32, 40)).save(out, "JPEG", quality=90)
     return out.getvalue()
+
+
+def slices() -> NDArray[np.uint8]:
+    """Three frames that get brighter."""
+    frames: NDArray[np.uint8] = np.stack([picture(40, 48) // 2 + 9 * i for i in range(3)])
+    return frames
 
 
 def lossless(image: object, codec: str, **options: Any) -> bytes:
@@ -43,6 +50,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "jpegfile": lambda: noisepress.encode(jpeg()),
     "diffc": lambda: noisepress.encode(picture(40, 48), "diffc", quality=50),
     "hfd": lambda: noisepress.encode(picture(40, 48), "hfd", quality=50),
+    "frames": lambda: noisepress.encode_stack(slices()),
     "archive": lambda: noisepress.archive([("a", picture(9, 12)), ("b", picture(12, 9))], "png"),
 }
 
@@ -57,6 +65,8 @@ def main() -> None:
         (FOLDER / f"{name}.nzp").write_bytes(data)
         if name == "archive":
             pixels = noisepress.Archive(data).read("b")
+        elif name == "frames":
+            pixels = noisepress.Stack(data)[2]
         else:
             pixels = noisepress.decode(data)
         little = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))

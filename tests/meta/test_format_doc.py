@@ -39,11 +39,12 @@ from noisepress.bitstream.container import (
     SectionKind,
 )
 from noisepress.bitstream.header import Field
-from noisepress.codec import archive, registry
+from noisepress.codec import about, archive, registry
 from noisepress.codec.ardm import codec as ardm
 from noisepress.codec.ardm import conversions
-from noisepress.codec.ardm.lattice import _BEFORE, _BESIDE, LANES_FROM, NEIGHBOURHOODS
+from noisepress.codec.ardm.lattice import _BEFORE, _BESIDE, EARLIER, LANES_FROM, NEIGHBOURHOODS
 from noisepress.codec.diffc import codec as diffc
+from noisepress.codec.frames import codec as frames
 from noisepress.codec.hfd import codec as hfd
 from noisepress.codec.hfd import first_stage, stages
 from noisepress.codec.image import reduction
@@ -88,6 +89,7 @@ def described(fields: Sequence[Field]) -> list[list[str]]:
         ("### Section table", TABLE + ENTRY),
         ("### Details", vdm.DETAILS),
         ("### Index", archive.INDEX),
+        ("### Stacks", about.ANIMATION + about.DURATION),
         ("## Reduction", reduction.FIELDS),
     ],
 )
@@ -101,6 +103,7 @@ def test_fields(heading: str, fields: Sequence[Field]) -> None:
         (ardm.ArdmCodec(), ardm.FIELDS),
         (diffc.DiffcCodec(), diffc.FIELDS),
         (vdm.VdmCodec(), vdm.FIELDS),
+        (frames.FramesCodec(), frames.FIELDS),
         (hfd.HfdCodec(), hfd.FIELDS),
         (jpegfile.JpegFileCodec(), jpegfile.FIELDS),
         (screen.ScreenCodec(), screen.FIELDS),
@@ -224,7 +227,7 @@ def test_constants_of_screen() -> None:
 
 def test_constants_of_online_mixing() -> None:
     in_words = {"CRC", "MULTIPLIER", "SECOND_MULTIPLIER", "DISTRIBUTIONS"}
-    in_words |= {"SHAPED", "FITTED", "RECENT", "COUNTED", "MAPS", "COLUMNS"}
+    in_words |= {"SHAPED", "FITTED", "RECENT", "COUNTED", "MAPS", "COLUMNS", "COUNTED_BEFORE"}
     assert_constants("#### Constants", constants(mixing) | constants(_mixing), in_words)
     words = (
         _mixing.SHAPED,
@@ -247,10 +250,20 @@ def test_constants_of_online_mixing() -> None:
         assert re.search(rf"^{name}\[i\] += .* i = 0 \.\. {count - 1}$", tables, re.MULTILINE), name
 
 
-def test_neighbours_of_online_mixing() -> None:
-    def written(offsets: Sequence[tuple[int, int]], separator: str = " ") -> str:
-        return separator.join(f"({row},{column})" for row, column in offsets)
+def written(offsets: Sequence[tuple[int, int]], separator: str = " ") -> str:
+    return separator.join(f"({row},{column})" for row, column in offsets)
 
+
+def test_mixing_of_frames() -> None:
+    text = part("### Mixing of frames")
+    offsets = (EARLIER.latest, EARLIER.beside, EARLIER.second)
+    assert [row[1] for row in cells(text)] == list(map(written, offsets))
+    own, others = len(EARLIER.latest) + len(EARLIER.second), len(EARLIER.beside)
+    assert f"A memory has {own} + {others} c regressors more" in text
+    assert _mixing.COUNTED_BEFORE == 2 and "two more tables of `counts`" in text
+
+
+def test_neighbours_of_online_mixing() -> None:
     text = part("#### Neighbours")
     own = [offset.further[-len(_BEFORE) :] for offset in NEIGHBOURHOODS]
     assert own == [_BEFORE] * len(PHASES)

@@ -30,12 +30,13 @@ IMAGES: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.fixture(params=["png", "ardm", "vdm"])
+@pytest.fixture(params=["png", "ardm", "frames", "vdm"])
 def options(request: pytest.FixtureRequest, lattice_model: str, vdm_model: str) -> dict[str, Any]:
     """A codec with tiny models."""
     known: dict[str, dict[str, Any]] = {
         "png": {"codec": "png"},
         "ardm": {"codec": "ardm", "model": lattice_model},
+        "frames": {"codec": "frames", "model": lattice_model},
         "vdm": {"codec": "vdm", "model": vdm_model, "coarse": lattice_model, "steps": 2},
     }
     return known[request.param]

@@ -24,6 +24,7 @@ from noisepress.benchmarks.studies import (
     loans,
     planes,
     rates,
+    stacks,
     synthetic,
 )
 from noisepress.benchmarks.studies.chains import Point, Variant, flat, summaries
@@ -352,3 +353,31 @@ def test_fallbacks() -> None:
     smallest = min(size for (name, _), size in sizes.items() if name == "a.png")
     assert f"| {smallest} | {sizes['a.png', 'jpegxl 9']} |" in first
     assert second.startswith("| b.png | L16 | ") and total.startswith("| all | ")
+
+
+@pytest.mark.parametrize(
+    "codec", [name for name in stacks.CODECS if not name.startswith("noisepress")]
+)
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((3, 40, 56), "u1"), ((3, 40, 56, 3), "u1"), ((3, 40, 56), "u2")]
+)
+def test_codecs_of_stacks_are_lossless(codec: str, shape: tuple[int, ...], dtype: str) -> None:
+    made = stacks.CODECS[codec]
+    stack = np.random.default_rng(0).integers(0, 9000, shape).astype(dtype)
+    if not made.takes(stack):
+        return
+    if codec.startswith(("FFV1", "x26", "VP9")):
+        pytest.importorskip("av")
+    found = stacks.measure(stack, "noise", codec)
+    assert found.bytes > 0.5 * stack.nbytes
+    assert f"| noise, {stack.dtype} {' x '.join(map(str, shape))} | {codec} |" in stacks.table(
+        [found]
+    )
+
+
+def test_simulated_stacks() -> None:
+    found = stacks.microscopy(3, 32)
+    assert found.shape == (3, 32, 32) and found.dtype == np.uint16
+    assert len(np.unique(found)) > 100
+    slices = stacks.ct(2, 24)
+    assert slices.shape == (2, 24, 24) and not (slices[0] == slices[1]).all()

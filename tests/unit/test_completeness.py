@@ -84,7 +84,7 @@ def test_a_part_that_is_asked_for_says_what_is_missing(whole: bytes, how: dict[s
 @pytest.mark.parametrize("name", [path.name for path in GOLDEN.glob("*.nzp")])
 def test_every_codec(name: str) -> None:
     """The last byte cut: lossless files raise, others say so; either way it is not silent."""
-    if name == "vdm_archive.nzp":
+    if name.endswith("_archive.nzp"):
         pytest.skip("an archive")
     data = (GOLDEN / name).read_bytes()
     with pytest.raises((TruncatedError, TruncatedWarning)):

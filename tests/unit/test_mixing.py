@@ -348,7 +348,7 @@ def test_nothing_a_network_says_breaks_it(values: str, wild: bool, depth: Depth)
     def run(coder: Coder, target: Samples | None) -> list[NDArray[np.int32]]:
         rng = np.random.default_rng(2)
         mixer = Mixer(3, NEIGHBOURHOODS, depth)
-        mixer.start_level(height, width)
+        mixer.start_level(0, height, width)
         block = mixer.block(0, 0, image[::2, ::2])
         out = []
         for index, phase in enumerate(NEIGHBOURHOODS):
@@ -384,7 +384,7 @@ def test_nothing_a_network_says_breaks_it(values: str, wild: bool, depth: Depth)
 )
 def test_samples_out_of_range_are_refused(depth: Depth, symbol: int) -> None:
     mixer = Mixer(1, NEIGHBOURHOODS, depth)
-    mixer.start_level(2, 2)
+    mixer.start_level(0, 2, 2)
     model = mixer.block(0, 0, np.zeros((1, 1, 1), depth.dtype)).phase(0)
     mixed = model(0, 0, mixtures(np.random.default_rng(0), 1, False))
     for coder in (BinaryEncoder(), BinaryTally()):

@@ -48,10 +48,10 @@ def stretched(image: Pixels, factor: float) -> Pixels:
 def test_photographs_have_no_ranks_but_stretched_ones_do(name: str) -> None:
     image = photograph(name)
     image = image if image.ndim == 3 else image[..., None]
-    assert ranks.find(image) is None
-    assert ranks.find(image // 4 + 20) is None
+    assert ranks.find(ranks.count(image)) is None
+    assert ranks.find(ranks.count(image // 4 + 20)) is None
     for changed in (stretched(image, 1.1), stretched(image, 1.6), image & 0xFC, image & 0xFE):
-        used = ranks.find(changed)
+        used = ranks.find(ranks.count(changed))
         assert used is not None
         for channel, row in enumerate(used):
             assert set(np.flatnonzero(row)) == set(np.unique(changed[..., channel]))
@@ -66,7 +66,7 @@ def test_photographs_have_no_ranks_but_stretched_ones_do(name: str) -> None:
     ],
 )
 def test_flat_and_full_images_have_no_ranks(image: Pixels) -> None:
-    assert ranks.find(image) is None
+    assert ranks.find(ranks.count(image)) is None
 
 
 # The map ---------------------------------------------------------------------------------------
@@ -178,14 +178,16 @@ def test_maps_of_16_bits_that_cannot_be_are_refused() -> None:
 def test_levels_are_as_coarse_as_the_noise(noise: int) -> None:
     plane = 30000 + np.random.default_rng(0).normal(0, noise, (60, 50, 1))
     image = np.rint(plane.clip(0, 65535)).astype(np.uint16)
-    shift = ranks.depth(image, ranks.span(image)).shift
+    shift = ranks.depth(image, ranks.span(ranks.count(image))).shift
     assert shift == {0: 0, 3: 1, 50: 3, 1000: 6, 10**6: 8}[noise]
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (9, 2, 3), (5, 1, 1)])
 def test_narrow_images_have_the_finest_levels(shape: tuple[int, int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 1 << 16, shape).astype(np.uint16)
-    assert ranks.depth(image, ranks.span(image)) == Depth(int(np.ptp(image, (0, 1)).max()) + 1, 0)
+    assert ranks.depth(image, ranks.span(ranks.count(image))) == Depth(
+        int(np.ptp(image, (0, 1)).max()) + 1, 0
+    )
 
 
 # Files -----------------------------------------------------------------------------------------

@@ -212,6 +212,18 @@ def mixed_archive() -> bytes:
     return noisepress.archive(images, "vdm", group=2, steps=4, **models)
 
 
+def frames_archive() -> bytes:
+    """Colours with opacity that change a little, then a cut, then deep greys."""
+    samples = raster(Mode.RGBA8, 45, 50, 18).samples // 5 * 4
+    noise = words(19, n=4 * samples.size).reshape(4, *samples.shape) % 3
+    images = [Raster((samples + each).astype(np.uint8), Mode.RGBA8) for each in noise]
+    images.append(raster(Mode.RGBA8, 45, 50, 20))
+    deep = raster(Mode.L16, 9, 30, 21).samples // 2
+    images += [Raster(deep + np.uint16(each), Mode.L16) for each in (0, 9)]
+    named = [(str(number), image) for number, image in enumerate(images)]
+    return noisepress.archive(named, "frames", group=6, model=LATTICE, block=16)
+
+
 FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "lattice_rgb.nzp": ("odd sides, several levels", lambda: lattice(Mode.RGB8, 45, 71)),
     "lattice_blocks.nzp": ("several blocks", lambda: lattice(Mode.RGB8, 70, 40, block=16)),
@@ -240,6 +252,7 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "vdm_rgb.nzp": ("tiles in the chain", lambda: vdm(Mode.RGB8, 1001, 8, steps=4)),
     "vdm_small.nzp": ("lattice order and opacity", lambda: vdm(Mode.RGBA8, 9, 5, steps=384)),
     "vdm_archive.nzp": ("two groups, one image in PNG", mixed_archive),
+    "frames_archive.nzp": ("two groups, a cut, 16 bits", frames_archive),
     "screen_page.nzp": ("two levels", lambda: screen(Mode.BILEVEL)),
     "screen_palette.nzp": ("palette", lambda: screen(Mode.PALETTE8)),
     "screen_rgb.nzp": ("colours", lambda: screen(Mode.RGB8)),
@@ -265,7 +278,7 @@ MODELS = {
     VDM: make_vdm,
     SCORE: make_score,
 }
-OF = {"l": [LATTICE], "r": [MASKED], "d": [UNET], "v": [VDM, LATTICE], "h": [SCORE]}
+OF = {"l": [LATTICE], "f": [LATTICE], "r": [MASKED], "d": [UNET], "v": [VDM, LATTICE], "h": [SCORE]}
 """The models of a file, by its first letter."""
 
 
@@ -289,7 +302,7 @@ def main() -> None:
             "about": about,
             "models": [Path(model).name for model in models],
         }
-        if name == "vdm_archive.nzp":
+        if name.endswith("_archive.nzp"):
             stored = noisepress.Archive(data)
             names = [member.name for member in stored.members]
             entry["members"] = {name: digest(stored.read(name, model=models)) for name in names}

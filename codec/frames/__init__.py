@@ -1,0 +1,1 @@
+"""Frames that follow each other, in lattice order, each with what the frames before tell."""
