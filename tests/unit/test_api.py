@@ -171,9 +171,11 @@ def test_every_attempt_is_made_for_a_tiny_file() -> None:
 
 
 def test_searches_beyond_screen_are_few() -> None:
-    sizes = {WebP: range(20_000), JpegXL: range(20_000), Png: range(90_000), Screen: range(15_000)}
+    sizes = {WebP: range(20_000), JpegXL: range(20_000), Png: range(90_000), Screen: range(12_000)}
     files = attempted(200_000, {}, lambda options: sizes[type(options)])
     assert list(files) == [Png(), WebP(), JpegXL(), Screen()]
+    sizes[Screen] = range(14_000)
+    assert JpegXL(effort=9) in attempted(200_000, {}, lambda options: sizes[type(options)])
 
 
 @pytest.mark.parametrize(
