@@ -561,8 +561,8 @@ def _extract(args: argparse.Namespace) -> int:
     if missing := sorted(wanted - set(known)):
         raise UsageError(f"{args.archive}: no image {missing[0]!r}")
     folder, suffix = Path(args.output), args.to or _PIXELS
-    if not folder.is_dir():
-        raise UsageError(f"{args.output}: no such folder")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{args.output}: not a folder")
     stems = Counter(Path(name).stem for name in known)
 
     def target(name: str, suffix: str) -> str:
@@ -571,6 +571,7 @@ def _extract(args: argparse.Namespace) -> int:
 
     for name in wanted:
         _refuse_overwrite(target(name, suffix), args.force)
+    folder.mkdir(parents=True, exist_ok=True)
     as_jpeg = suffix.lower() in SUFFIXES
     without: list[str] = []
 
@@ -970,7 +971,10 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         help="number of a stack's frame, from 0; repeatable",
     )
     unpack.add_argument(
-        "-o", "--output", default=".", help="folder for the images (default: the current one)"
+        "-o",
+        "--output",
+        default=".",
+        help="folder for the images, which is made (default: the current one)",
     )
     unpack.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
     if "extract" in words:

@@ -172,7 +172,7 @@ CODECS: Mapping[str, Codec] = {
     ),
     "x265, lossless": _video(
         "libx265",
-        {"grey": "gray", "colour": "gbrp"},
+        {"colour": "gbrp"},
         {"preset": "veryslow", "x265-params": "lossless=1:pools=1:frame-threads=1:log-level=error"},
     ),
     "x264, lossless": _video("libx264rgb", {"colour": "rgb24"}, {"preset": "veryslow", "qp": "0"}),

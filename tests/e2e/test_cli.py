@@ -640,7 +640,9 @@ def test_a_damaged_group_does_not_keep_the_others(archived: Path, tmp_path: Path
     assert "group 2 (2.bmp to 2.png): the checksum of section 3 does not match" in error
     assert names(out) == ["0.png", "1.png"]
     assert "no image '7.png'" in failed("extract", archived, "7.png", "-o", out, status=2)
-    assert "no such folder" in failed("extract", archived, "-o", tmp_path / "none", status=2)
+    assert "not a folder" in failed("extract", archived, "-o", archived, status=2)
+    passed("extract", archived, "0.png", "-o", tmp_path / "new" / "one")
+    assert names(tmp_path / "new" / "one") == ["0.png"]
 
 
 def test_a_folder_may_be_the_output(image: Path, tmp_path: Path) -> None:
