@@ -92,7 +92,7 @@ def _open_tiff(path: Path) -> FrameFile | None:
             return None
         if len(full) > 1:
             raise UnsupportedImageError(
-                f"TIFF with images of {len(full)} kinds in its pages: choose a page"
+                f"TIFF with images of {len(full)} kinds in its pages: choose a page (--page)"
             )
         _check_tiff(full[0].keyframe)
         about = About(description=file.ome_metadata or "")
