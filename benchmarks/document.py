@@ -5,9 +5,9 @@
 It reads `benchmarks/measured`, which is not installed. `kodak_lossless.json`, `clean.json`,
 `kinds.json`, `kodak.json` and `cifar10.json` are the `results.json` of `noisepress bench`;
 `jpegfiles.json`, `experts.json`, `chains.json`, `chains_whole.json`, `decoders.json`,
-`bits_back.json`, `loans.json`, `arrays.json`, `planes.json` and `rates.json` are the outputs of the
-studies of those names, and `published.json` holds means over Kodak that CompressAI's repository
-publishes.
+`bits_back.json`, `loans.json`, `arrays.json`, `planes.json`, `rates.json` and `stacks.json` are the
+outputs of the studies of those names, and `published.json` holds means over Kodak that CompressAI's
+repository publishes.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ from .studies import (
     planes,
     points,
     rates,
+    stacks,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -349,6 +350,7 @@ def document() -> str:
     borrowed = points.read(measured("loans"), loans.Loan)
     chunks = points.read(measured("arrays"), arrays.Chunks)
     wide = points.read(measured("rates"), rates.Point)
+    frames = points.read(measured("stacks"), stacks.Result)
     parts = [
         "# Results\n",
         "Written by `python -m noisepress.benchmarks.document` from "
@@ -456,6 +458,14 @@ def document() -> str:
         "`OMP_NUM_THREADS=1 python -m noisepress.benchmarks.studies.arrays FILE... -o OUT.json`. "
         "The seconds are those of a machine with two cores that had other work, too.\n",
         arrays.table(chunks),
+        "## Stacks\n",
+        "Slices of magnetic resonance (mricron's ch2), frames of a decoded video (Big Buck "
+        "Bunny, (c) Blender Foundation, CC-BY 3.0), and simulated series of 16 bits: computed "
+        "tomography of a phantom and fluorescence microscopy, each with noise, lossless, "
+        "`OMP_NUM_THREADS=1 python -m noisepress.benchmarks.studies.stacks mr_ch2.npz bunny.npz ct "
+        f"microscopy -o OUT.json`. Stacks have groups of {stacks.GROUP} frames. The seconds are "
+        "those of a processor that had much other work; those to encode also decode, to check.\n",
+        stacks.table(frames),
         f"## Machines\n\nLossless photographs: {_machine(lossless)}.\n",
         f"Other kinds of images: {_machine(kinds)}.\n",
         f"Lossy: {_machine(kodak)}.\n",
