@@ -146,8 +146,8 @@ def bits(image: Samples, left_out: str, kernel: Kernel) -> float:
     mask[list(LEFT_OUT[left_out])] = 1
 
     def code_rows(*args: Any) -> float:
-        *before, _state, words, place, plane, contexts, memory, tables, work = args
-        return kernel(*before, mask, words, place, plane, contexts, memory, tables, work)
+        *rows, _state, words, place, plane, before, contexts, memory, tables, work = args
+        return kernel(*rows, mask, words, place, plane, before, contexts, memory, tables, work)
 
     with patch.object(_mixing, "code_rows", code_rows):
         return estimate(Raster(image, Mode.RGB8), noisepress.Ardm())
