@@ -372,7 +372,8 @@ def _before_data(contents: Contents, kind: SectionKind) -> bytes | None:
         CorruptError: there are several, or one behind the first data section.
     """
     kinds = [each for each, _ in contents.table]
-    if kinds.count(kind) > 1 or kind in kinds[kinds.index(SectionKind.DATA) :]:
+    data = kinds.index(SectionKind.DATA) if SectionKind.DATA in kinds else len(kinds)
+    if kinds.count(kind) > 1 or kind in kinds[data:]:
         raise CorruptError(f"{kind.name.lower()} are not in one section before the data")
     return next(iter(contents.payloads(kind)), None)
 

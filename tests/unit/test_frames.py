@@ -183,3 +183,12 @@ def test_frames_that_cannot_follow_are_refused(options: Frames) -> None:
     fewer = replace(second, sections=second.sections[:-1], table=second.table[:-1])
     with pytest.raises(CorruptError, match="do not fit"):
         decoded([first, fewer], options)
+
+
+def test_frames_without_data_are_refused(options: Frames) -> None:
+    for file in files(rasters(moving(2)), options):
+        sections = [part for part in file.sections if part.kind != SectionKind.DATA]
+        table = [entry for entry in file.table if entry[0] != SectionKind.DATA]
+        empty = replace(file, sections=sections, table=table)
+        with pytest.raises(CorruptError):
+            list(CODEC.decode_group([empty], b"", Decoding(model=options.model), report))
