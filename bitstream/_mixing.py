@@ -426,7 +426,7 @@ def _differences(
     """Fill in neighbours less a level as the regressors from the first; the one after them."""
     for k in range(offsets.shape[0]):
         work.regressors[first + k] = plane[y + offsets[k, 0], x + offsets[k, 1]] - level
-    return first + offsets.shape[0]
+    return int(first + offsets.shape[0])
 
 
 @kernel

@@ -253,7 +253,7 @@ def test_chroma_is_what_libjpeg_enlarges(size: tuple[int, int], conversion: Conv
         missed = chroma.enlarged(reduced, halving, *size) != plane
         assert missed[inside].mean() < 0.002 and chroma.misfit(plane, halving, known) < 0.2
     found, differences = planes.separate(image, conversion)
-    assert differences.any(2)[inside].mean() < 0.002
+    assert (differences.max(2) > 0)[inside].mean() < 0.002
     assert (found[..., 1] != sent[..., 1])[inside].mean() < 0.002
     rows, columns = halving.step
     whole = found[::rows, ::columns].repeat(rows, 0).repeat(columns, 1)
@@ -267,7 +267,8 @@ def test_clipped_pixels_leave_few_exceptions(conversion: Conversion) -> None:
     image = soft(120, 160).astype(int) + np.where(np.arange(160)[:, None] > 110, 140, 0)
     _, decoded = decoded_jpeg(image.clip(0, 255).astype(np.uint8), conversion)
     assert (decoded == 255).any(2).mean() > 0.1
-    assert planes.separate(decoded, conversion)[1].any(2)[:-1, :-1].mean() < 0.01
+    different = planes.separate(decoded, conversion)[1].max(2) > 0
+    assert different[:-1, :-1].mean() < 0.01
 
 
 @pytest.mark.parametrize("seed", range(20))
