@@ -19,14 +19,14 @@ from noisepress.bitstream.reverse_channel import Float32s, Plan, Target, Trellis
 
 pytestmark = pytest.mark.slow
 Benchmark = Any
-BRANCHES, SAMPLES = 512, 24
+BRANCHES, SAMPLES = 2048, 24
 """Branches of a run, and about the samples of each."""
 SLICE = 128
 
 
 def plan_of(trellis: Trellis) -> Plan:
     count = BRANCHES * SAMPLES
-    return Plan(np.full(count, BIT // SAMPLES, np.int64), count, 7, 3, trellis.branch)
+    return Plan(np.array([BIT // SAMPLES], np.int64), count, 7, 3, trellis.branch)
 
 
 def independent(rows: Float32s, book: Float32s, states: int) -> Float32s:
