@@ -15,6 +15,7 @@ from noisepress.codec.ardm.coding import estimate
 from noisepress.codec.image.raster import Mode, Raster
 
 
+@pytest.mark.slow
 def test_each_thing_that_is_left_out_changes_the_size(tmp_path: Path) -> None:
     row, column = np.mgrid[:24, :32][..., None]
     image = 120 + 50 * np.sin(row / 5 + np.arange(3) / 2) + 20 * np.cos(column / 3)
