@@ -289,7 +289,7 @@ def _encode(args: argparse.Namespace) -> int:
             if frames:
                 _store_stack(job, frames, args, progress)
                 return
-            data = coding(job, progress=progress)
+            data = _encoded_image(arguments, args.page, job, progress)
         _write(job.target, data, args.force)
         if job.target != STDIO and not args.quiet:
             print(_written(job, data))
@@ -374,24 +374,29 @@ def _encode_stack(args: argparse.Namespace) -> int:
     return _each([_Job(paths[0], target)], args.force or args.append, work)
 
 
-def _encoded(
-    arguments: Mapping[str, Any],
-    page: int | None,
-    group: int,
-    job: _Job,
-    progress: Callable[[int, int], None] | None = None,
-) -> bytes:
-    """The .nzp file of a job's image or frames; also in a process of its own."""
-    from .codec.api import encode
-    from .codec.image.read import open_image
+def _encoded(arguments: Mapping[str, Any], page: int | None, group: int, job: _Job) -> bytes:
+    """The .nzp file of a job's image or frames, in a process of its own."""
     from .codec.stack import encode_stack
 
     with _warnings_of(job.source):
         if frames := _frames(job.source, page, arguments["codec"]):
-            return encode_stack(frames.each(), group=group, about=frames.about, progress=progress)
-        file = _read(job.source)
-        image = file if page is None else open_image(file, page)
-        return encode(image, progress=progress, **arguments)
+            return encode_stack(frames.each(), group=group, about=frames.about)
+        return _encoded_image(arguments, page, job)
+
+
+def _encoded_image(
+    arguments: Mapping[str, Any],
+    page: int | None,
+    job: _Job,
+    progress: Callable[[int, int], None] | None = None,
+) -> bytes:
+    """The .nzp file of a job's image."""
+    from .codec.api import encode
+    from .codec.image.read import open_image
+
+    file = _read(job.source)
+    image = file if page is None else open_image(file, page)
+    return encode(image, progress=progress, **arguments)
 
 
 def _written(job: _Job, data: bytes) -> str:

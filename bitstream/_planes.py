@@ -18,7 +18,7 @@ LUMA, RED, GREEN_FIRST, GREEN_SECOND, BLUE = 0, 1, 2, 3, 4
 """Rows of a conversion's table."""
 FIRST, SECOND = 0, 2
 """Places of the two chromas beside luma, which is between them as green is in RGB."""
-_LUMA_PLACE = 1
+LUMA_PLACE = 1
 _WINDOW = 2
 """Luma of a pixel is at most this far from the linear estimate if no channel is clipped."""
 _CHROMA_WEIGHT = 2
@@ -56,7 +56,7 @@ def to_rgb(planes: UInt8s, table: Int64s, divisor: int, out: UInt8s) -> None:
     for i in range(planes.shape[0]):
         for j in range(planes.shape[1]):
             first, second = planes[i, j, FIRST], planes[i, j, SECOND]
-            luma = table[LUMA, planes[i, j, _LUMA_PLACE]]
+            luma = table[LUMA, planes[i, j, LUMA_PLACE]]
             green = luma - table[GREEN_FIRST, first] - table[GREEN_SECOND, second]
             out[i, j, 0] = min(max((luma + table[RED, second]) // divisor, 0), 255)
             out[i, j, 1] = min(max(green // divisor, 0), 255)
@@ -180,12 +180,12 @@ def to_planes(
                 if least <= fall <= most and cost < best:
                     best = cost
                     planes[i, j, FIRST], planes[i, j, SECOND] = first, second
-                    planes[i, j, _LUMA_PLACE] = y
+                    planes[i, j, LUMA_PLACE] = y
             missed[i, j] = best == beyond
             if missed[i, j]:
                 luma = table[LUMA, near]
                 planes[i, j, FIRST] = min(_first_from(table[BLUE], divisor * blue - luma), 255)
-                planes[i, j, _LUMA_PLACE] = near
+                planes[i, j, LUMA_PLACE] = near
                 planes[i, j, SECOND] = min(_first_from(table[RED], divisor * red - luma), 255)
 
 

@@ -260,10 +260,15 @@ def _separate(
 
 
 @dataclass(frozen=True)
-class _Rasters(Sequence[Raster]):
-    """Some of the images, each looked at when it is its turn."""
+class Rasters(Sequence[Raster]):
+    """Images that are each looked up, or made, when it is their turn.
 
-    images: Sequence[Raster | UnreadJpeg]
+    Attributes:
+        at: the image of a place.
+        places: of the images, in order.
+    """
+
+    at: Callable[[int], object]
     places: Sequence[int]
 
     def __len__(self) -> int:
@@ -275,8 +280,8 @@ class _Rasters(Sequence[Raster]):
     def __getitem__(self, index: slice) -> Sequence[Raster]: ...
     def __getitem__(self, index: int | slice) -> Raster | Sequence[Raster]:
         if isinstance(index, slice):
-            return _Rasters(self.images, self.places[index])
-        image = self.images[self.places[index]]
+            return Rasters(self.at, self.places[index])
+        image = self.at(self.places[index])
         assert isinstance(image, Raster)
         return image
 
@@ -293,7 +298,7 @@ def _together(
     """
     modes = [image.mode if isinstance(image, Raster) else None for image in images]
     fitting = [place for place, mode in enumerate(modes) if mode in codec.GROUP_MODES]
-    rasters = _Rasters(images, fitting)
+    rasters = Rasters(images.__getitem__, fitting)
     coded, details = codec.encode_group(rasters, options, report) if fitting else ([], b"")
     waiting = iter(coded)
     members = []

@@ -26,7 +26,7 @@ from ..bitstream.container import DEFAULT_LIMITS, Limits, Section
 from ..bitstream.errors import CorruptError, OptionError, UnsupportedImageError
 from .about import NOTHING, About
 from .api import Progress, reporter
-from .archive import INDEX, Archive, archive_group
+from .archive import INDEX, Archive, Rasters, archive_group
 from .frames.codec import Frames, FramesCodec
 from .image.raster import Mode, Raster, from_array, to_array
 from .inputs import Data, as_image
@@ -183,28 +183,6 @@ class _Group:
             self.frames.unlink()
 
 
-@dataclass(frozen=True)
-class _Rasters(Sequence[Raster]):
-    """Frames as rasters, each made when it is looked at."""
-
-    frames: NDArray[Any]
-    pixels: int
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    @overload
-    def __getitem__(self, index: int) -> Raster: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Raster]: ...
-    def __getitem__(self, index: int | slice) -> Raster | Sequence[Raster]:
-        if isinstance(index, slice):
-            return _Rasters(self.frames[index], self.pixels)
-        found = as_image(self.frames[index], self.pixels)
-        assert isinstance(found, Raster)
-        return found
-
-
 def stack_parts(
     frames: Iterable[NDArray[Any]],
     coding: Coding,
@@ -266,7 +244,9 @@ def _part(coding: Coding, group: _Group, report: Report = lambda _: None) -> byt
     """The archive of a group; also in a process of its own."""
     frames = group.open()
     names = [str(group.first + place) for place in range(len(frames))]
-    rasters = _Rasters(frames, coding.limits.pixels)
+    rasters = Rasters(
+        lambda place: as_image(frames[place], coding.limits.pixels), range(len(frames))
+    )
     return archive_group(names, rasters, FramesCodec(), coding.options, report, group.metadata)
 
 

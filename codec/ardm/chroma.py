@@ -26,7 +26,7 @@ _PASSES = 8
 """That correct whole numbers, at most."""
 
 
-def enlarged(plane: Samples, halving: Halving, height: int, width: int) -> Samples:
+def enlarged(plane: Samples | Int32s, halving: Halving, height: int, width: int) -> Samples:
     """A smaller plane (h', w') at full size (height, width)."""
     sums = _sums(plane.astype(np.int32), halving, height, width)
     return ((sums + _rounding(halving, height, width)) // _unit(halving)).astype(np.uint8)
@@ -41,15 +41,14 @@ def reduced(plane: Samples, halving: Halving, known: NDArray[np.bool_]) -> Sampl
         known: (h, w), where the plane's samples are certain.
     """
     known = _with_samples(known, halving)
-    approached = np.rint(_approached(plane, halving, known)).clip(0, 255).astype(np.int32)
+    approached = _approached(plane, halving, known)
     return _corrected(approached, halving, _lows(plane, halving), known)
 
 
 def misfit(plane: Samples, halving: Halving, known: NDArray[np.bool_]) -> float:
     """The share of the certain samples of a plane (h, w) that the approximation misses."""
     known = _with_samples(known, halving)
-    approached = np.rint(_approached(plane, halving, known)).clip(0, 255).astype(np.uint8)
-    missed = enlarged(approached, halving, *plane.shape) != plane
+    missed = enlarged(_approached(plane, halving, known), halving, *plane.shape) != plane
     return float(missed[known].mean()) if known.any() else 1.0
 
 
@@ -62,8 +61,8 @@ def _with_samples(known: NDArray[np.bool_], halving: Halving) -> NDArray[np.bool
     return known
 
 
-def _approached(plane: Samples, halving: Halving, known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Samples in real numbers by which few pixels are missed, and those by little."""
+def _approached(plane: Samples, halving: Halving, known: NDArray[np.bool_]) -> Int32s:
+    """Samples by which few pixels are missed, and those by little: found in real numbers."""
     height, width = plane.shape
     unit, lows = _unit(halving), _lows(plane, halving)
     weights = np.maximum(_gathered(known.astype(np.float64), halving), 1)
@@ -73,7 +72,7 @@ def _approached(plane: Samples, halving: Halving, known: NDArray[np.bool_]) -> N
         sums = _sums(found, halving, height, width)
         misses = np.where(known, np.clip(sums, lows, lows + unit - 1) - sums, 0)
         found += _gathered(misses, halving) * (_STRIDE / unit) / weights
-    return found
+    return np.rint(found).clip(0, 255).astype(np.int32)
 
 
 def _corrected(plane: Int32s, halving: Halving, lows: Int32s, known: NDArray[np.bool_]) -> Samples:

@@ -57,7 +57,7 @@ def encode(raster: Raster, options: Ardm, report: Report, size: Size) -> Encoded
     counts = _streams(parameters, shape_of(colour))
     encoders = [[encoder() for _ in range(count)] for count in counts]
     source.code(coders_of(encoders, report, _share(parameters)))
-    payloads = [join_streams([each.finish() for each in group]) for group in encoders]
+    payloads = payloads_of(encoders)
     if (most := _most_calls(parameters, shape_of(colour), payloads)) < parameters.calls:
         raise OptionError(f"calls is {parameters.calls}, supported are {most} for this image")
     data = [Section(SectionKind.DATA, payload) for payload in payloads]
@@ -139,7 +139,6 @@ class _Coded:
         parameters = ArdmParameters.parse(header.parameters, decoding.models)
         supported = modes(parameters.order, parameters.effort)
         check_mode(header, supported, f"ardm in {parameters.order} order")
-        decoder = BinaryDecoder if parameters.mixing else Decoder
         shape = (header.height, header.width, Mode(header.mode).colours)
         counts = _streams(parameters, shape)
         planned = sum(kind == SectionKind.DATA for kind, _ in contents.table)
@@ -148,10 +147,7 @@ class _Coded:
         payloads = contents.payloads(SectionKind.DATA)
         if (most := _most_calls(parameters, shape, payloads)) < parameters.calls:
             raise CorruptError(f"{parameters.calls} network calls, {most} are supported")
-        decoders = [
-            [decoder(stream) for stream in split_streams(payload, count)]
-            for payload, count in zip(payloads, counts, strict=False)
-        ]
+        decoders = decoders_of(payloads, counts, mixing=parameters.mixing)
         depth, convert = conversion_of(parameters, contents, shape)
         coders = coders_of(decoders, report, _share(parameters))
         pictures = _loop(parameters, depth).run(None, shape, coders)
@@ -357,6 +353,27 @@ def _streams(parameters: ArdmParameters, shape: Shape) -> list[int]:
     if parameters.order == "random":
         return [1] * STAGES
     return streams(shape, mixing=parameters.mixing)
+
+
+def payloads_of(groups: Iterable[Sequence[Encoder | BinaryEncoder]]) -> list[bytes]:
+    """The payloads of data sections, given the encoders of their streams."""
+    return [join_streams([each.finish() for each in group]) for group in groups]
+
+
+def decoders_of(
+    payloads: Iterable[bytes], counts: Iterable[int], *, mixing: bool
+) -> list[list[Decoder | BinaryDecoder]]:
+    """The decoders of the streams of data sections, as many as there are payloads.
+
+    Args:
+        counts: streams of each section.
+        mixing: whether distributions are mixed online.
+    """
+    decoder = BinaryDecoder if mixing else Decoder
+    return [
+        [decoder(stream) for stream in split_streams(payload, count)]
+        for payload, count in zip(payloads, counts, strict=False)
+    ]
 
 
 def coders_of(groups: Iterable[Sequence[Coder]], report: Report, share: float) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from ...bitstream._planes import (
     GREEN_FIRST,
     GREEN_SECOND,
     LUMA,
+    LUMA_PLACE,
     RED,
     SECOND,
     to_planes,
@@ -30,7 +31,6 @@ from ..image.raster import Samples, Shape
 from . import chroma
 from .conversions import CONVERSIONS, WHOLE, Conversion, Halving, with_halved_chroma
 
-_LUMA_PLACE = 1
 _SAMPLE_SIDE = 64
 """Rows and columns whose pixels are looked at; more if there are few of the others."""
 _LEAST_COLOURS = 64
@@ -71,8 +71,7 @@ def candidates(samples: Samples, found: Conversion) -> Iterator[Conversion]:
     top, left = (max(side - _PROBE, 0) // 4 * 2 for side in samples.shape[:2])
     probe = samples[top : top + _PROBE, left : left + _PROBE]
     planes, missed = _inverted(probe, found)
-    certain = _certain(probe, missed)
-    inner = certain.copy()
+    inner = _certain(probe, missed)
     inner[:2] = inner[-2:] = inner[:, :2] = inner[:, -2:] = False  # cut off from what is beside
     best, least = None, _MOST_MISSED
     for conversion in with_halved_chroma(found):
@@ -100,7 +99,7 @@ def separate(samples: Samples, conversion: Conversion) -> tuple[Samples, Samples
         certain = _certain(samples, missed)
         for place in (FIRST, SECOND):
             _halve(planes[..., place], certain, conversion.chroma)
-        planes[..., _LUMA_PLACE] = _luma(
+        planes[..., LUMA_PLACE] = _luma(
             samples, _enlarged(planes, conversion.chroma, 1), conversion
         )
     return planes, samples - join(planes, conversion)
@@ -168,7 +167,7 @@ def _luma(samples: Samples, planes: Samples, conversion: Conversion) -> Samples:
         from_, to = (np.searchsorted(row, edge) for edge in (least, least + divisor))
         low = np.where(channel > 0, np.maximum(low, from_), low)
         high = np.where(channel < 255, np.minimum(high, to - 1), high)
-    return np.clip(planes[..., _LUMA_PLACE], np.minimum(low, 255), np.maximum(high, 0)).astype(
+    return np.clip(planes[..., LUMA_PLACE], np.minimum(low, 255), np.maximum(high, 0)).astype(
         np.uint8
     )
 

@@ -10,7 +10,7 @@ from itertools import groupby, islice
 
 import numpy as np
 
-from ...bitstream.binary import BinaryDecoder, BinaryEncoder, join_streams, split_streams
+from ...bitstream.binary import BinaryEncoder
 from ...bitstream.container import Contents, Section, SectionKind
 from ...bitstream.errors import CorruptError
 from ...bitstream.mixing import Depth, Mixer
@@ -20,7 +20,14 @@ from ...models.surroundings import in_settled
 from ..alpha import colour_of, split_alpha, with_alpha
 from ..ardm import ranks
 from ..ardm.codec import ArdmParameters
-from ..ardm.coding import Source, coders_of, conversion_of, shape_of
+from ..ardm.coding import (
+    Source,
+    coders_of,
+    conversion_of,
+    decoders_of,
+    payloads_of,
+    shape_of,
+)
 from ..ardm.lattice import Lattice, sequence, streams
 from ..image.raster import Mode, Raster, Samples, Shape
 from ..protocol import Decoding, Encoded, Report, Size, check_mode
@@ -88,7 +95,7 @@ def _encode_frame(
     encoders = [[BinaryEncoder() for _ in range(count)] for count in streams(shape, mixing=True)]
     loop = _loop(parameters, depth)
     deque(loop.run(samples, shape, coders_of(encoders, report, 1.0), mixer), maxlen=0)
-    return [join_streams([each.finish() for each in group]) for group in encoders]
+    return payloads_of(encoders)
 
 
 def _loop(parameters: FramesParameters, depth: Depth) -> Lattice:
@@ -186,14 +193,11 @@ class _Run:
             raise CorruptError(f"{len(payloads)} data sections do not fit the frame's size")
         whole = contents if contents is self.first else self._with_values(contents)
         _, convert = conversion_of(_of_images(self.parameters), whole, self.shape)
-        decoders = [
-            [BinaryDecoder(stream) for stream in split_streams(payload, count)]
-            for payload, count in zip(payloads, counts, strict=False)
-        ]
+        decoders = decoders_of(payloads, counts, mixing=True)
         coders = coders_of(decoders, report, 1.0)
         loop = _loop(self.parameters, self.depth)
         pictures = loop.run(None, self.shape, coders, self.mixer)
-        if len(decoders) < len(counts):
+        if len(decoders) < len(counts):  # whole frames run to the end, where the mixer learns of it
             pictures = islice(pictures, len(decoders))
         yield from map(convert, pictures)
 

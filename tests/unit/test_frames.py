@@ -13,9 +13,9 @@ from mixing_twin import Reader, TwinMixer
 
 from noisepress.bitstream.container import Contents, Header, Section, SectionKind
 from noisepress.bitstream.errors import CorruptError
+from noisepress.codec.ardm import coding as ardm_coding
 from noisepress.codec.ardm import lattice, planes
 from noisepress.codec.ardm.conversions import named
-from noisepress.codec.frames import coding
 from noisepress.codec.frames.codec import MODES, Frames, FramesCodec, FramesParameters
 from noisepress.codec.image.raster import Mode, Raster, Samples, mode_of
 from noisepress.codec.protocol import Decoding, Encoded
@@ -110,7 +110,7 @@ def test_frames_are_as_the_format_describes(
     found = files(images, replace(options, block=block))
     assert starts(found) == ["anew", "after", "after", "after"]
     monkeypatch.setattr(lattice, "Mixer", TwinMixer)
-    monkeypatch.setattr(coding, "BinaryDecoder", Reader)
+    monkeypatch.setattr(ardm_coding, "BinaryDecoder", Reader)
     for image, samples in zip(images, decoded(found, options), strict=True):
         np.testing.assert_array_equal(samples, image.samples)
 
